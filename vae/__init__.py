@@ -1,0 +1,37 @@
+"""Variational auto-encoders: load, reconstruct, sample, interpolate, train.
+
+Names are imported when first used, so that `import vae` and `python -m vae --help` cost nothing.
+"""
+
+from importlib import import_module
+
+_HOME = {
+    "InputError": "errors",
+    "DiagonalGaussian": "distributions",
+    "load": "checkpoints",
+    "save": "checkpoints",
+    "bundled": "checkpoints",
+    "export": "checkpoints",
+    "sample": "inference",
+    "reconstruct": "inference",
+    "Reconstruction": "inference",
+    "interpolate": "latents",
+    "load_data": "data",
+    "split_dataset": "data",
+    "elbo": "loss",
+    "TrainConfig": "presets",
+    "PRESETS": "presets",
+    "fit": "train",
+    "Run": "runs",
+}
+__all__ = sorted(_HOME)
+
+
+def __getattr__(name: str):
+    if name in _HOME:
+        return getattr(import_module(f"vae.{_HOME[name]}"), name)
+    raise AttributeError(f"module 'vae' has no attribute {name!r}")
+
+
+def __dir__():
+    return __all__

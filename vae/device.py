@@ -1,0 +1,24 @@
+"""Which device to compute on."""
+
+import torch
+
+from vae.errors import InputError
+
+
+def pick_device(name: str | torch.device | None = None) -> torch.device:
+    """The device called `name`; for None or "auto" the best one present: CUDA, then MPS, then the CPU.
+
+    Raises InputError for a name torch does not know or a device this machine does not have.
+    """
+    if name is None or str(name) == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        if torch.backends.mps.is_available():
+            return torch.device("mps")
+        return torch.device("cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        raise InputError(f"The device {str(name)!r} is not available here; use auto, cpu, cuda or mps.") from error
+    return device

@@ -1,0 +1,65 @@
+"""The approximate posterior q(z|x): a Gaussian with a diagonal covariance."""
+
+import torch
+from torch import Tensor
+
+
+class DiagonalGaussian:
+    """q(z|x) = N(mean, diag(exp(logvar))), one for each image of a batch (Kingma & Welling 2014, arXiv:1312.6114).
+
+    mean and logvar have the latent's shape (N, C, h, w). They are kept in float32 whatever the network computed in,
+    since exp(logvar) and the KL lose too much in bfloat16; logvar is clamped to [-30, 20].
+    """
+
+    def __init__(self, mean: Tensor, logvar: Tensor):
+        self.mean = mean.float()
+        self.logvar = logvar.float().clamp(-30.0, 20.0)
+        self.is_point = False
+
+    @classmethod
+    def from_moments(cls, moments: Tensor) -> "DiagonalGaussian":
+        """From an encoder's output (N, 2C, h, w): the first half of the channels is the mean, the second logvar."""
+        return cls(*moments.chunk(2, dim=1))
+
+    @classmethod
+    def point(cls, mean: Tensor) -> "DiagonalGaussian":
+        """All mass on `mean`: what a plain auto-encoder yields. std is 0, logvar -inf, kl() is defined as 0."""
+        posterior = cls(mean, torch.zeros_like(mean))
+        posterior.logvar = torch.full_like(posterior.mean, -torch.inf)
+        posterior.is_point = True
+        return posterior
+
+    @property
+    def std(self) -> Tensor:
+        return torch.exp(0.5 * self.logvar)
+
+    @property
+    def var(self) -> Tensor:
+        return torch.exp(self.logvar)
+
+    def sample(self, generator: torch.Generator | None = None, noise: Tensor | None = None) -> Tensor:
+        """z = mean + std * noise, differentiable in both moments (the reparameterization trick).
+
+        noise ~ N(0, I) has the mean's shape; drawn here unless given. With a generator it is drawn on the
+        generator's own device, so that one CPU generator gives the same z whatever the model runs on.
+        """
+        if self.is_point:
+            return self.mean
+        if noise is None:
+            where = generator.device if generator is not None else self.mean.device
+            noise = torch.randn(self.mean.shape, generator=generator, device=where)
+        return self.mean + self.std * noise.to(self.mean.device)
+
+    def mode(self) -> Tensor:
+        """The most probable latent, which for a Gaussian is the mean."""
+        return self.mean
+
+    def kl_map(self) -> Tensor:
+        """KL(q || N(0, I)) of each latent dimension in nats, shape (N, C, h, w), never negative."""
+        if self.is_point:
+            return torch.zeros_like(self.mean)
+        return 0.5 * (self.mean.square() + self.var - 1.0 - self.logvar)
+
+    def kl(self) -> Tensor:
+        """KL(q || N(0, I)) of each image in nats: summed over the latent dimensions, shape (N,)."""
+        return self.kl_map().flatten(1).sum(1)

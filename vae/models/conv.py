@@ -1,0 +1,103 @@
+"""Seed 2's convolutional auto-encoder and VAE: small enough to train on a laptop while one watches.
+
+Each level is MaxPool (or Upsample) and two blocks of convolution, batch norm and LeakyReLU. As an auto-encoder with
+features (1, 8, 16, 32, 4) it has exactly 51,357 parameters. The VAE's encoder ends in one more, plain, 1x1
+convolution: moments that come out of a batch norm and a LeakyReLU cannot become the negative numbers a mean and a
+log-variance need, and the KL stays high.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vae.distributions import DiagonalGaussian
+from vae.errors import InputError
+from vae.models.base import AutoEncoder, ModelConfig
+
+
+@dataclass(frozen=True)
+class ConvConfig(ModelConfig):
+    """features: channels of the image, of each level, and of the latent. variational: VAE, or plain auto-encoder."""
+
+    features: tuple[int, ...] = (1, 8, 16, 32, 4)
+    variational: bool = True
+    border: int = 2
+
+    def __post_init__(self):
+        object.__setattr__(self, "features", tuple(self.features))
+        if len(self.features) < 3 or any(not isinstance(f, int) or f < 1 for f in self.features):
+            raise InputError(f"features must be at least three positive whole numbers, not {list(self.features)}.")
+        if self.sample_size % 2 ** (len(self.features) - 2):
+            raise InputError(
+                f"sample_size {self.sample_size} does not divide by {2 ** (len(self.features) - 2)}, "
+                f"as {len(self.features) - 2} poolings need."
+            )
+
+
+def conv_block(fan_in: int, fan_out: int) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(fan_in, fan_out, 3, padding=1),
+        nn.BatchNorm2d(fan_out),
+        nn.LeakyReLU(inplace=True),
+    )
+
+
+def conv_encoder(features: tuple[int, ...], variational: bool) -> nn.Sequential:
+    """Image channels first, latent channels last; twice those and a plain 1x1 convolution for a VAE's two moments."""
+    widths = [*features[:-1], features[-1] * (2 if variational else 1)]
+    levels = []
+    for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+        pool = [nn.MaxPool2d(2)] if i > 0 else []
+        levels.append(nn.Sequential(*pool, conv_block(fan_in, fan_out), conv_block(fan_out, fan_out)))
+    if variational:
+        levels.append(nn.Conv2d(widths[-1], widths[-1], 1))
+    return nn.Sequential(*levels)
+
+
+def conv_decoder(features: tuple[int, ...]) -> nn.Sequential:
+    """Latent channels first, image channels last."""
+    levels = []
+    for i, (fan_in, fan_out) in enumerate(zip(features, features[1:], strict=False)):
+        layers: list[nn.Module] = [] if i == 0 else [nn.Upsample(scale_factor=2), conv_block(fan_in, fan_in)]
+        if i < len(features) - 2:
+            layers += [conv_block(fan_in, fan_in), conv_block(fan_in, fan_out)]
+        else:
+            layers += [conv_block(fan_in, fan_in), nn.Conv2d(fan_in, fan_out, 1)]
+        levels.append(nn.Sequential(*layers))
+    return nn.Sequential(*levels)
+
+
+class ConvVAE(AutoEncoder):
+    """Seed 2's network. Its native images are [0, 1]; encode and decode map from and to [-1, 1].
+
+    `decode` is not clamped: the loss needs the gradient outside the range too.
+    """
+
+    family = "conv"
+    pixel_scale = 0.5
+
+    def __init__(self, config: ConvConfig):
+        super().__init__()
+        self.config = config
+        self.in_channels, self.latent_channels = config.features[0], config.features[-1]
+        self.downscale = 2 ** (len(config.features) - 2)
+        self.encoder = conv_encoder(config.features, config.variational)
+        self.decoder = conv_decoder(config.features[::-1])
+
+    @property
+    def is_variational(self) -> bool:
+        return self.config.variational
+
+    def encode(self, x: Tensor) -> DiagonalGaussian:
+        """x: (N, C, H, W) in [-1, 1]; H and W multiples of `downscale` come back whole from decode."""
+        h = self.encoder((x + 1.0) * 0.5)
+        return DiagonalGaussian.from_moments(h) if self.config.variational else DiagonalGaussian.point(h)
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z: (N, latent_channels, h, w), to images (N, C, h * downscale, w * downscale) around [-1, 1], unclamped."""
+        return self.decoder(z.to(self.dtype)) * 2.0 - 1.0
+
+    def latent_shape(self, height: int | None = None, width: int | None = None) -> tuple[int, int, int]:
+        height = height or self.config.sample_size
+        width = width or height
+        return self.latent_channels, height // self.downscale, width // self.downscale
