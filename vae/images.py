@@ -1,0 +1,261 @@
+"""Pictures in and out: decoding files nobody vouches for, fitting to a model's size, PIL <-> tensor, grids.
+
+A picture here is a PIL image of mode "L" or "RGB". A tensor of pictures is (N, C, H, W), float in [-1, 1].
+"""
+
+import base64
+import math
+import os
+from io import BytesIO
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vae.errors import InputError
+
+MAX_PIXELS = 100_000_000  # decoded, such a picture takes some 400 MB
+MAX_ASPECT = 20  # a longer strip would be cropped to almost nothing
+ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 and PPM"
+# Named, since Pillow would otherwise also try formats that start another program (EPS) or have old, little used parsers.
+FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def open_image(source: str | os.PathLike | bytes | BinaryIO, size_hint: int | None = None) -> Image.Image:
+    """Decode one picture from a path, its bytes or an open binary file, to mode "L" or "RGB", upright.
+
+    Of an animation the first frame; transparent pixels laid on white; 16-bit and float pixels scaled to 8 bits (floats
+    from [0, 1], or from their own minimum and maximum if they leave it). Format, width and height are checked on the
+    header, before anything is decoded.
+
+    size_hint: the side in pixels the picture will be fitted to. A large JPEG is then decoded at a fraction of its size,
+    which is many times cheaper; what comes back is at least twice the hint on its short side, if the file is.
+
+    Raises InputError if the source is missing, empty, truncated or no picture, has over MAX_PIXELS pixels, or is more
+    than MAX_ASPECT times as long as it is wide (or the reverse).
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return _decode(BytesIO(source), "The file", size_hint)
+    if not isinstance(source, str | os.PathLike):
+        return _decode(source, "The file", size_hint)
+    try:
+        with Path(source).open("rb") as file:
+            return _decode(file, Path(source).name, size_hint)
+    except FileNotFoundError:
+        raise InputError(f"There is no file {str(source)!r}.") from None
+    except IsADirectoryError:
+        raise InputError(f"{str(source)!r} is a folder, not a picture.") from None
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"The file {str(source)!r} cannot be read: {error}.") from error
+
+
+def _decode(file: BinaryIO, name: str, size_hint: int | None) -> Image.Image:
+    Image.init()
+    formats = [f for f in FORMATS if f in Image.OPEN]  # a Pillow built without AVIF has the rest
+    try:
+        image = Image.open(file, formats=formats)
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise InputError(_too_many_pixels(name)) from None
+    except Exception as error:  # parsers raise whatever they like on bad bytes
+        raise InputError(_not_a_picture(file, name)) from error
+    _check_size(image, name)
+    try:
+        if size_hint:
+            image.draft(None, (2 * size_hint, 2 * size_hint))
+        image.load()
+    except MemoryError:
+        raise InputError(f"{name} is too large for this machine's memory.") from None
+    except Exception as error:
+        raise InputError(f"{name} is damaged or cut off: it cannot be decoded to its end.") from error
+    image = flatten(_upright(image))
+    image.info.clear()  # position, camera and profile of a visitor's photograph end here
+    return image
+
+
+def _not_a_picture(file: BinaryIO, name: str) -> str:
+    """The sentence for a file no decoder knows; an empty one and an SVG are told apart."""
+    try:
+        file.seek(0)
+        head = file.read(1024)
+    except (OSError, ValueError):
+        head = b"?"
+    if not head:
+        return f"{name} is empty."
+    if b"<svg" in head:
+        return f"{name} is a drawing (SVG), not a picture made of pixels; {ACCEPTED} are accepted."
+    return f"{name} is not a picture that can be read; {ACCEPTED} are accepted."
+
+
+def _too_many_pixels(name: str) -> str:
+    return f"{name} has too many pixels; up to {MAX_PIXELS // 1_000_000} megapixels are accepted."
+
+
+def _check_size(image: Image.Image, name: str) -> None:
+    width, height = image.size
+    if width < 1 or height < 1:
+        raise InputError(f"{name} has no pixels.")
+    if width * height > MAX_PIXELS:
+        raise InputError(_too_many_pixels(name))
+    if max(width, height) > MAX_ASPECT * min(width, height):
+        raise InputError(
+            f"{name} is {width} x {height} pixels, too long for its width; "
+            f"a picture up to {MAX_ASPECT} times as long as wide is accepted."
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    try:
+        turn = _TURNS.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # unreadable metadata is no reason to refuse good pixels
+        turn = None
+    return image.transpose(turn) if turn is not None else image
+
+
+def flatten(image: Image.Image) -> Image.Image:
+    """Any PIL image as "L" or "RGB" of the same size: transparency on white, deep pixels scaled to 8 bits."""
+    if image.mode in ("L", "RGB") and "transparency" not in image.info:
+        return image
+    if image.mode.startswith("I") or image.mode == "F":
+        return _eight_bits(image)
+    if image.has_transparency_data:
+        grey = image.mode in ("1", "L", "LA", "La")
+        layered = image.convert("LA" if grey else "RGBA")
+        white = Image.new("L" if grey else "RGB", image.size, 255 if grey else (255, 255, 255))
+        white.paste(layered.convert(white.mode), mask=layered.getchannel("A"))
+        return white
+    try:
+        return image.convert("L" if image.mode == "1" else "RGB")
+    except ValueError:
+        raise InputError(f"Pictures with {image.mode} colours are not accepted; save it as RGB or grey.") from None
+
+
+def _eight_bits(image: Image.Image) -> Image.Image:
+    """Grey with integers over 8 bits or floats, to "L"."""
+    values = np.asarray(image).astype(np.float32)
+    values = np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
+    low, high = float(values.min()), float(values.max())
+    top = 1.0 if image.mode == "F" else 65535.0
+    if low >= 0.0 and high <= top:
+        low, high = 0.0, top
+    scaled = (values - low) * (255.0 / max(high - low, 1e-12))
+    if isinstance(clear := image.info.get("transparency"), int):
+        scaled[values == clear] = 255.0
+    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+
+
+def fit(image: Image.Image, size: int, channels: int, border: int = 0) -> Image.Image:
+    """The picture as a model takes it: size x size, grey (channels 1) or RGB (3), with `border` black pixels around.
+
+    The short side is resized to size - 2 * border, the middle cut out. A picture that already is size x size keeps its
+    pixels: it has its border.
+    """
+    inner = size - 2 * border
+    if channels not in (1, 3):
+        raise InputError(f"Pictures have 1 or 3 channels, not {channels}.")
+    if size < 1 or border < 0 or inner < 1:
+        raise InputError(f"A border of {border} leaves nothing of a {size} x {size} picture.")
+    image, mode = flatten(image), "L" if channels == 1 else "RGB"
+    width, height = image.size
+    if (width, height) == (size, size):
+        return image.convert(mode)
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    box = (left, top, left + side, top + side)
+    if side == inner:
+        image = image.crop(box)
+    elif side > inner:
+        # Lanczos is antialiased; reducing_gap lets Pillow average whole blocks first, which is invisible and quick.
+        image = image.resize((inner, inner), Image.Resampling.LANCZOS, box=box, reducing_gap=3.0)
+    else:
+        image = image.resize((inner, inner), Image.Resampling.BICUBIC, box=box)
+    image = image.convert(mode)
+    if not border:
+        return image
+    framed = Image.new(mode, (size, size))
+    framed.paste(image, (border, border))
+    return framed
+
+
+def to_array(image: Image.Image) -> np.ndarray:
+    """uint8 (C, H, W), C = 1 for grey and 3 for RGB."""
+    pixels = np.asarray(flatten(image))
+    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
+
+
+def to_tensor(image: Image.Image) -> Tensor:
+    """float32 (1, C, H, W) in [-1, 1], C = 1 for grey and 3 for RGB."""
+    return to_float(torch.from_numpy(to_array(image).copy()))[None]
+
+
+def to_float(pixels: Tensor) -> Tensor:
+    """uint8 pixels of any shape as float32 in [-1, 1]."""
+    return pixels.float().div_(127.5).sub_(1.0)
+
+
+def to_uint8(x: Tensor) -> Tensor:
+    """[-1, 1] floats of any shape as uint8 pixels: the inverse of to_float. Clamped; NaN becomes black."""
+    return x.detach().float().add(1.0).mul_(127.5).nan_to_num_(nan=0.0).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def to_image(x: Tensor) -> Image.Image:
+    """One picture, (C, H, W) or (1, C, H, W) with C 1 or 3: float in [-1, 1] (clamped, NaN black), or uint8."""
+    if x.ndim == 4 and x.shape[0] == 1:
+        x = x[0]
+    if x.ndim != 3 or x.shape[0] not in (1, 3):
+        raise ValueError(f"a picture has the shape (1 or 3, height, width), not {tuple(x.shape)}")
+    pixels = (x if x.dtype == torch.uint8 else to_uint8(x)).cpu().numpy()
+    return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
+
+
+def grid(x: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:
+    """Pictures (N, C, H, W), as to_image takes them, in rows of `columns` (default: as square as it gets).
+
+    Each is enlarged by the whole factor `scale` without smoothing. Between cells lie `gap` pixels of middle grey, which
+    sets both black and white pictures apart; around the grid lies none.
+    """
+    if x.ndim != 4 or len(x) < 1 or x.shape[1] not in (1, 3):
+        raise ValueError(f"a grid takes pictures of the shape (N, 1 or 3, height, width), not {tuple(x.shape)}")
+    count, channels, height, width = x.shape
+    columns = min(count, columns or math.ceil(math.sqrt(count)))
+    rows = math.ceil(count / columns)
+    pixels = (x if x.dtype == torch.uint8 else to_uint8(x)).cpu()
+    pixels = pixels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
+    height, width = height * scale + gap, width * scale + gap
+    canvas = torch.full((channels, rows * height - gap, columns * width - gap), 128, dtype=torch.uint8)
+    for i, cell in enumerate(pixels):
+        top, left = i // columns * height, i % columns * width
+        canvas[:, top : top + height - gap, left : left + width - gap] = cell
+    return to_image(canvas)
+
+
+def enlarge(image: Image.Image, factor: int) -> Image.Image:
+    """Every pixel as a factor x factor block: small pictures stay crisp."""
+    return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
+
+
+def png_bytes(image: Image.Image) -> bytes:
+    """The picture as a PNG file's bytes, lossless."""
+    buffer = BytesIO()
+    image.save(buffer, format="PNG")
+    return buffer.getvalue()
+
+
+def data_uri(image: Image.Image) -> str:
+    """The picture as a data: URI, lossless, for an <img> that needs no request of its own."""
+    return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")
