@@ -1,0 +1,181 @@
+"""The auto-encoder of Stable Diffusion and its relatives: SD 1/2, SDXL, SD3, FLUX.1, FLUX.2 and seed 1's notebook.
+
+One network (Rombach et al. 2022, arXiv:2112.10752), driven by a config whose fields have diffusers' names where
+diffusers has them. State-dict names are diffusers' too, so a checkpoint folder of ours is nearly one of theirs.
+"""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+from vae.distributions import DiagonalGaussian
+from vae.errors import InputError
+from vae.models.base import AutoEncoder, ModelConfig
+from vae.models.layers import ACTIVATIONS, GroupNorm, Level, MidBlock, activate
+
+
+@dataclass(frozen=True)
+class KLConfig(ModelConfig):
+    """block_out_channels: width of each level, the image's first; every level but the last halves the size.
+    layers_per_block: residual blocks in each encoder level; decoder levels have one more.
+    encoder_layers, decoder_layers: the same level by level (the decoder's from the latent up), where they differ.
+    act_fn: of the residual blocks; the last activation before the output is always SiLU.
+    act_twice: False leaves out the residual blocks' second activation.
+    latents_mean, latents_std: per-channel statistics that some diffusion models scale with instead.
+    force_upcast: the weights overflow in float16, so it is not to be used.
+    """
+
+    sample_size: int = 512
+    fixed_size: bool = False
+    in_channels: int = 3
+    out_channels: int = 3
+    block_out_channels: tuple[int, ...] = (128, 256, 512, 512)
+    layers_per_block: int = 2
+    encoder_layers: tuple[int, ...] | None = None
+    decoder_layers: tuple[int, ...] | None = None
+    latent_channels: int = 4
+    norm_num_groups: int = 32
+    norm_eps: float = 1e-6
+    act_fn: str = "silu"
+    act_twice: bool = True
+    use_quant_conv: bool = True
+    use_post_quant_conv: bool = True
+    mid_block_add_attention: bool = True
+    force_upcast: bool = False
+    latents_mean: tuple[float, ...] | None = None
+    latents_std: tuple[float, ...] | None = None
+
+    def __post_init__(self):
+        levels = len(self.block_out_channels)
+        if not 1 <= levels <= 8:
+            raise InputError(f"block_out_channels must have 1 to 8 levels, not {levels}.")
+        for width in self.block_out_channels:
+            if not 0 < width <= 8192 or self.norm_num_groups < 1 or width % self.norm_num_groups:
+                raise InputError(
+                    f"block_out_channels must be multiples of norm_num_groups ({self.norm_num_groups}) "
+                    f"up to 8192, not {width}."
+                )
+        for name in ("in_channels", "out_channels", "latent_channels"):
+            if not 1 <= getattr(self, name) <= 1024:
+                raise InputError(f"{name} must be from 1 to 1024, not {getattr(self, name)}.")
+        for depths in (self.encoder_depths, self.decoder_depths):
+            if len(depths) != levels or not all(1 <= depth <= 64 for depth in depths):
+                raise InputError(f"Each of the {levels} levels needs 1 to 64 residual blocks, not {list(depths)}.")
+        if self.act_fn not in ACTIVATIONS:
+            raise InputError(f"act_fn must be one of {', '.join(ACTIVATIONS)}, not {self.act_fn!r}.")
+        for name in ("latents_mean", "latents_std"):
+            values = getattr(self, name)
+            if values is not None and len(values) != self.latent_channels:
+                raise InputError(f"{name} must have {self.latent_channels} numbers, one a latent channel.")
+
+    @property
+    def encoder_depths(self) -> tuple[int, ...]:
+        return self.encoder_layers or (self.layers_per_block,) * len(self.block_out_channels)
+
+    @property
+    def decoder_depths(self) -> tuple[int, ...]:
+        return self.decoder_layers or (self.layers_per_block + 1,) * len(self.block_out_channels)
+
+    @property
+    def block(self) -> dict:
+        """What every residual block is built with."""
+        return {"groups": self.norm_num_groups, "eps": self.norm_eps, "act": self.act_fn, "act_twice": self.act_twice}
+
+
+class Encoder(nn.Module):
+    def __init__(self, config: KLConfig):
+        super().__init__()
+        widths = config.block_out_channels
+        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
+        self.down_blocks = nn.ModuleList(
+            Level(widths[max(i - 1, 0)], width, depth, "down" if i < len(widths) - 1 else None, **config.block)
+            for i, (width, depth) in enumerate(zip(widths, config.encoder_depths, strict=True))
+        )
+        self.mid_block = MidBlock(widths[-1], config.mid_block_add_attention, **config.block)
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, widths[-1], eps=config.norm_eps)
+        self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv_in(x)
+        for level in self.down_blocks:
+            x = level(x)
+        x = self.mid_block(x)
+        return self.conv_out(activate(self.conv_norm_out(x), "silu"))
+
+
+class Decoder(nn.Module):
+    def __init__(self, config: KLConfig):
+        super().__init__()
+        widths = config.block_out_channels[::-1]
+        self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
+        self.mid_block = MidBlock(widths[0], config.mid_block_add_attention, **config.block)
+        self.up_blocks = nn.ModuleList(
+            Level(widths[max(i - 1, 0)], width, depth, "up" if i < len(widths) - 1 else None, **config.block)
+            for i, (width, depth) in enumerate(zip(widths, config.decoder_depths, strict=True))
+        )
+        self.conv_norm_out = GroupNorm(config.norm_num_groups, widths[-1], eps=config.norm_eps)
+        self.conv_out = nn.Conv2d(widths[-1], config.out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.mid_block(self.conv_in(x))
+        for level in self.up_blocks:
+            x = level(x)
+        return self.conv_out(activate(self.conv_norm_out(x), "silu"))
+
+
+class AutoencoderKL(AutoEncoder):
+    """Images of any size in [-1, 1] to a posterior over latents of 1 / 2^(levels - 1) that size, and back."""
+
+    family = "kl"
+
+    def __init__(self, config: KLConfig):
+        super().__init__()
+        self.config = config
+        self.in_channels, self.latent_channels = config.in_channels, config.latent_channels
+        self.downscale = 2 ** (len(config.block_out_channels) - 1)
+        moments = 2 * config.latent_channels
+        self.encoder = Encoder(config)
+        self.decoder = Decoder(config)
+        self.quant_conv = nn.Conv2d(moments, moments, 1) if config.use_quant_conv else None
+        self.post_quant_conv = nn.Conv2d(moments // 2, moments // 2, 1) if config.use_post_quant_conv else None
+
+    def encode(self, x: Tensor) -> DiagonalGaussian:
+        """x: (N, C, H, W) in [-1, 1]. Pixels beyond the last multiple of `downscale` have little or no effect.
+
+        Raises InputError for an image smaller than `downscale`, which has no latent.
+        """
+        if min(x.shape[-2:]) < self.downscale:
+            raise InputError(
+                f"The image is {x.shape[-1]}x{x.shape[-2]} pixels; "
+                f"this model needs at least {self.downscale}x{self.downscale}."
+            )
+        moments = self.encoder(x.to(self.dtype))
+        return DiagonalGaussian.from_moments(moments if self.quant_conv is None else self.quant_conv(moments))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z: (N, latent_channels, h, w), unscaled, to images (N, C, h * downscale, w * downscale), not clamped."""
+        z = z.to(self.dtype)
+        return self.decoder(z if self.post_quant_conv is None else self.post_quant_conv(z))
+
+    def latent_shape(self, height: int | None = None, width: int | None = None) -> tuple[int, int, int]:
+        height = height or self.config.sample_size
+        width = width or height
+        return self.latent_channels, height // self.downscale, width // self.downscale
+
+
+KL_PRESETS = {
+    "sd": KLConfig(scaling_factor=0.18215, latent_space="sd"),
+    # Seed 1's network, layer for layer.
+    "sd-notebook": KLConfig(
+        sample_size=56,
+        scaling_factor=0.18215,
+        encoder_layers=(1, 2, 2, 2),
+        decoder_layers=(2, 3, 3, 3),
+        norm_eps=1e-5,
+        act_fn="selu",
+        act_twice=False,
+        use_post_quant_conv=False,
+    ),
+    # The same code, narrow: for CPUs.
+    "sd-small": KLConfig(sample_size=64, block_out_channels=(32, 64, 128, 128), norm_num_groups=16),
+}

@@ -1,0 +1,124 @@
+"""The blocks of the latent-diffusion auto-encoder (Rombach et al. 2022, arXiv:2112.10752), with diffusers' names.
+
+Without gradients the activations are overwritten in place: at high resolutions they are the memory that is needed.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+ACTIVATIONS = {"silu": F.silu, "selu": F.selu, "relu": F.relu}
+
+
+class GroupNorm(nn.GroupNorm):
+    """nn.GroupNorm whose statistics can be supplied from outside, as tiling does to make tiles agree.
+
+    `fixed`, when set, is a pair (mean, variance), each of shape (num_groups,), used instead of the input's own.
+    """
+
+    fixed: tuple[Tensor, Tensor] | None = None
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.fixed is None:
+            return super().forward(x)
+        mean, var = (s.to(x.device).repeat_interleave(self.num_channels // self.num_groups) for s in self.fixed)
+        return F.batch_norm(x, mean, var, self.weight, self.bias, training=False, eps=self.eps)
+
+
+def activate(x: Tensor, name: str) -> Tensor:
+    """The activation `name` of a tensor that nobody else reads: in place where no gradient is recorded."""
+    return ACTIVATIONS[name](x, inplace=not torch.is_grad_enabled())
+
+
+class ResBlock(nn.Module):
+    """x + conv(act(norm(conv(act(norm(x)))))), with a 1x1 convolution on the shortcut where the width changes.
+
+    act_twice=False leaves out the second activation, as seed 1's notebook does.
+    """
+
+    def __init__(self, fan_in: int, fan_out: int, groups: int, eps: float, act: str = "silu", act_twice: bool = True):
+        super().__init__()
+        self.act, self.act_twice = act, act_twice
+        self.norm1 = GroupNorm(groups, fan_in, eps=eps)
+        self.conv1 = nn.Conv2d(fan_in, fan_out, 3, padding=1)
+        self.norm2 = GroupNorm(groups, fan_out, eps=eps)
+        self.conv2 = nn.Conv2d(fan_out, fan_out, 3, padding=1)
+        self.conv_shortcut = nn.Conv2d(fan_in, fan_out, 1) if fan_in != fan_out else None
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = self.conv1(activate(self.norm1(x), self.act))
+        h = self.norm2(h)
+        h = self.conv2(activate(h, self.act) if self.act_twice else h)
+        shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
+        return shortcut + h if torch.is_grad_enabled() else h.add_(shortcut)
+
+
+class Attention(nn.Module):
+    """Single-head self-attention over all positions, with a residual. Memory grows linearly with their number."""
+
+    def __init__(self, channels: int, groups: int, eps: float):
+        super().__init__()
+        self.group_norm = GroupNorm(groups, channels, eps=eps)
+        self.to_q = nn.Linear(channels, channels)
+        self.to_k = nn.Linear(channels, channels)
+        self.to_v = nn.Linear(channels, channels)
+        self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
+
+    def forward(self, x: Tensor) -> Tensor:
+        n, c, height, width = x.shape
+        h = self.group_norm(x).flatten(2).transpose(1, 2)  # (N, H*W, C)
+        q, k, v = (project(h).unsqueeze(1) for project in (self.to_q, self.to_k, self.to_v))
+        h = F.scaled_dot_product_attention(q, k, v).squeeze(1)
+        return x + self.to_out[0](h).transpose(1, 2).reshape(n, c, height, width)
+
+
+class Downsample(nn.Module):
+    """Half the size by a 3x3 convolution of stride 2, padded at the right and the bottom only: h -> floor(h / 2)."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, stride=2)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
+
+
+class Upsample(nn.Module):
+    """Twice the size: nearest neighbour, then a 3x3 convolution."""
+
+    def __init__(self, channels: int):
+        super().__init__()
+        self.conv = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
+
+
+class Level(nn.Module):
+    """The residual blocks at one resolution, then the change to the next: `resample` is "down", "up" or None."""
+
+    def __init__(self, fan_in: int, fan_out: int, depth: int, resample: str | None, **block):
+        super().__init__()
+        self.resnets = nn.ModuleList(ResBlock(fan_in if i == 0 else fan_out, fan_out, **block) for i in range(depth))
+        self.downsamplers = nn.ModuleList([Downsample(fan_out)] if resample == "down" else [])
+        self.upsamplers = nn.ModuleList([Upsample(fan_out)] if resample == "up" else [])
+
+    def forward(self, x: Tensor) -> Tensor:
+        for layer in (*self.resnets, *self.downsamplers, *self.upsamplers):
+            x = layer(x)
+        return x
+
+
+class MidBlock(nn.Module):
+    """Residual block, attention (unless switched off), residual block."""
+
+    def __init__(self, channels: int, attention: bool, groups: int, eps: float, **block):
+        super().__init__()
+        self.resnets = nn.ModuleList(ResBlock(channels, channels, groups, eps, **block) for _ in range(2))
+        self.attentions = nn.ModuleList([Attention(channels, groups, eps)] if attention else [])
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.resnets[0](x)
+        for attention in self.attentions:
+            x = attention(x)
+        return self.resnets[1](x)
