@@ -31,7 +31,7 @@ def test_values_outside_the_range_are_clamped():
     assert psnr(a, b).item() == math.inf and ssim(a, b).item() == 1.0
 
 
-@pytest.mark.parametrize("shape", [(4, 1, 32, 32), (2, 3, 40, 17)])
+@pytest.mark.parametrize("shape", [(4, 1, 32, 32), (2, 3, 40, 17), (1, 1, 8, 6)])
 @pytest.mark.parametrize("noise", [0.02, 0.5])
 def test_agree_with_torchmetrics(shape, noise):
     image = pytest.importorskip("torchmetrics.functional.image")

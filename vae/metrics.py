@@ -24,20 +24,23 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     """Structural similarity of each image, shape (N,), 1 where they are equal (Wang, Bovik, Sheikh, Simoncelli 2004).
 
     a, b: (N, C, H, W) in [-1, 1], clamped to it and compared in [0, 1], where the index is defined: its luminance term
-    needs intensities that are not negative. Gaussian window of 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03, at every
-    position where it lies wholly inside; averaged over positions and channels. Below 11 pixels the window shrinks to
-    the largest odd size that fits.
+    needs intensities that are not negative. Gaussian window of 11 pixels, sigma 1.5, K1 = 0.01, K2 = 0.03, averaged
+    over channels and all pixels, the picture being reflected at its edges: the figures are those of torchmetrics.
+    The window shrinks where a side has fewer than 6 pixels to reflect.
     """
     a, b = _unit_pair(a, b)
     (n, channels, height, width), c1, c2 = a.shape, 0.01**2, 0.03**2
-    size = min(11, height, width)
-    size -= 1 - size % 2
-    offsets = torch.arange(size, device=a.device, dtype=torch.float32) - size // 2
-    window = torch.exp(-offsets.square() / (2 * 1.5**2))
-    window /= window.sum()
+    top, left = min(5, height - 1), min(5, width - 1)
+
+    def window(radius: int) -> Tensor:
+        offsets = torch.arange(-radius, radius + 1, device=a.device, dtype=torch.float32)
+        weights = torch.exp(-offsets.square() / (2 * 1.5**2))
+        return weights / weights.sum()
+
+    down, across = window(top).view(1, 1, -1, 1), window(left).view(1, 1, 1, -1)
 
     def blur(x: Tensor) -> Tensor:
-        return F.conv2d(F.conv2d(x, window.view(1, 1, -1, 1)), window.view(1, 1, 1, -1))
+        return F.conv2d(F.conv2d(F.pad(x, (left, left, top, top), mode="reflect"), down), across)
 
     a, b = a.reshape(n * channels, 1, height, width), b.reshape(n * channels, 1, height, width)
     mean_a, mean_b = blur(a), blur(b)

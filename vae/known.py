@@ -1,0 +1,128 @@
+"""The data sets that have a name: scikit-learn's digits, and MNIST, Fashion-MNIST and CIFAR-10 as torchvision has them.
+
+They are read from a data root where they lie there, which is never written to; else from the cache, into which
+torchvision downloads them.
+"""
+
+import contextlib
+import gzip
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae.errors import InputError
+
+NAMES = ("digits", "mnist", "fashion", "cifar10")
+SPLIT = ("mnist", "fashion", "cifar10")  # these come with a test set of their own
+
+_DIGITS = [str(d) for d in range(10)]
+_CLOTHES = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
+_IDX = {"mnist": ("MNIST", _DIGITS), "fashion": ("FashionMNIST", _CLOTHES)}  # torchvision's name of the class, classes
+_CIFAR_FOLDER, _CIFAR_ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
+
+
+def load(name: str, split: str, root: Path | None) -> tuple[np.ndarray, Tensor, list[str]]:
+    """Pixels uint8 (N, H, W) or (N, H, W, 3), labels int64 (N,), class names. "digits" has one part for both splits.
+
+    Raises InputError if the set is neither here nor can be downloaded, or its files are damaged.
+    """
+    if name == "digits":
+        from sklearn.datasets import load_digits
+
+        digits = load_digits()
+        pixels = (digits.images * (255 / 16)).round().astype(np.uint8)
+        return pixels, torch.from_numpy(digits.target).long(), _DIGITS
+    if name == "cifar10":
+        return _load_cifar(split, root)
+    return _load_idx(name, split, root)
+
+
+def present(name: str, root: Path | None) -> bool:
+    """Whether load() needs no network for it."""
+    if name == "digits":
+        return True
+    if name == "cifar10":
+        return any((p / _CIFAR_FOLDER).is_dir() or (p / _CIFAR_ARCHIVE).is_file() for p in _places(root))
+    return all(_find_idx(name, part, root) for part in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"))
+
+
+def cache_dir() -> Path:
+    return Path.home() / ".cache" / "vae-studio"
+
+
+def _places(root: Path | None) -> list[Path]:
+    return [p for p in (root, cache_dir()) if p is not None]
+
+
+def _load_idx(name: str, split: str, root: Path | None) -> tuple[np.ndarray, Tensor, list[str]]:
+    folder, classes = _IDX[name]
+    stem = "train" if split == "train" else "t10k"
+    parts = (f"{stem}-images-idx3-ubyte", f"{stem}-labels-idx1-ubyte")
+    if not all(_find_idx(name, part, root) for part in parts):
+        from torchvision import datasets
+
+        _download(folder, lambda: getattr(datasets, folder)(cache_dir(), download=True))
+    images, labels = (read_idx(_find_idx(name, part, root)) for part in parts)
+    if images.ndim != 3 or labels.shape != images.shape[:1]:
+        raise InputError(f"The files of {folder} do not belong together: {len(images)} images, {len(labels)} labels.")
+    return images, torch.from_numpy(labels.astype(np.int64)), classes
+
+
+def _find_idx(name: str, part: str, root: Path | None) -> Path | None:
+    files = (p / _IDX[name][0] / "raw" / f"{part}{ending}" for p in _places(root) for ending in ("", ".gz"))
+    return next((file for file in files if file.is_file()), None)
+
+
+def read_idx(path: Path) -> np.ndarray:
+    """An idx file of bytes, gzipped or plain: two zeros, type 8, the number of axes, their lengths, the bytes.
+
+    The format is described at yann.lecun.com/exdb/mnist. Raises InputError if the file is not one, or is cut off.
+    """
+    try:
+        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
+            data = file.read()
+    except (OSError, EOFError) as error:
+        raise InputError(f"The data file {path.name} cannot be read: {error}.") from error
+    axes = data[3] if data[:3] == b"\0\0\x08" and len(data) > 4 else 0
+    shape = np.frombuffer(data, ">u4", count=axes, offset=4).astype(int) if len(data) >= 4 + 4 * axes else ()
+    if not axes or not len(shape) or len(data) != 4 + 4 * axes + shape.prod():
+        raise InputError(f"The data file {path.name} is damaged or no idx file of bytes.")
+    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
+
+
+def _load_cifar(split: str, root: Path | None) -> tuple[np.ndarray, Tensor, list[str]]:
+    # The files are pickles: torchvision compares their MD5 before it loads them, so reading them is left to it.
+    from torchvision.datasets import CIFAR10
+
+    place = next((p for p in _places(root) if (p / _CIFAR_FOLDER).is_dir()), None)
+    if place is None:
+        place = cache_dir()
+        archive = next((p / _CIFAR_ARCHIVE for p in _places(root) if (p / _CIFAR_ARCHIVE).is_file()), None)
+
+        def fetch() -> None:
+            place.mkdir(parents=True, exist_ok=True)
+            if archive and not (place / _CIFAR_ARCHIVE).exists():
+                (place / _CIFAR_ARCHIVE).symlink_to(archive.resolve())
+            CIFAR10(place, download=True)
+
+        _download("CIFAR-10", fetch)
+    try:
+        data = CIFAR10(place, train=split == "train")
+    except (RuntimeError, OSError) as error:
+        raise InputError(f"The files of CIFAR-10 in {str(place)!r} are damaged or incomplete.") from error
+    return data.data, torch.tensor(data.targets), list(data.classes)
+
+
+def _download(title: str, fetch: Callable[[], object]) -> None:
+    try:
+        with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to the command's own answer
+            fetch()
+    except Exception as error:  # urllib, ssl, http and torchvision each raise their own
+        raise InputError(
+            f"{title} is not on this machine and cannot be downloaded ({type(error).__name__}); "
+            "VAE_DATA_DIR may name a folder that has it, and digits needs no network."
+        ) from error
