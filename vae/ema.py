@@ -1,0 +1,34 @@
+"""A running average of the weights, which is what is validated, shown and saved."""
+
+import copy
+
+import torch
+
+from vae.models.base import AutoEncoder
+
+
+class EMA:
+    """Exponential moving average of parameters and of floating-point buffers (batch norm's statistics).
+
+    half_life: in images; after so many the weights' share has halved. It shortens at the beginning, when the first
+    weights deserve no such memory. 0 keeps no average: `model` is then the trained model itself.
+    """
+
+    def __init__(self, model: AutoEncoder, half_life: int):
+        self.half_life = half_life
+        self.source = model
+        self.model = copy.deepcopy(model).requires_grad_(False) if half_life else model
+        source, target = model.state_dict(), self.model.state_dict()
+        floating = [name for name, tensor in source.items() if tensor.is_floating_point()]
+        self.pairs = [target[name] for name in floating], [source[name] for name in floating]
+        self.counters = [(target[n], source[n]) for n in source if n not in floating]
+
+    @torch.no_grad()
+    def update(self, images_seen: int, images: int) -> None:
+        """After an update that learned from `images` more images, `images_seen` in all."""
+        if not self.half_life:
+            return
+        half_life = min(self.half_life, max(images_seen * 0.1, 1.0))
+        torch._foreach_lerp_(self.pairs[0], self.pairs[1], 1.0 - 0.5 ** (images / half_life))
+        for target, source in self.counters:
+            target.copy_(source)

@@ -1,0 +1,63 @@
+"""The objective: reconstruction + beta * KL, the negative of the evidence lower bound (ELBO)."""
+
+import math
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from vae.distributions import DiagonalGaussian
+from vae.errors import InputError
+
+RECONSTRUCTIONS = {
+    "sum": "squared error summed over the pixels (seed 2)",
+    "mean": "squared error averaged over the pixels (seed 1)",
+    "l1": "absolute error summed over the pixels",
+    "sigma": "Gaussian negative log-likelihood in nats, its variance fitted to each batch (sigma-VAE)",
+}
+
+
+class Loss(NamedTuple):
+    """Averages over a batch, each a float32 scalar tensor: loss = reconstruction + beta * kl."""
+
+    loss: Tensor
+    reconstruction: Tensor
+    kl: Tensor
+
+
+def elbo(
+    x: Tensor,
+    x_hat: Tensor,
+    posterior: DiagonalGaussian,
+    reconstruction: str = "sum",
+    beta: float = 1.0,
+    pixel_scale: float = 1.0,
+) -> Loss:
+    """The loss of a batch: `reconstruction`, one of RECONSTRUCTIONS, plus beta times the KL.
+
+    x, x_hat: (N, C, H, W) in [-1, 1]. pixel_scale: the model's, so that errors are in its native pixel units ([0, 1]
+    for seed 2's network, [-1, 1] for Stable Diffusion's). The KL is in nats for each image: summed over the latent's
+    dimensions and averaged over the batch; with "mean", beta therefore means something else at every image size
+    (a decoder variance of beta * D / 2 for D pixel values), with "sum" and beta 1 it is a variance of 1/2.
+
+    "sigma" is the optimal sigma-VAE of Rybkin et al. 2021 (arXiv:2006.13202): the decoder's variance is the batch's
+    mean squared error, which balances the two terms by itself; beta = 1 is then the ELBO proper.
+
+    Raises InputError for an unknown `reconstruction`.
+    """
+    error = (x_hat.float() - x.float()).mul(pixel_scale).flatten(1)
+    kl = posterior.kl().mean()
+    if reconstruction == "sum":
+        term = error.square().sum(1).mean()
+    elif reconstruction == "mean":
+        term = error.square().mean()
+    elif reconstruction == "l1":
+        term = error.abs().sum(1).mean()
+    elif reconstruction == "sigma":
+        # log(2 pi) + 1 + log(sigma^2), half of it for each pixel: the likelihood where sigma^2 is the batch's error.
+        # 1/255 is a grey level: finer than that there is nothing to fit, and a perfect batch must not reach log 0.
+        variance = error.square().mean().clamp_min((2.0 * pixel_scale / 255.0) ** 2 / 12.0)
+        term = 0.5 * error.shape[1] * (torch.log(variance) + 1.0 + math.log(2.0 * math.pi))
+    else:
+        raise InputError(f"The reconstruction loss must be one of {', '.join(RECONSTRUCTIONS)}, not {reconstruction!r}.")
+    return Loss(term + beta * kl, term, kl)
