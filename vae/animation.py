@@ -39,7 +39,7 @@ def write_animation(
     if any(frame.mode == "RGB" for frame in frames):
         frames = [frame.convert("RGB") for frame in frames]
     try:
-        with replacing(path, durable=False) as part:
+        with replacing(path) as part:
             if suffix == ".gif":
                 _write_gif(frames, part, fps, loop)
             elif suffix == ".mp4":
