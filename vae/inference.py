@@ -1,6 +1,7 @@
 """A trained model at work: reconstruct a picture, sample new ones."""
 
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -57,7 +58,9 @@ def prepare(model: AutoEncoder, image: Image.Image) -> Image.Image:
 
 
 @torch.inference_mode()
-def reconstruct(model: AutoEncoder, image: Image.Image, sample: bool = False, seed: int | None = None) -> Reconstruction:
+def reconstruct(
+    model: AutoEncoder, image: Image.Image, sample: bool = False, seed: int | None = None
+) -> Reconstruction:
     """Encode a picture and decode it again, through the posterior's mean or, if `sample`, through one sample of it.
 
     image: any PIL picture; it is fitted to the model first (`Reconstruction.original` shows how). seed: of the sample;
@@ -87,6 +90,30 @@ def reconstruct(model: AutoEncoder, image: Image.Image, sample: bool = False, se
         seconds=seconds,
         seed=seed if sample else None,
     )
+
+
+@torch.inference_mode()
+def latent_of(model: AutoEncoder, end: Image.Image | int) -> Tensor:
+    """One end of an interpolation, a latent (C, h, w) on the CPU: the posterior's mean of a picture, fitted to the
+    model's sample_size so that any two ends agree in shape, or the draw from N(0, I) that belongs to a seed."""
+    if not isinstance(end, Image.Image):
+        return sample_latents(model, 1, end)[0]
+    config = model.config
+    x = images.to_tensor(images.fit(end, config.sample_size, model.in_channels, border=config.border))
+    return encode(model, x.to(model.device)).mode()[0].float().cpu()
+
+
+@torch.inference_mode()
+def decode_path(
+    model: AutoEncoder, path: Tensor, batch_size: int = 16, on_progress: Callable[[int], None] | None = None
+) -> list[Image.Image]:
+    """The pictures of latents (steps, C, h, w), in order. on_progress is called with the number done so far."""
+    frames = []
+    for part in path.split(batch_size):
+        frames += [images.to_image(x) for x in decode(model, part).float().cpu()]
+        if on_progress:
+            on_progress(len(frames))
+    return frames
 
 
 def encode(model: AutoEncoder, x: Tensor) -> DiagonalGaussian:

@@ -71,7 +71,9 @@ class TrainConfig:
 def _range(name: str, value: float, low: float, high: float, whole: bool = True) -> None:
     kinds = (int,) if whole else (int, float)
     if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        raise InputError(f"{name} must be {'a whole number' if whole else 'a number'} from {low} to {high}, not {value}.")
+        raise InputError(
+            f"{name} must be {'a whole number' if whole else 'a number'} from {low} to {high}, not {value}."
+        )
 
 
 def preset(name: str, **changes) -> TrainConfig:

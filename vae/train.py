@@ -8,6 +8,7 @@ that share a batch draw, between them, what one would.
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +23,7 @@ from vae.device import pick_device
 from vae.ema import EMA
 from vae.errors import InputError
 from vae.files import appearing
-from vae.models import AutoEncoder, build
+from vae.models import build
 from vae.presets import TrainConfig
 from vae.runs import Run, RunWriter, new_run_folder
 
@@ -68,10 +69,8 @@ def fit(
             writer.update(state="stopped" if reason else "finished", reason=reason, seconds_left=0)
         except BaseException as error:
             message = _reason(error)
-            try:
+            with suppress(OSError):  # the disk that failed the run may fail its obituary too
                 writer.update(state="stopped" if isinstance(error, KeyboardInterrupt) else "failed", reason=message)
-            except OSError:
-                pass  # the disk that failed the run may fail its obituary too
             if isinstance(error, OSError):
                 raise InputError(message) from error
             raise
@@ -193,10 +192,7 @@ class Trainer:
 
     def _pixels(self, data: ImageSet, resident: Tensor | None, indices: Tensor) -> Tensor:
         """Images [-1, 1] of those indices."""
-        if resident is not None:
-            pixels = resident[indices.to(self.device)]
-        else:
-            pixels = data.batch(indices).to(self.device)
+        pixels = data.batch(indices).to(self.device) if resident is None else resident[indices.to(self.device)]
         return images.to_float(pixels).contiguous(memory_format=torch.channels_last)
 
     # -- the loop -------------------------------------------------------------------------------------------------
@@ -241,7 +237,9 @@ class Trainer:
         first = self.step % self.epoch_steps * self.update_images
         share = order[first : first + self.update_images]
         for micro in range(config.accumulate):
-            part = slice(micro * self.batch * accelerator.num_processes, (micro + 1) * self.batch * accelerator.num_processes)
+            part = slice(
+                micro * self.batch * accelerator.num_processes, (micro + 1) * self.batch * accelerator.num_processes
+            )
             x, noise = self._batch(share[part], self.step * config.accumulate + micro)
             with accelerator.accumulate(self.model):
                 x_hat, posterior = self.model(x, noise)

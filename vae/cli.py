@@ -1,0 +1,297 @@
+"""The command line: `python -m vae COMMAND`. Each command's own imports stay inside it, so that --help is instant."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+app = typer.Typer(
+    help="Variational auto-encoders: look into them, use them, train them.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+Model = Annotated[str, typer.Argument(help="A bundled name, run folder, checkpoint folder, weight file or Hub id.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else, on stdout.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Prior = Annotated[str, typer.Option(help="normal is N(0, I); see `info` for others a model may have.")]
+Mode = Annotated[str, typer.Option(help="slerp, along the great circle, or lerp, straight.")]
+
+
+def main() -> None:
+    """Run the command line. Input that cannot be used ends with one sentence and exit code 2."""
+    from vae.errors import InputError
+
+    try:
+        app()
+    except InputError as error:
+        print(f"Error: {error}", file=sys.stderr)
+        raise SystemExit(2) from None
+
+
+def _say(facts: dict, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts))
+        return
+    width = max(len(key) for key in facts)
+    for key, value in facts.items():
+        text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and "seed" not in key else value
+        print(f"{key:<{width}}  {text:.4g}" if isinstance(value, float) else f"{key:<{width}}  {text}")
+
+
+def _bar(total: int, unit: str):
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+
+
+def _output(path: Path, suffixes: tuple[str, ...]) -> Path:
+    from vae.errors import InputError
+
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"The output {path.name!r} must end in {' or '.join(suffixes)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {str(path.parent)!r} to write to.")
+    return path
+
+
+@app.command()
+def info(model: Model, json_: Json = False, device: Device = "auto") -> None:
+    """Print a model's facts: family, parameters, latent shape, priors."""
+    from vae.checkpoints import load
+    from vae.info import describe
+
+    loaded = load(model, device=device)
+    _say(describe(loaded) | {"name": model, "priors": loaded.priors, "device": str(loaded.device)}, json_)
+
+
+@app.command()
+def reconstruct(
+    model: Model,
+    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .png file, or a folder for several pictures.")],
+    sample: Annotated[
+        bool, typer.Option("--sample", help="Decode a posterior sample, not the posterior's mean.")
+    ] = False,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Encode pictures, decode them again, and say how near the result is."""
+    from vae.checkpoints import load
+    from vae.files import replacing
+    from vae.images import open_image, png_bytes
+    from vae.inference import reconstruct as rebuild
+
+    into_folder = len(images) > 1 or output.is_dir() or not output.suffix
+    if not into_folder:
+        _output(output, (".png",))
+    loaded = load(model, device=device)
+    opened = [open_image(path) for path in images]  # all of them first: a bad one leaves nothing half-done
+    if into_folder:
+        output.mkdir(parents=True, exist_ok=True)
+    facts, names = [], set()
+    with _bar(len(images), "image") as bar:
+        for path, picture in zip(images, opened, strict=True):
+            result = rebuild(loaded, picture, sample=sample, seed=seed if sample else None)
+            name = _free_name(path.stem, names)
+            target = output / f"{name}.png" if into_folder else output
+            with replacing(target) as part:
+                part.write_bytes(png_bytes(result.image))
+            facts.append(
+                {
+                    "image": str(path),
+                    "output": str(target),
+                    "psnr": result.psnr,
+                    "ssim": result.ssim,
+                    "latent_shape": list(result.latent_shape),
+                    "compression": result.compression,
+                    "seconds": result.seconds,
+                    "seed": result.seed,
+                }
+            )
+            bar.update()
+    if json_:
+        print(json.dumps(facts))
+    else:
+        for row in facts:
+            print(f"{row['output']}  {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['seconds']:.2f} s")
+
+
+def _free_name(stem: str, names: set[str]) -> str:
+    """`stem`, with a number where another picture of the same name came before."""
+    name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 10**6))) if n not in names)
+    names.add(name)
+    return name
+
+
+@app.command()
+def sample(
+    model: Model,
+    n: Annotated[int, typer.Option("-n", help="How many.")] = 64,
+    seed: Seed = 0,
+    prior: Prior = "normal",
+    temperature: Annotated[float, typer.Option(help="Scales the standard deviation; 1 is the prior itself.")] = 1.0,
+    output: Annotated[Path, typer.Option("-o", "--output", help="The grid, a .png file.")] = Path("grid.png"),
+    scale: Annotated[int, typer.Option(help="Enlarge each picture by this whole factor.")] = 1,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Draw new pictures from a model, and save them as one grid."""
+    import time
+
+    from vae.checkpoints import load
+    from vae.files import replacing
+    from vae.images import grid, png_bytes
+    from vae.inference import sample as draw
+
+    _output(output, (".png",))
+    loaded = load(model, device=device)
+    start = time.perf_counter()
+    pictures = draw(loaded, n, seed=seed, temperature=temperature, prior=prior)
+    seconds = time.perf_counter() - start
+    with replacing(output) as part:
+        part.write_bytes(png_bytes(grid(pictures, scale=max(1, scale))))
+    _say({"output": str(output), "n": n, "seed": seed, "prior": prior, "seconds": seconds}, json_)
+
+
+@app.command()
+def interpolate(
+    model: Model,
+    a: Annotated[str, typer.Argument(help="A picture's path, or a whole number: the seed of a latent from N(0, I).")],
+    b: Annotated[str, typer.Argument(help="As A.")],
+    steps: Annotated[int, typer.Option(help="Frames, both ends included.")] = 16,
+    mode: Mode = "slerp",
+    output: Annotated[Path, typer.Option("-o", "--output", help="morph.gif, .mp4, or .png for a strip.")] = Path(
+        "morph.gif"
+    ),
+    fps: Annotated[int, typer.Option(help="Frames a second.", min=1, max=50)] = 12,
+    scale: Annotated[int, typer.Option(help="Enlarge each frame by this whole factor.", min=1, max=64)] = 1,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Decode the way from one latent to another."""
+    import time
+
+    from vae.animation import write_animation
+    from vae.checkpoints import load
+    from vae.images import enlarge
+    from vae.inference import decode_path, latent_of
+    from vae.latents import interpolate as between
+
+    _output(output, (".gif", ".mp4", ".png"))
+    ends = [_end(text) for text in (a, b)]
+    loaded = load(model, device=device)
+    start = time.perf_counter()
+    path = between(*(latent_of(loaded, end) for end in ends), steps, mode)
+    with _bar(steps, "frame") as bar:
+        frames = decode_path(loaded, path, on_progress=lambda done: bar.update(done - bar.n))
+    write_animation([enlarge(frame, scale) for frame in frames], output, fps=fps)
+    seconds = time.perf_counter() - start
+    _say({"output": str(output), "steps": steps, "mode": mode, "seconds": seconds}, json_)
+
+
+def _end(text: str):
+    from vae.images import open_image
+
+    return int(text) if text.isdigit() and not Path(text).exists() else open_image(text)
+
+
+@app.command()
+def train(
+    preset: Annotated[
+        str, typer.Option(help="The recipe: mnist-vae, mnist-ae, sd-small, sd, sd-notebook.")
+    ] = "mnist-vae",
+    data: Annotated[
+        str | None, typer.Option(help="digits, mnist, fashion, cifar10, a folder, archive or Hub id.")
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
+    run: Annotated[Path | None, typer.Option(help="The run folder; by default the next free one in runs/.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's newest checkpoint.")] = False,
+    seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
+    batch_size: Annotated[int | None, typer.Option(help="Images at once in each process.")] = None,
+    accumulate: Annotated[int | None, typer.Option(help="Batches to one update of the weights.")] = None,
+    learning_rate: Annotated[float | None, typer.Option(help="The highest, for one-cycle.")] = None,
+    schedule: Annotated[str | None, typer.Option(help="one-cycle or constant.")] = None,
+    reconstruction: Annotated[str | None, typer.Option(help="sum, mean, l1 or sigma.")] = None,
+    beta: Annotated[float | None, typer.Option(help="Weight of the KL.")] = None,
+    ema_images: Annotated[
+        int | None, typer.Option(help="Half-life of the weights' average, in images; 0: off.")
+    ] = None,
+    clip: Annotated[float | None, typer.Option(help="Greatest norm of the gradients; 0: off.")] = None,
+    flip: Annotated[bool | None, typer.Option(help="Mirror half of the training images.")] = None,
+    test_size: Annotated[float | None, typer.Option(help="Share held out, where the data have no test split.")] = None,
+    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
+    max_minutes: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.01)] = None,
+    log_with: Annotated[str | None, typer.Option(help="Also log to tensorboard, trackio or wandb.")] = None,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Train a model; the app shows the run while it goes. Ctrl-C stops it and keeps what it has learned."""
+    from vae.presets import preset as recipe
+    from vae.runs import Run
+    from vae.train import fit
+
+    changes = {
+        "data": data,
+        "epochs": epochs,
+        "seed": seed,
+        "batch_size": batch_size,
+        "accumulate": accumulate,
+        "learning_rate": learning_rate,
+        "schedule": schedule,
+        "reconstruction": reconstruction,
+        "beta": beta,
+        "ema_images": ema_images,
+        "clip": clip,
+        "flip": flip,
+        "test_size": test_size,
+        "precision": precision,
+    }
+    if resume and run is not None and Run(run).exists():
+        from dataclasses import replace
+
+        from vae.presets import TrainConfig
+
+        config = TrainConfig.from_dict(Run(run).config())
+        config = replace(config, epochs=epochs or config.epochs)
+    else:
+        config = recipe(preset, **changes)
+    with _bar(1, "step") as bar:
+
+        def show(progress: dict) -> None:
+            bar.total = progress["steps"]
+            bar.update(progress["step"] - bar.n)
+
+        done = fit(
+            config, run, resume=resume, device=device, max_minutes=max_minutes, on_progress=show, log_with=log_with
+        )
+    epochs_done = [entry for entry in done.metrics() if entry["kind"] == "epoch"]
+    last = {key: value for key, value in (epochs_done[-1] if epochs_done else {}).items() if key != "kind"}
+    _say({"run": str(done.folder), "state": done.state()["state"], **last}, json_)
+
+
+@app.command()
+def evaluate(
+    model: Model,
+    data: Annotated[str, typer.Option(help="As for train.")] = "digits",
+    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    seed: Seed = 0,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Measure a model on a data set: loss, reconstruction, KL, PSNR, SSIM."""
+    from vae.checkpoints import load
+    from vae.data import load_data
+    from vae.evaluate import evaluate as measure
+
+    loaded = load(model, device=device)
+    config = loaded.config
+    images = load_data(data, split, config.sample_size, loaded.in_channels, config.border)
+    with _bar(len(images), "image") as bar:
+        figures = measure(loaded, images, seed=seed, on_progress=lambda done: bar.update(done - bar.n))
+    _say({"model": model, "data": data, "split": split, **figures}, json_)
