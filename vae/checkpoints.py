@@ -1,25 +1,25 @@
-"""Models on disk: by bundled name, folder, run folder or file. Strict, and nothing in a file is ever executed."""
+"""Models by name, folder, file or Hub id. Loading is strict, and nothing in a file is ever executed."""
 
 import json
-import os
-import pickle
-import shutil
 import tempfile
-import zipfile
-from collections.abc import Callable, Iterable
-from contextlib import contextmanager
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 
+from vae import hub
+from vae.configs import diffusers_config, read_config
+from vae.convert import Naming, recognise
 from vae.device import pick_device
 from vae.errors import InputError
-from vae.models import AutoEncoder, ModelConfig, build, config_from_dict, config_to_dict
+from vae.files import appearing, replacing
+from vae.infer import infer_config
+from vae.locate import CONFIG, WEIGHTS, Found, find, partner
+from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
+from vae.weights import Weights, join, open_weights
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 BUNDLED = Path(__file__).resolve().parents[1] / "checkpoints"
 
 
@@ -28,41 +28,107 @@ def bundled() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(BUNDLED.glob(f"*/{CONFIG}"))}
 
 
+def load(
+    source: str | Path,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | None = None,
+    *,
+    revision: str | None = None,
+    subfolder: str | None = None,
+    variant: str | None = None,
+    token: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> AutoEncoder:
+    """The auto-encoder at `source`, in eval mode and without gradients.
+
+    source: a bundled name; a folder of ours or of diffusers (also a pipeline's with its vae/, or one with TAESD's two
+    files); a run folder (its newest complete checkpoint); one .safetensors, .pth or .ckpt file; or a Hub id `org/name`,
+    also `org/name/subfolder` and `org/name@revision`. dtype: float32 unless given, whatever the file holds.
+    revision, token and progress(bytes done, bytes in all) are for the Hub; variant ("fp16") chooses between weights.
+
+    Raises InputError if there is no such model or it is damaged; a tensor that is missing, not expected, of the wrong
+    shape or not finite is named.
+    """
+    device = pick_device(device)
+    opened = _open(source, revision, subfolder, variant, token, progress)
+    with torch.device("meta"):
+        model = build(opened.config)
+    _fill(model, opened, device, dtype or torch.float32)
+    return model.eval().requires_grad_(False)
+
+
+def load_config(source: str | Path) -> ModelConfig:
+    """The config of the model at `source`, as `load` takes it, without reading its weights."""
+    return _open(source).config
+
+
 def save(model: AutoEncoder, folder: str | Path) -> Path:
     """Write `config.json` and `model.safetensors`, which `load` reads back bit for bit, and return the folder.
 
     A new folder appears whole or not at all; in one that exists each file is replaced whole.
     """
-    folder = Path(folder)
     config = json.dumps(config_to_dict(model.config), indent=2)
-    tensors = {name: tensor.detach().contiguous().cpu() for name, tensor in model.state_dict().items()}
-    with _appearing(folder) as place:
-        # The config rides along in the weights' header too, so that the one file can be sent around alone.
-        with _replacing(place / WEIGHTS) as part:
-            save_file(tensors, part, metadata={"format": "pt", "config": config})
-        with _replacing(place / CONFIG) as part:
+    # The config rides along in the weights' header too, so that the one file can be sent around alone.
+    return _write(model, Path(folder), config, WEIGHTS, {"format": "pt", "config": config})
+
+
+def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") -> Path:
+    """Write the model as diffusers' `from_pretrained` opens it, with bit for bit the same weights; return the folder.
+
+    Raises InputError for a model that diffusers has no class for, and for another format.
+    """
+    if format != "diffusers":
+        raise InputError(f"The export format {format!r} is not known; diffusers is.")
+    config = json.dumps(diffusers_config(model.config), indent=2)
+    return _write(model, Path(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
+
+
+def push(source: str | Path, repo: str, token: str | None = None, private: bool = False) -> str:
+    """Publish the model at `source` on the Hugging Face Hub, with a model card, and return its page's address.
+
+    The card is the README.md beside the weights, if there is one. The repository is made if need be; `load(repo)` reads
+    it back. Raises InputError for a model that does not load, a bad repository name, or a Hub that refuses.
+    """
+    model = load(source, device="cpu")
+    card = _local_folder(source) / "README.md"
+    with tempfile.TemporaryDirectory() as place:
+        folder = save(model, Path(place) / "model")
+        text = _read_text(card) if card.is_file() else model_card(model, repo)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        return hub.push(folder, repo, token, private)
+
+
+def model_card(model: AutoEncoder, repo: str) -> str:
+    """A README.md for the model's repository: what it is, and how to open it."""
+    channels, height, width = model.latent_shape()
+    size, trained_on = model.config.sample_size, model.config.trained_on
+    return f"""---
+library_name: vae-studio
+tags: [vae, autoencoder]
+---
+# {repo.split("/")[-1]}
+
+A {"variational auto-encoder" if model.is_variational else "auto-encoder"} of {model.parameter_count:,} parameters:
+{size}x{size} images to latents of {channels}x{height}x{width}. Trained on: {trained_on or "not said"}.
+
+```python
+import vae
+
+model = vae.load("{repo}")
+posterior = model.encode(x)  # x: (N, {model.in_channels}, H, W) in [-1, 1]
+x_hat = model.decode(posterior.mode())
+```
+"""
+
+
+def _write(model: AutoEncoder, folder: Path, config: str, weights: str, metadata: dict[str, str]) -> Path:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with appearing(folder) as place:
+        with replacing(place / weights) as part:
+            save_file(tensors, part, metadata=metadata)
+        with replacing(place / CONFIG) as part:
             part.write_text(config + "\n", encoding="utf-8")
     return folder
-
-
-def load(source: str | Path, device=None, dtype: torch.dtype | None = None) -> AutoEncoder:
-    """The model at `source`, in eval mode and without gradients.
-
-    source: a bundled name, a checkpoint folder, a run folder (its newest complete checkpoint), or a single
-    .safetensors or .pth file. dtype: float32 unless given, whatever the file holds. Raises InputError if the source
-    is none of these or is damaged: missing, unexpected, ill-shaped or non-finite tensors are named.
-    """
-    device = pick_device(device)
-    config, names, read = _open(source)
-    with torch.device("meta"):
-        model = build(config)
-    _fill(model, names, read, device, dtype or torch.float32)
-    return model.eval().requires_grad_(False)
-
-
-def load_config(source: str | Path) -> ModelConfig:
-    """The config of what `load(source)` would load, without reading the weights."""
-    return _open(source)[0]
 
 
 def newest_checkpoint(run: Path) -> Path | None:
@@ -71,58 +137,108 @@ def newest_checkpoint(run: Path) -> Path | None:
     return max(found, key=lambda folder: folder.name, default=None)
 
 
-def _open(source: str | Path) -> tuple[ModelConfig, Iterable[str], Callable[[str], Tensor]]:
-    path = _locate(source)
+@dataclass(frozen=True)
+class Opened:
+    config: ModelConfig
+    naming: Naming
+    weights: Weights
+
+
+def _open(source, revision=None, subfolder=None, variant=None, token=None, progress=None) -> Opened:
+    """Everything about the model but its tensors' values."""
+    path = _local_folder(source)
     if path.is_dir():
-        if not (path / CONFIG).is_file() or not (path / WEIGHTS).is_file():
-            raise InputError(f"The folder {path.name} holds no model: {CONFIG} and {WEIGHTS} are needed.")
-        return config_from_dict(_read_json(path / CONFIG)), *_read_safetensors(path / WEIGHTS)[:2]
-    if path.suffix == ".safetensors":
-        names, read, metadata = _read_safetensors(path)
-        if "config" in metadata:
-            return config_from_dict(json.loads(metadata["config"])), names, read
-    else:
-        tensors = _read_pickle(path)
-        names, read = tensors.keys(), tensors.__getitem__
-    if (path.parent / CONFIG).is_file():
-        return config_from_dict(_read_json(path.parent / CONFIG)), names, read
-    raise InputError(f"The file {path.name} says nothing about its model; put its {CONFIG} beside it.")
+        return _open_found(path, _find(path, subfolder, variant), path.resolve().name)
+    if path.is_file():
+        return _open_file(path)
+    identifier = hub.parse(str(source), revision, subfolder)
+    if identifier is None:
+        raise InputError(
+            f"There is no model {str(source)[:200]!r}; give a bundled name ({', '.join(bundled()) or 'none here'}), "
+            "a checkpoint or run folder, a .safetensors or .pth file, or a Hugging Face id like org/name."
+        )
+    root, found = hub.fetch(identifier, variant, token, progress)
+    return _open_found(root, found, identifier.repo)
 
 
-def _locate(source: str | Path) -> Path:
-    """The checkpoint folder or weight file that `source` means."""
+def _local_folder(source: str | Path) -> Path:
+    """The checkpoint folder that a bundled name, a folder or a run folder means; any other path as it is."""
     if isinstance(source, str) and source in bundled():
         return bundled()[source]
     path = Path(source).expanduser()
-    if path.is_dir():
-        return newest_checkpoint(path) or path
-    if path.is_file():
-        if path.suffix not in (".safetensors", ".pth", ".pt", ".ckpt", ".bin"):
-            raise InputError(f"{path.name} is no weight file; .safetensors, .pth and .ckpt are accepted.")
-        return path
-    raise InputError(
-        f"There is no model {str(source)[:200]!r}; give a bundled name ({', '.join(bundled())}), "
-        "a checkpoint or run folder, or a .safetensors or .pth file."
-    )
+    return newest_checkpoint(path) or path
 
 
-def _fill(model: AutoEncoder, names: Iterable[str], read: Callable[[str], Tensor], device, dtype: torch.dtype) -> None:
+def _find(folder: Path, subfolder: str | None, variant: str | None) -> Found:
+    """The model in a local folder or a folder of that."""
+    try:
+        files = [
+            path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file()
+        ]
+        if subfolder:
+            files += [p.relative_to(folder).as_posix() for p in (folder / subfolder).glob("*") if p.is_file()]
+    except OSError as error:
+        raise InputError(f"The folder {folder.name} cannot be read.") from error
+    return find(files, lambda name: _read_text(folder / name), f"The folder {folder.name}", subfolder, variant)
+
+
+def _open_found(root: Path, found: Found, name: str) -> Opened:
+    parts = [open_weights(root / file) for file in found.weights]
+    weights = join(parts, ("encoder.", "decoder.") if found.pair else ())
+    name = found.weights[0] if found.config is None else name
+    return _recognised(weights, root / found.config if found.config else None, name)
+
+
+def _open_file(path: Path) -> Opened:
+    pair = partner(path)
+    if pair:
+        return _recognised(join([open_weights(file) for file in pair], ("encoder.", "decoder.")), None, path.name)
+    beside = path.with_name(CONFIG)
+    return _recognised(open_weights(path), beside if beside.is_file() else None, path.name)
+
+
+def _recognised(weights: Weights, config: Path | None, name: str) -> Opened:
+    """config: the config.json that goes with the weights; without one, theirs is in their header or in their shapes."""
+    naming = recognise(weights.shapes)
+    if config is not None:
+        return Opened(read_config(_json(_read_text(config), config.name), name), naming, weights)
+    if "config" in weights.metadata:
+        return Opened(read_config(_json(weights.metadata["config"], name), name), naming, weights)
+    return Opened(infer_config(naming, name), naming, weights)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path.name} is not readable text.") from error
+
+
+def _json(text: str, name: str) -> dict:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{name} is not readable JSON.") from error
+
+
+def _fill(model: AutoEncoder, opened: Opened, device: torch.device, dtype: torch.dtype) -> None:
     """Give a model on the meta device its weights, tensor by tensor, so that there is never a second copy of them."""
-    wanted, names = model.state_dict(), set(names)
-    _refuse("lack", sorted(wanted.keys() - names))
-    _refuse("have the unexpected", sorted(names - wanted.keys()))
+    wanted, parts = model.state_dict(), opened.naming.parts
+    _refuse("lack the", sorted(wanted.keys() - parts.keys()))
+    _refuse("have the unexpected", sorted(parts.keys() - wanted.keys()))
     state = {}
     for name, empty in wanted.items():
-        tensor = read(name)
-        if tensor.shape != empty.shape:
+        if parts[name].shape != empty.shape:
             raise InputError(
-                f"The tensor {name} has the shape {list(tensor.shape)}, where the config asks for {list(empty.shape)}."
+                f"The tensor {name} has the shape {list(parts[name].shape)}, "
+                f"where the config asks for {list(empty.shape)}."
             )
+        tensor = parts[name].take(opened.weights.read)
         if tensor.is_floating_point() != empty.is_floating_point():
             raise InputError(f"The tensor {name} is of type {tensor.dtype}, which does not fit.")
         if not torch.isfinite(tensor).all():
             raise InputError(f"The tensor {name} holds numbers that are not finite (NaN or infinity).")
-        # copy=True: a tensor read from safetensors still lives in the file, which may be replaced.
+        # copy=True: what is read from a file may still live in it, and the file may be replaced.
         state[name] = tensor.to(device, dtype if tensor.is_floating_point() else empty.dtype, copy=True)
     model.load_state_dict(state, assign=True)
 
@@ -131,66 +247,3 @@ def _refuse(verb: str, names: list[str]) -> None:
     if names:
         more = f" and {len(names) - 1} more" if len(names) > 1 else ""
         raise InputError(f"The weights {verb} tensor {names[0][:100]}{more}; they do not fit the config.")
-
-
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise InputError(f"{path.name} is not readable JSON.") from error
-
-
-def _read_safetensors(path: Path) -> tuple[list[str], Callable[[str], Tensor], dict[str, str]]:
-    try:
-        file = safe_open(path, framework="pt")
-    except (SafetensorError, OSError) as error:
-        raise InputError(f"{path.name} is not a complete safetensors file.") from error
-    return list(file.keys()), file.get_tensor, file.metadata() or {}
-
-
-def _read_pickle(path: Path) -> dict[str, Tensor]:
-    """The tensors of a .pth/.ckpt file. Anything in it that is more than data makes it refused, not run."""
-    try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
-    except pickle.UnpicklingError as error:
-        raise InputError(
-            f"{path.name} is damaged or holds more than weights, and loading it could run code; "
-            "only files of plain tensors are accepted."
-        ) from error
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError) as error:
-        raise InputError(f"{path.name} is not a complete weight file.") from error
-    if isinstance(content, dict) and isinstance(content.get("state_dict"), dict):
-        content = content["state_dict"]
-    tensors = {name: value for name, value in content.items() if isinstance(value, Tensor)} if content else {}
-    if not tensors or not all(isinstance(name, str) for name in tensors):
-        raise InputError(f"{path.name} holds no weights by name.")
-    return tensors
-
-
-@contextmanager
-def _replacing(path: Path):
-    """A path beside `path` to write to; when the block ends it is flushed to the disk and takes `path`'s place."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        yield part
-        with part.open("rb+") as file:
-            os.fsync(file.fileno())
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-@contextmanager
-def _appearing(folder: Path):
-    """Where to write the files of `folder`: itself if it exists, else a folder that becomes it when the block ends."""
-    if folder.is_dir():
-        yield folder
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
-        yield place
-        place.chmod(0o755)
-        place.rename(folder)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)

@@ -7,9 +7,10 @@ from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
 
 from vae.errors import InputError
-from vae.models.autoencoder_kl import KL_PRESETS, AutoencoderKL, KLConfig
+from vae.models.autoencoder_kl import KL_PRESETS, AutoencoderKL, AutoencoderKLFlux2, Flux2Config, KLConfig
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.conv import ConvConfig, ConvVAE
+from vae.models.tiny import TinyAE, TinyConfig
 
 __all__ = [
     "FAMILIES",
@@ -24,6 +25,8 @@ __all__ = [
 FAMILIES: dict[str, tuple[type[ModelConfig], type[AutoEncoder]]] = {
     "ConvVAE": (ConvConfig, ConvVAE),
     "AutoencoderKL": (KLConfig, AutoencoderKL),
+    "AutoencoderKLFlux2": (Flux2Config, AutoencoderKLFlux2),
+    "AutoencoderTiny": (TinyConfig, TinyAE),
 }
 
 

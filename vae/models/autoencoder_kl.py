@@ -4,6 +4,7 @@ One network (Rombach et al. 2022, arXiv:2112.10752), driven by a config whose fi
 diffusers has them. State-dict names are diffusers' too, so a checkpoint folder of ours is nearly one of theirs.
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -47,9 +48,9 @@ class KLConfig(ModelConfig):
 
     def __post_init__(self):
         levels = len(self.block_out_channels)
-        if not 1 <= levels <= 8:
-            raise InputError(f"block_out_channels must have 1 to 8 levels, not {levels}.")
-        for width in self.block_out_channels:
+        if not 1 <= levels <= 8 or len(self.decoder_widths) != levels:
+            raise InputError(f"block_out_channels must have 1 to 8 levels, the decoder's as many, not {levels}.")
+        for width in (*self.block_out_channels, *self.decoder_widths):
             if not 0 < width <= 8192 or self.norm_num_groups < 1 or width % self.norm_num_groups:
                 raise InputError(
                     f"block_out_channels must be multiples of norm_num_groups ({self.norm_num_groups}) "
@@ -67,6 +68,11 @@ class KLConfig(ModelConfig):
             values = getattr(self, name)
             if values is not None and len(values) != self.latent_channels:
                 raise InputError(f"{name} must have {self.latent_channels} numbers, one a latent channel.")
+
+    @property
+    def decoder_widths(self) -> tuple[int, ...]:
+        """Width of each decoder level, the image's first."""
+        return self.block_out_channels
 
     @property
     def encoder_depths(self) -> tuple[int, ...]:
@@ -106,7 +112,7 @@ class Encoder(nn.Module):
 class Decoder(nn.Module):
     def __init__(self, config: KLConfig):
         super().__init__()
-        widths = config.block_out_channels[::-1]
+        widths = config.decoder_widths[::-1]
         self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
         self.mid_block = MidBlock(widths[0], config.mid_block_add_attention, **config.block)
         self.up_blocks = nn.ModuleList(
@@ -163,8 +169,36 @@ class AutoencoderKL(AutoEncoder):
         return self.latent_channels, height // self.downscale, width // self.downscale
 
 
+@dataclass(frozen=True)
+class Flux2Config(KLConfig):
+    """FLUX.2's diffusion model sees latents in patches of patch_size, each channel normalised by running statistics.
+
+    decoder_block_out_channels: the decoder's widths (the image's first), where they differ from the encoder's.
+    """
+
+    sample_size: int = 1024
+    latent_channels: int = 32
+    decoder_block_out_channels: tuple[int, ...] | None = None
+    patch_size: tuple[int, ...] = (2, 2)
+    batch_norm_eps: float = 1e-4
+    batch_norm_momentum: float = 0.1
+
+    @property
+    def decoder_widths(self) -> tuple[int, ...]:
+        return self.decoder_block_out_channels or self.block_out_channels
+
+
+class AutoencoderKLFlux2(AutoencoderKL):
+    """The same network with FLUX.2's latent statistics, which encode and decode do not apply: latents stay unscaled."""
+
+    def __init__(self, config: Flux2Config):
+        super().__init__(config)
+        channels = config.latent_channels * math.prod(config.patch_size)
+        self.bn = nn.BatchNorm2d(channels, eps=config.batch_norm_eps, momentum=config.batch_norm_momentum, affine=False)
+
+
 KL_PRESETS = {
-    "sd": KLConfig(scaling_factor=0.18215, latent_space="sd"),
+    "sd": KLConfig(scaling_factor=0.18215),
     # Seed 1's network, layer for layer.
     "sd-notebook": KLConfig(
         sample_size=56,

@@ -1,0 +1,132 @@
+"""config.json as diffusers writes it, translated from and to our configs."""
+
+import json
+import re
+from dataclasses import replace
+
+from vae.errors import InputError
+from vae.models import FAMILIES, KL_PRESETS, ModelConfig, config_from_dict
+from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.tiny import TinyConfig
+
+# Latent spaces by (channels, scaling_factor, shift_factor), which is how diffusers' configs tell them apart.
+LATENT_SPACES = {
+    (4, 0.18215, 0.0): "sd",
+    (4, 0.13025, 0.0): "sdxl",
+    (16, 1.5305, 0.0609): "sd3",
+    (16, 0.3611, 0.1159): "flux1",
+}
+# TAESD's files and repositories say in their names whose latents they share.
+TINY_SPACES = {"taesd": "sd", "taesdxl": "sdxl", "taesd3": "sd3", "taef1": "flux1", "taef2": "flux2"}
+
+# diffusers' defaults, where they are not ours: what a config.json of theirs means by leaving a field out.
+DIFFUSERS_DEFAULTS = {
+    "AutoencoderKL": {
+        "block_out_channels": [64],
+        "layers_per_block": 1,
+        "sample_size": 32,
+        "scaling_factor": 0.18215,
+        "force_upcast": True,
+    },
+    "AutoencoderKLFlux2": {},
+    "AutoencoderTiny": {},
+}
+FIXED = {
+    "down_block_types": "DownEncoderBlock2D",
+    "up_block_types": "UpDecoderBlock2D",
+    "upsample_fn": "nearest",
+    "upsampling_scaling_factor": 2,
+}
+
+TINY_FIELDS = (
+    "in_channels",
+    "out_channels",
+    "encoder_block_out_channels",
+    "decoder_block_out_channels",
+    "num_encoder_blocks",
+    "num_decoder_blocks",
+    "latent_channels",
+    "scaling_factor",
+    "shift_factor",
+)
+KL_FIELDS = (
+    "in_channels",
+    "out_channels",
+    "block_out_channels",
+    "layers_per_block",
+    "latent_channels",
+    "norm_num_groups",
+    "act_fn",
+    "sample_size",
+    "use_quant_conv",
+    "use_post_quant_conv",
+    "mid_block_add_attention",
+)
+SCALING_FIELDS = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast")
+FLUX2_FIELDS = ("decoder_block_out_channels", "patch_size", "batch_norm_eps", "batch_norm_momentum")
+
+
+def read_config(entries: dict, name: str = "") -> ModelConfig:
+    """The config in a config.json of ours or of diffusers, whose fields we translate.
+
+    name: of the folder or repository; from TAESD's the latent space is told. Raises InputError for anything else.
+    """
+    if not isinstance(entries, dict) or "fixed_size" in entries or entries.get("_class_name") not in DIFFUSERS_DEFAULTS:
+        return config_from_dict(entries)  # ours, or refused there with the list of what is known
+    kind = entries["_class_name"]
+    family = FAMILIES[kind][0]
+    values = {**DIFFUSERS_DEFAULTS[kind]}
+    for key, value in entries.items():
+        if key in FIXED:
+            if any(item != FIXED[key] for item in (value if isinstance(value, list) else [value])):
+                raise InputError(f"The config's {key} is {json.dumps(value)[:80]}; only {FIXED[key]} is known.")
+        elif key in family.__dataclass_fields__ and value is not None:
+            values[key] = value
+    if isinstance(values.get("sample_size"), list):
+        values["sample_size"] = values["sample_size"][0]
+    if kind == "AutoencoderTiny":
+        if entries.get("act_fn", "relu") != "relu":
+            raise InputError(f"The config's act_fn is {entries['act_fn']!r}; tiny auto-encoders here use relu.")
+    elif values.get("act_fn") == "swish":
+        values["act_fn"] = "silu"
+    config = config_from_dict({"_class_name": kind, **values})
+    return in_space(config, name)
+
+
+def in_space(config: ModelConfig, name: str) -> ModelConfig:
+    """The config with the latent space it is known to be in, if any."""
+    space = None
+    if isinstance(config, TinyConfig):
+        match = re.search(r"tae(sdxl|sd3|sd|f1|f2)(?![a-z0-9])", name.lower())
+        space = TINY_SPACES[match[0]] if match else None
+    elif isinstance(config, KLConfig) and config.block_out_channels == KL_PRESETS["sd"].block_out_channels:
+        known = (config.latent_channels, config.scaling_factor, config.shift_factor)
+        space = "flux2" if isinstance(config, Flux2Config) else LATENT_SPACES.get(known)
+    return replace(config, latent_space=space)
+
+
+def diffusers_config(config: ModelConfig) -> dict:
+    """The config.json with which diffusers opens the same network. InputError if diffusers has no class for it."""
+    entries = {"_class_name": next(name for name, (family, _) in FAMILIES.items() if type(config) is family)}
+    reason = None
+    if isinstance(config, TinyConfig):
+        reason = "TAEF2's pooled blocks" if config.mid_block_pool else None
+        names = TINY_FIELDS
+    elif isinstance(config, KLConfig):
+        standard = replace(config, encoder_layers=None, decoder_layers=None, norm_eps=1e-6, act_twice=True)
+        reason = None if config == standard and config.act_fn != "selu" else "this variant of the network's blocks"
+        names = (*KL_FIELDS, *(FLUX2_FIELDS if isinstance(config, Flux2Config) else SCALING_FIELDS))
+        levels = len(config.block_out_channels)
+        entries |= {"down_block_types": [FIXED["down_block_types"]] * levels}
+        entries |= {"up_block_types": [FIXED["up_block_types"]] * levels}
+    else:
+        reason = f"the {entries['_class_name']} family"
+    if reason:
+        raise InputError(
+            f"diffusers has no class for {reason}; the model can only be saved in this library's own format."
+        )
+    values = config.to_dict()
+    entries |= {name: values[name] for name in names}
+    if isinstance(config, KLConfig) and "shift_factor" in entries:
+        entries["shift_factor"] = entries["shift_factor"] or None  # theirs for "none"
+    return entries

@@ -1,0 +1,144 @@
+"""TAESD and its relatives: distilled auto-encoders of 1 to 3 million parameters that share a large model's latents.
+
+Network after Ollin Boer Bohan's TAESD (github.com/madebyollin/taesd); state-dict names are those of diffusers'
+AutoencoderTiny. They encode to a point, not to a distribution, and their own images are [0, 1].
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from vae.distributions import DiagonalGaussian
+from vae.errors import InputError
+from vae.models.base import AutoEncoder, ModelConfig
+from vae.models.layers import GroupNorm
+
+
+@dataclass(frozen=True)
+class TinyConfig(ModelConfig):
+    """encoder_block_out_channels, decoder_block_out_channels: the one width of all levels, a number for each level.
+    num_encoder_blocks, num_decoder_blocks: residual blocks of each level, in the order they are computed.
+    mid_block_pool: the blocks at the lowest resolution first add a normalised branch (TAEF2).
+    """
+
+    sample_size: int = 512
+    fixed_size: bool = False
+    in_channels: int = 3
+    out_channels: int = 3
+    encoder_block_out_channels: tuple[int, ...] = (64, 64, 64, 64)
+    decoder_block_out_channels: tuple[int, ...] = (64, 64, 64, 64)
+    num_encoder_blocks: tuple[int, ...] = (1, 3, 3, 3)
+    num_decoder_blocks: tuple[int, ...] = (3, 3, 3, 1)
+    latent_channels: int = 4
+    mid_block_pool: bool = False
+
+    def __post_init__(self):
+        for part in ("encoder", "decoder"):
+            widths, blocks = getattr(self, f"{part}_block_out_channels"), getattr(self, f"num_{part}_blocks")
+            if len(widths) != len(blocks) or not 1 <= len(blocks) <= 8 or len(set(widths)) != 1:
+                raise InputError(
+                    f"A tiny auto-encoder's {part} needs one width for all of its 1 to 8 levels, "
+                    f"not widths {list(widths)} for blocks {list(blocks)}."
+                )
+            if not 1 <= widths[0] <= 4096 or not all(0 <= count <= 64 for count in blocks):
+                raise InputError(f"The {part}'s widths {list(widths)} or blocks {list(blocks)} are out of range.")
+        if len(self.num_encoder_blocks) != len(self.num_decoder_blocks):
+            raise InputError("A tiny auto-encoder's encoder and decoder must have equally many levels.")
+        for name in ("in_channels", "out_channels", "latent_channels"):
+            if not 1 <= getattr(self, name) <= 1024:
+                raise InputError(f"{name} must be from 1 to 1024, not {getattr(self, name)}.")
+
+
+class Block(nn.Module):
+    """relu(x + conv(relu(conv(relu(conv(x)))))); with `pool`, x + pool(x) takes x's place."""
+
+    def __init__(self, width: int, pool: bool):
+        super().__init__()
+        self.conv = nn.Sequential(
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+            nn.ReLU(),
+            nn.Conv2d(width, width, 3, padding=1),
+        )
+        self.pool = None
+        if pool:
+            self.pool = nn.Sequential(
+                nn.Conv2d(width, 4 * width, 1, bias=False),
+                GroupNorm(4, 4 * width),
+                nn.ReLU(),
+                nn.Conv2d(4 * width, width, 1, bias=False),
+            )
+
+    def forward(self, x: Tensor) -> Tensor:
+        if self.pool is not None:
+            x = x + self.pool(x)
+        return F.relu(x + self.conv(x))
+
+
+class Layers(nn.Module):
+    """A Sequential under the name `layers`."""
+
+    def __init__(self, *layers: nn.Module):
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layers(x)
+
+
+def tiny_encoder(config: TinyConfig) -> Layers:
+    width, last = config.encoder_block_out_channels[0], len(config.num_encoder_blocks) - 1
+    layers: list[nn.Module] = []
+    for i, count in enumerate(config.num_encoder_blocks):
+        down = nn.Conv2d(width, width, 3, stride=2, padding=1, bias=False)
+        layers.append(nn.Conv2d(config.in_channels, width, 3, padding=1) if i == 0 else down)
+        layers += [Block(width, config.mid_block_pool and i == last) for _ in range(count)]
+    return Layers(*layers, nn.Conv2d(width, config.latent_channels, 3, padding=1))
+
+
+def tiny_decoder(config: TinyConfig) -> Layers:
+    width, last = config.decoder_block_out_channels[0], len(config.num_decoder_blocks) - 1
+    layers: list[nn.Module] = [nn.Conv2d(config.latent_channels, width, 3, padding=1), nn.ReLU()]
+    for i, count in enumerate(config.num_decoder_blocks):
+        layers += [Block(width, config.mid_block_pool and i == 0) for _ in range(count)]
+        if i < last:
+            layers += [nn.Upsample(scale_factor=2), nn.Conv2d(width, width, 3, padding=1, bias=False)]
+    return Layers(*layers, nn.Conv2d(width, config.out_channels, 3, padding=1))
+
+
+class TinyAE(AutoEncoder):
+    """Images of any size in [-1, 1] to latents of 1 / 2^(levels - 1) that size, rounded up, and back."""
+
+    family = "tiny"
+    pixel_scale = 0.5
+
+    def __init__(self, config: TinyConfig):
+        super().__init__()
+        self.config = config
+        self.in_channels, self.latent_channels = config.in_channels, config.latent_channels
+        self.downscale = 2 ** (len(config.num_encoder_blocks) - 1)
+        self.encoder = tiny_encoder(config)
+        self.decoder = tiny_decoder(config)
+
+    @property
+    def is_variational(self) -> bool:
+        return False
+
+    def encode(self, x: Tensor) -> DiagonalGaussian:
+        """x: (N, C, H, W) in [-1, 1], to a posterior that is all at one point."""
+        return DiagonalGaussian.point(self.encoder((x.to(self.dtype) + 1.0) * 0.5))
+
+    def decode(self, z: Tensor) -> Tensor:
+        """z: (N, latent_channels, h, w), to images (N, C, h * downscale, w * downscale) around [-1, 1], not clamped.
+
+        Latents are first pressed into (-3, 3), the range these networks are trained on.
+        """
+        return self.decoder(torch.tanh(z.to(self.dtype) / 3.0) * 3.0) * 2.0 - 1.0
+
+    def latent_shape(self, height: int | None = None, width: int | None = None) -> tuple[int, int, int]:
+        height = height or self.config.sample_size
+        width = width or height
+        return self.latent_channels, -(-height // self.downscale), -(-width // self.downscale)
