@@ -94,7 +94,8 @@ def _write_mp4(frames: list[Image.Image], path: Path, fps: float) -> None:
             height + height % 2,
         )  # the format halves the colours' resolution
         stream.pix_fmt = "yuv420p"  # the only one all browsers play
-        stream.options = {"crf": "14", "preset": "medium"}
+        # The colour matrix must be said: players guess an unsaid one by the height.
+        stream.options = {"crf": "14", "preset": "medium", "x264-params": "colormatrix=smpte170m"}
         for frame in frames:
             pixels = np.asarray(frame.convert("RGB"))
             pixels = np.pad(pixels, ((0, height % 2), (0, width % 2), (0, 0)), mode="edge")
