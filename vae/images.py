@@ -21,7 +21,7 @@ MAX_PIXELS = 100_000_000  # decoded, such a picture takes some 400 MB
 MAX_ASPECT = 20  # a longer strip would be cropped to almost nothing
 ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 and PPM"
 # Named, or Pillow would also try formats that start another program (EPS) or have old, little used parsers.
-FORMATS = ("PNG", "JPEG", "MPO", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
 _ORIENTATION = 0x0112
 _TURNS = {
