@@ -258,7 +258,7 @@ def test_fit_takes_the_middle():
     wide.paste((255, 255, 255), (30, 0, 60, 30))
     assert np.asarray(fit(wide, 30, 1)).min() == 255
     tall = np.asarray(fit(wide.rotate(90, expand=True), 10, 1))
-    assert tall.shape == (10, 10) and tall[2:-2].min() == 255 and tall.min() > 230  # the edges blend with what was cut
+    assert tall.shape == (10, 10) and tall[2:-2].min() > 250 and tall.min() > 230  # the edges blend with what was cut
 
 
 def test_fit_adds_the_border_of_mnist():
