@@ -62,7 +62,8 @@ def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
     length_a, length_b = a.norm(), b.norm()
     cosine = (a * b).sum() / (length_a * length_b).clamp_min(1e-12)
     angle = torch.acos(cosine.clamp(-1.0, 1.0))
-    if torch.sin(angle) < 1e-4:  # parallel, opposite or zero: the circle is not defined, the line is
+    # Zero, parallel or opposite: the circle is not defined, the line is.
+    if torch.sin(angle) < 1e-4 or min(length_a, length_b) == 0:
         return (1.0 - t) * a + t * b
     direction = (torch.sin((1.0 - t) * angle) * a / length_a + torch.sin(t * angle) * b / length_b) / torch.sin(angle)
     return direction * ((1.0 - t) * length_a + t * length_b)
