@@ -4,8 +4,9 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from math import ceil
 from pathlib import Path
@@ -28,6 +29,10 @@ _TEST_FOLDERS = ("test", "val", "valid", "validation")
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[^/:]+)?", re.ASCII)
 
 
+class Vanished(InputError):
+    """A picture's file was there when the set was loaded and is not now."""
+
+
 class ImageSet:
     """N square pictures of one size, as bytes.
 
@@ -39,8 +44,10 @@ class ImageSet:
         self.name, self.shape, self.labels, self.classes = name, shape, labels, classes
         self.images: Tensor | None = None
         self.skipped = 0
+        self.cut = False  # whether these are only the first pictures of a larger set
         self._read: Callable[[int], np.ndarray] | None = None
         self._count = 0
+        self._broken: set[int] = set()
         self._pool: ThreadPoolExecutor | None = None
         self._unpacked: tempfile.TemporaryDirectory | None = None  # an archive's files, removed with this set
 
@@ -64,13 +71,30 @@ class ImageSet:
 
     def _read_sound(self, index: int) -> np.ndarray:
         for step in range(min(len(self), 100)):
+            i = (index + step) % len(self)
             try:
-                return self._read((index + step) % len(self))
+                if i not in self._broken:
+                    return self._read(i)
             except Vanished:
                 raise
             except InputError:
-                self.skipped += 1
-        raise InputError(f"{self.name} has 100 unreadable pictures in a row; training on it makes no sense.")
+                self._broken.add(i)
+                self.skipped = len(self._broken)
+        raise InputError(f"{self.name} has too many pictures in a row that cannot be read.")
+
+    def batches(self, parts: Iterable[Tensor], ahead: int = 2) -> Iterator[Tensor]:
+        """batch(indices) for each of `parts`, in order; up to `ahead` are read in the background before asked for."""
+        if self.images is not None:
+            yield from map(self.batch, parts)
+            return
+        with ThreadPoolExecutor(1) as reader:
+            coming: deque[Future] = deque()
+            for indices in parts:
+                coming.append(reader.submit(self.batch, indices))
+                if len(coming) > ahead:
+                    yield coming.popleft().result()
+            while coming:
+                yield coming.popleft().result()
 
     def preview(self, n: int = 16) -> Tensor:
         """uint8 (n, C, size, size): pictures spread evenly over the set, all of them if there are fewer."""
@@ -85,13 +109,11 @@ class ImageSet:
             parts.append(f"{len(self.classes)} classes")
         if self.images is None:
             parts.append("read on demand")
+        if self.cut:
+            parts.append("the first of a larger set")
         if self.skipped:
             parts.append(f"{self.skipped:,} unreadable left out")
         return f"{self.name}: {', '.join(parts)}"
-
-
-class Vanished(InputError):
-    """A picture's file was there when the set was loaded and is not now."""
 
 
 def load_data(
