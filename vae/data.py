@@ -203,15 +203,17 @@ def data_names(root: str | os.PathLike | None = None) -> list[str]:
 
 
 def _find(name: str, root: str | os.PathLike | None) -> Path | None:
-    """The folder or archive meant by `name`: a path, or the plain name of something in the data root."""
+    """The folder or archive meant by `name`: the plain name of something in the data root, or a path."""
     path, folder = Path(name).expanduser(), data_root(root)
-    if folder is not None and path.name == name and name not in ("", "..") and (folder / name).exists():
-        path = folder / name
-    if path.is_dir() or (path.is_file() and archives.is_archive(path)):
-        return path
-    if path.exists():
+    try:
+        if folder is not None and path.name == name != ".." and (folder / name).exists():
+            path = folder / name
+        found = name != "" and path.exists()
+    except (OSError, ValueError):  # a name no disk takes
+        return None
+    if found and not path.is_dir() and not archives.is_archive(path):
         raise InputError(f"{name!r} is neither a folder of pictures nor a .zip or .tar archive.")
-    return None
+    return path if found else None
 
 
 def _walk(folder: Path, depth: int = 32):

@@ -73,7 +73,7 @@ def load(
         if count and not own:
             count = count // 5 if split == "test" else count - count // 5
         room = max(1, limit_bytes // int(np.prod(shape)))
-        names = features[label].names if label else None
+        names = list(features[label].names) if label else None
         if split == "train" and count and count > room:
             return StreamedSet(name, shape, rows, count, min(window, room), progress)
         return _held(name, shape, rows(), room, names, lambda done: progress and progress(done, count or room))
