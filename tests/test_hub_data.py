@@ -38,9 +38,8 @@ class Value:
 class Stream:
     def __init__(self, rows, features, count):
         self.rows, self.features = rows, features
-        self.info = types.SimpleNamespace(
-            splits=count and {s: types.SimpleNamespace(num_examples=count) for s in SPLITS}
-        )
+        sizes = dict.fromkeys(("train", "test"), types.SimpleNamespace(num_examples=count))
+        self.info = types.SimpleNamespace(splits=sizes if count else None)
 
     def cast_column(self, column, feature):
         assert isinstance(self.features[column], ImageFeature) and not feature.decode
