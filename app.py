@@ -1,0 +1,14 @@
+"""VAE Studio: `python app.py` opens the page; on Spaces this file is what runs."""
+
+import sys
+
+from vae.errors import InputError
+from vae.ui.app import create_app
+
+try:
+    demo = create_app()
+except InputError as error:
+    sys.exit(f"Error: {error}")
+
+if __name__ == "__main__":
+    demo.launch()

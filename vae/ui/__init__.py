@@ -1,0 +1,1 @@
+"""The web page and its HTTP endpoints. Only this package imports gradio."""

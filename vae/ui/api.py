@@ -1,0 +1,214 @@
+"""The app over HTTP and MCP, with the page's own engine: by keyword, all after the first argument optional."""
+
+import tempfile
+from pathlib import Path
+
+import gradio as gr
+from PIL import Image
+
+from vae import images
+from vae.inference import MAX_SAMPLES, MAX_SEED, draw_seed
+from vae.ui.catalog import Catalog
+from vae.ui.components import endpoint, number, whole
+from vae.ui.engine import Draw, End, Engine
+from vae.ui.interpolate import animation
+from vae.ui.pictures import read_picture
+from vae.ui.reconstruct import figures
+from vae.ui.slot import Slot
+from vae.ui.train import training
+
+
+def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
+    """Register the endpoints in the Blocks that is being built."""
+
+    def models() -> list:
+        """List the models that can be used here, with their facts: name, family, parameters, image_size (pixels),
+        latent_shape (channels, height, width), trained_on, and kind (bundled, run or live)."""
+        return catalog.models()
+
+    def reconstruct(image: dict, model: str | None = None, sample: bool = False, seed: int | None = None) -> tuple:
+        """Encode a picture with a variational auto-encoder and decode it again, and measure what was lost.
+
+        Args:
+            image: The picture, in any common format; it is fitted to the model's size and colours.
+            model: The model's name, as listed by models; the first of them if left out.
+            sample: Decode a random draw from the posterior instead of its mean.
+            seed: The seed of that draw; drawn and handed back if left out.
+        """
+        number_ = None if seed is None else whole("The seed", seed, 0, MAX_SEED)
+        found = engine.reconstruct(model, read_picture(image), bool(sample), number_)
+        return written(found.image, "reconstruction.png"), figures(found)
+
+    def sample(
+        model: str | None = None, n: int = 16, seed: int | None = None, temperature: float = 1.0, prior: str = "normal"
+    ) -> tuple:
+        """Draw new pictures from a variational auto-encoder's prior.
+
+        Args:
+            model: The model's name, as listed by models; the first of them if left out.
+            n: How many pictures; they come in one grid.
+            seed: The same seed gives the same pictures; drawn and handed back if left out.
+            temperature: Scales the standard deviation of the draw; 1 is the prior itself.
+            prior: Which of the model's priors to draw from; normal is N(0, I).
+        """
+        n = whole("n", n, 1, MAX_SAMPLES)
+        used = draw_seed() if seed is None else whole("The seed", seed, 0, MAX_SEED)
+        found = engine.sample(model, n, used, number("The temperature", temperature, 0, 10), str(prior or "normal"))
+        facts = {"n": n, "seed": used, "temperature": temperature, "prior": prior, "seconds": round(found.seconds, 4)}
+        return written(images.grid(found.pixels), f"samples-seed-{used}.png"), facts
+
+    def interpolate(
+        image_a: dict | None = None,
+        image_b: dict | None = None,
+        model: str | None = None,
+        seed_a: int = 0,
+        seed_b: int = 1,
+        steps: int = 16,
+        mode: str = "slerp",
+    ) -> tuple:
+        """Animate the way between two latents of a variational auto-encoder, there and back, as a GIF.
+
+        Args:
+            image_a: The picture at the one end; a latent drawn from seed_a if left out.
+            image_b: The picture at the other end; a latent drawn from seed_b if left out.
+            model: The model's name, as listed by models; the first of them if left out.
+            seed_a: The seed of the one end, where there is no picture.
+            seed_b: The seed of the other end, where there is no picture.
+            steps: How many pictures from end to end, both included.
+            mode: slerp goes around the sphere, lerp straight.
+        """
+        steps = whole("steps", steps, 2, 256)
+        a, b = end(image_a, seed_a, "seed_a"), end(image_b, seed_b, "seed_b")
+        found = engine.interpolate(model, a, b, steps, mode)
+        path = animation(found.pixels, Path(tempfile.mkdtemp(dir=cache())))
+        facts = {
+            "steps": steps,
+            "mode": mode,
+            "seed_a": a.seed if isinstance(a, Draw) else None,
+            "seed_b": b.seed if isinstance(b, Draw) else None,
+            "seconds": round(found.seconds, 4),
+        }
+        return gr.FileData(path=str(path)).model_dump(), facts
+
+    def train_start(
+        preset: str = "mnist-vae",
+        data: str | None = None,
+        epochs: int | None = None,
+        beta: float | None = None,
+        learning_rate: float | None = None,
+        batch_size: int | None = None,
+        seed: int | None = None,
+    ) -> dict:
+        """Start training a model on the server. One training runs at a time.
+
+        Args:
+            preset: The recipe; what is left out below is as it says.
+            data: A data set's name (digits, mnist, fashion, cifar10) or a folder of pictures on the server.
+            epochs: How often to go through the data.
+            beta: The weight of the KL term.
+            learning_rate: The highest learning rate.
+            batch_size: Pictures for each update.
+            seed: Of the initial weights, the order of the data and the noise.
+        """
+        config = training(
+            preset, data, epochs=epochs, beta=beta, learning_rate=learning_rate, batch_size=batch_size, seed=seed
+        )
+        return {"run": slot.start(config).name}
+
+    def train_status(run: str, since: int = 0) -> dict:
+        """Say where a training stands.
+
+        Args:
+            run: The run's name, as train_start gave it.
+            since: How many epochs' metrics are known already; only later ones are returned.
+        """
+        since = whole("since", since, 0, 10**9)
+        watched = catalog.run(run)
+        state = watched.state()
+        metrics = [entry for entry in watched.metrics() if entry.get("kind") == "epoch"]
+        facts = {key: state.get(key) for key in STATUS}
+        return {"run": watched.name, **facts, "metrics": metrics[since:]}
+
+    def train_stop(run: str) -> dict:
+        """Stop a training. It ends within a step and keeps what it has learned.
+
+        Args:
+            run: The run's name, as train_start gave it.
+        """
+        stopped = catalog.run(run)
+        slot.stop(stopped)
+        return {"run": stopped.name, "state": stopped.state()["state"]}
+
+    endpoint(models, {}, {"models": "list"}, queue=False)
+    endpoint(
+        reconstruct,
+        {"image": "picture", "model": "str", "sample": "bool", "seed": "int"},
+        {"image": "file", "figures": "json"},
+    )
+    endpoint(
+        sample,
+        {"model": "str", "n": "int", "seed": "int", "temperature": "float", "prior": "str"},
+        {"image": "file", "facts": "json"},
+    )
+    endpoint(
+        interpolate,
+        {
+            "image_a": "picture",
+            "image_b": "picture",
+            "model": "str",
+            "seed_a": "int",
+            "seed_b": "int",
+            "steps": "int",
+            "mode": "str",
+        },
+        {"animation": "file", "facts": "json"},
+    )
+    endpoint(
+        train_start,
+        {
+            "preset": "str",
+            "data": "str",
+            "epochs": "int",
+            "beta": "float",
+            "learning_rate": "float",
+            "batch_size": "int",
+            "seed": "int",
+        },
+        {"started": "json"},
+    )
+    endpoint(train_status, {"run": "str", "since": "int"}, {"status": "json"}, queue=False)
+    endpoint(train_stop, {"run": "str"}, {"stopped": "json"}, queue=False)
+
+
+STATUS = (
+    "state",
+    "reason",
+    "epoch",
+    "epochs",
+    "step",
+    "steps",
+    "images_per_second",
+    "seconds_left",
+    "started",
+    "updated",
+)
+
+
+def end(image: dict | None, seed: object, name: str) -> End:
+    return read_picture(image) if image else Draw(whole(name, seed, 0, MAX_SEED))
+
+
+def cache() -> Path:
+    """Gradio's own folder for files it hands out and, after a while, deletes."""
+    from gradio.utils import get_upload_folder
+
+    folder = Path(get_upload_folder())
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def written(image: Image.Image, name: str) -> dict:
+    """A PNG on disk as what Gradio hands over to a client."""
+    path = Path(tempfile.mkdtemp(dir=cache())) / name
+    path.write_bytes(images.png_bytes(image))
+    return gr.FileData(path=str(path)).model_dump()

@@ -1,0 +1,125 @@
+"""The whole page: header, tabs, and what happens between them."""
+
+import importlib.util
+import os
+
+import gradio as gr
+
+from vae.ui import api, interpolate, picker, reconstruct, sample, train
+from vae.ui.catalog import Catalog
+from vae.ui.components import STATIC, head
+from vae.ui.engine import Engine, runs_folder
+from vae.ui.slot import Slot
+from vae.ui.theme import theme, variables
+
+TITLE = "VAE Studio"
+SENTENCE = "See what an auto-encoder keeps of a picture, draw from what it has learned, watch one learn."
+MARK = (
+    '<svg viewBox="0 0 28 24" width="28" height="24" fill="currentColor" aria-hidden="true">'
+    '<path d="M0 2v20l11-6.4V8.4zM28 2v20l-11-6.4V8.4z"/><rect x="12.6" y="9" width="2.8" height="6" rx="1"/></svg>'
+)
+CACHE_HOURS = 1
+
+
+class Studio(gr.Blocks):
+    """The app. `launch()` without arguments launches it as it is meant to be; any argument may be given otherwise."""
+
+    def launch(self, *arguments, **options):
+        return super().launch(*arguments, **{**launch_options(), **options})
+
+
+def launch_options() -> dict:
+    """Gradio's launch() options of this app."""
+    return {
+        "theme": theme(),
+        "css": variables() + (STATIC / "studio.css").read_text(encoding="utf-8"),
+        "head": head(),
+        "ssr_mode": False,
+        "run_history": False,
+        "show_error": True,
+        "mcp_server": importlib.util.find_spec("mcp") is not None,
+        "max_file_size": "64mb",
+        "state_session_capacity": 1000,
+        "footer_links": ["api", "gradio"],
+    }
+
+
+def create_app() -> gr.Blocks:
+    """The page and its endpoints, with their own engine and training slot; not launched.
+
+    Reads VAE_MODEL, VAE_RUNS_DIR, VAE_TRAINING and VAE_MAX_TRAIN_MINUTES. Raises InputError for a VAE_MODEL that
+    cannot be read.
+    """
+    runs = runs_folder()
+    catalog = Catalog(runs, os.environ.get("VAE_MODEL"))
+    engine, slot = Engine(catalog), Slot(runs)
+    age = CACHE_HOURS * 3600
+    with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
+        with gr.Row(elem_classes=["vs-header"]):
+            brand = f'<div class="vs-brand"><h1>{MARK}{TITLE}</h1><p>{SENTENCE}</p></div>'
+            gr.HTML(brand, apply_default_css=False, container=False)
+            model = picker.build(catalog)
+        with gr.Tabs() as tabs:
+            with gr.Tab("Reconstruct", id="reconstruct") as reconstruct_tab:
+                rebuilt = reconstruct.build(engine, model)
+            with gr.Tab("Sample", id="sample") as sample_tab:
+                drawn = sample.build(engine, model)
+            with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
+                between = interpolate.build(engine, model)
+            with gr.Tab("Train", id="train"):
+                train.build(catalog, slot)
+        opened = {"reconstruct": reconstruct_tab, "sample": sample_tab, "interpolate": interpolate_tab}
+        refreshes = {"reconstruct": rebuilt.refresh, "sample": drawn.refresh, "interpolate": between.refresh}
+        _keep_fresh(demo, model, opened, refreshes)
+        _send_on(drawn, rebuilt, between, tabs)
+        api.build(engine, catalog, slot)
+    return demo.queue(max_size=128, default_concurrency_limit=4)
+
+
+def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, gr.Tab], refreshes: dict[str, dict]) -> None:
+    """A tab that is opened shows a result of the chosen model: made when first seen, and again when the model changes.
+
+    Which model each tab shows is the visitor's own state; so is which tab is open.
+    """
+    first = next(iter(tabs))
+    shown, open_tab = gr.State({}), gr.State(first)
+
+    for name, tab in tabs.items():
+        refresh = refreshes[name]
+
+        def update(seen: dict, opened: str, chosen: str | None, *rest, name=name, refresh=refresh) -> dict:
+            if opened != name or seen.get(name) == chosen:
+                return {shown: seen}
+            return {shown: {**seen, name: chosen}, **refresh["fn"](chosen, *rest)}
+
+        def opened(seen: dict, chosen: str | None, *rest, name=name, update=update) -> dict:
+            return {open_tab: name, **update(seen, name, chosen, *rest)}
+
+        outputs = [shown, *refresh["outputs"]]
+        options = {"api_visibility": "private", "show_progress_on": refresh["outputs"][0]}
+        tab.select(opened, [shown, *refresh["inputs"]], [open_tab, *outputs], **options)
+        model.change(update, [shown, open_tab, *refresh["inputs"]], outputs, **options)
+        if name == first:
+            demo.load(opened, [shown, *refresh["inputs"]], [open_tab, *outputs], **options)
+
+
+def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpolate.Parts, tabs: gr.Tabs) -> None:
+    """A chosen sample becomes the picture to reconstruct, or an end of the interpolation."""
+
+    def send(value: dict, event: gr.EventData) -> dict:
+        news = event._data if isinstance(event._data, dict) else {}
+        to, index, uri = news.get("to"), news.get("index"), news.get("uri")
+        if not isinstance(value, dict) or not isinstance(index, int) or not isinstance(uri, str):
+            return {}
+        label = f"sample {index + 1} of seed {value.get('seed')}"
+        if to == "reconstruct":
+            picture = {"kind": "inline", "uri": uri, "label": label}
+            return {rebuilt.picture: picture, tabs: gr.Tabs(selected="reconstruct")}
+        facts = {key: value.get(key) for key in ("model", "seed", "temperature", "prior")}
+        end = {"kind": "sample", "index": index, "uri": uri, "label": label, **facts}
+        side = between.a if to == "a" else between.b
+        return {side: end, tabs: gr.Tabs(selected="interpolate")}
+
+    drawn.view.send(
+        send, drawn.view, [rebuilt.picture, between.a, between.b, tabs], api_visibility="private", queue=False
+    )

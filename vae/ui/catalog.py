@@ -1,0 +1,114 @@
+"""Which models there are to choose from: bundled ones, finished runs, the live run; and their facts."""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+from vae.checkpoints import bundled
+from vae.errors import InputError
+from vae.info import describe
+from vae.runs import ACTIVE, Run, list_runs
+
+FIRST = "mnist-vae"
+
+
+def on_spaces() -> bool:
+    """Whether strangers use this server: then only listed models and named data sets are open to them."""
+    return "SPACE_ID" in os.environ
+
+
+class Catalog:
+    """The models by name. Reads folders, keeps each checkpoint's facts; all methods may be called from any thread."""
+
+    def __init__(self, runs_dir: Path, wanted: str | None = None):
+        """wanted: the model that opens first, any source vae.load takes. Raises InputError if it cannot be read."""
+        self.runs_dir = runs_dir
+        self._facts: dict[tuple, dict] = {}
+        self._lock = threading.Lock()
+        self.wanted = wanted or None
+        if self.wanted and self.wanted not in self._sources():
+            describe(self.wanted)
+
+    def _sources(self) -> dict[str, tuple[str, str | Path, dict]]:
+        """name -> (kind, what vae.load takes, more facts). The live run comes first, then bundled, then other runs."""
+        live, done = {}, {}
+        for run in list_runs(self.runs_dir):
+            folder = run.model_folder()
+            if folder is None:
+                continue
+            state = run.state()
+            data = run.config().get("data")
+            if state["state"] in ACTIVE:
+                live[run.name] = ("live", folder, {"trained_on": data, "epoch": state.get("epoch", 0)})
+            else:
+                done[run.name] = ("run", folder, {"trained_on": data})
+        ready = {name: ("bundled", folder, {}) for name, folder in bundled().items()}
+        if self.wanted and self.wanted not in {**ready, **live, **done}:
+            ready[self.wanted] = ("bundled", self.wanted, {})
+        return live | ready | {name: entry for name, entry in done.items() if name not in ready}
+
+    def models(self) -> list[dict]:
+        """One dict a model: name, kind ("bundled", "run" or "live") and vae.info.describe's facts."""
+        found = []
+        for name, (kind, source, more) in self._sources().items():
+            try:
+                facts = self._describe(source)
+            except InputError:
+                continue  # a run folder with a damaged checkpoint is no choice
+            known = {key: value for key, value in more.items() if value is not None}
+            found.append(facts | known | {"name": name, "kind": kind})
+        return found
+
+    def _describe(self, source: str | Path) -> dict:
+        config = Path(source) / "config.json"
+        key = (str(source), config.stat().st_mtime_ns if config.is_file() else 0)
+        with self._lock:
+            if key not in self._facts:
+                self._facts[key] = describe(source)
+            return self._facts[key]
+
+    def first(self) -> str | None:
+        """The name of the model that opens first; None if there is none at all."""
+        names = [model["name"] for model in self.models() if model["kind"] != "live"]
+        return next((name for name in (self.wanted, FIRST) if name in names), names[0] if names else None)
+
+    def source(self, name: str | None) -> str | Path:
+        """What vae.load takes for the model called `name`; the first model for None, the live run for "live".
+
+        Names that are not listed are passed on as they are (a folder, a Hub id), except on Spaces.
+        Raises InputError if there is no such model.
+        """
+        sources = self._sources()
+        if not name:
+            name = self.first()
+            if name is None:
+                raise InputError("There is no model yet; train one in the Train tab.")
+        if name == "live" and name not in sources:
+            name = next((n for n, entry in sources.items() if entry[0] == "live"), None)
+            if name is None:
+                raise InputError("No training is running, so there is no live model.")
+        if not isinstance(name, str):
+            raise InputError(f"A model is chosen by its name, not by {str(name)[:80]!r}.")
+        if name in sources:
+            return sources[name][1]
+        if on_spaces():
+            raise InputError(f"There is no model {name[:200]!r} here; there are {', '.join(sources)}.")
+        return name
+
+    def run(self, name: str) -> Run:
+        """The run called `name`. Raises InputError if there is none; a name never leads out of the runs' folder."""
+        run = next((run for run in list_runs(self.runs_dir) if run.name == name), None)
+        if run is None:
+            raise InputError(f"There is no run {str(name)[:80]!r} here.")
+        return run
+
+    def histories(self) -> list[Run]:
+        """All that can be watched: the runs, newest first, then bundled models that brought their metrics along."""
+        kept = [Run(folder) for folder in bundled().values() if (folder / "metrics.jsonl").is_file()]
+        return list_runs(self.runs_dir) + kept
+
+
+def version(models: list[dict]) -> str:
+    """A short text that changes when the list does."""
+    return hashlib.sha1(repr(models).encode(), usedforsecurity=False).hexdigest()[:12]

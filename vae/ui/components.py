@@ -1,0 +1,149 @@
+"""The page's own components, and how functions answer the page and HTTP clients: one sentence where input is bad."""
+
+import inspect
+import logging
+from collections.abc import Callable, Iterable
+from functools import wraps
+from pathlib import Path
+
+import gradio as gr
+from gradio.components.api_component import Api
+
+from vae.errors import InputError
+
+log = logging.getLogger(__name__)
+STATIC = Path(__file__).parent / "static"
+SCRIPTS = ("core", "picture", "reconstruct", "sample", "interpolate", "picker", "chart", "train")
+SORRY = "Something went wrong on the server, not with your input; its log says what."
+
+
+def head() -> str:
+    """The scripts of all components, for the page's head: one inline block, no requests."""
+    return "<script>" + "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS) + "</script>"
+
+
+def widget(
+    part: str, value: object = None, events: Iterable[str] = (), functions: Iterable[Callable] = (), **options
+) -> gr.HTML:
+    """A component of ours: VS.part(part) in static/*.js draws it from its JSON value and from `options` it knows.
+
+    events: names it triggers, to be listened to in Python. functions: Python functions its script may call.
+    """
+    quoted = " ".join(f"'{event}'" for event in events)  # Gradio looks for an event's name in quotes
+    return gr.HTML(
+        value=value,
+        html_template=f'<div data-vs="{part}"></div>',
+        js_on_load=f"VS.mount('{part}', {{element, props, trigger, server, upload, watch}}); /* {quoted} */",
+        server_functions=list(functions),
+        apply_default_css=False,
+        container=False,
+        **options,
+    )
+
+
+def note() -> gr.HTML:
+    """Where a sentence about what went wrong appears; empty it takes no room."""
+    return widget("note", value="")
+
+
+def lead(text: str) -> gr.HTML:
+    """The one or two sentences that say what one is looking at."""
+    return gr.HTML(f'<p class="vs-lead">{text}</p>', apply_default_css=False, container=False)
+
+
+def fold(title: str, body: str) -> gr.HTML:
+    """Formulas and why, folded away. MathML: browsers set it themselves."""
+    return gr.HTML(
+        f'<details class="vs-fold"><summary>{title}</summary><div>{body}</div></details>',
+        apply_default_css=False,
+        container=False,
+    )
+
+
+def spoken(where: gr.HTML) -> Callable:
+    """Decorates a page event that returns {component: value}: bad input becomes the sentence in the note `where`.
+
+    What is shown elsewhere stays as it is. `where` must be among the event's outputs.
+    """
+
+    def decorate(function: Callable[..., dict]) -> Callable[..., dict]:
+        @wraps(function)
+        def answer(*arguments):
+            try:
+                return {where: "", **function(*arguments)}
+            except InputError as error:
+                return {where: str(error)}
+            except Exception:
+                log.exception("%s failed", function.__name__)
+                return {where: SORRY}
+
+        return answer
+
+    return decorate
+
+
+def quiet(function: Callable) -> Callable:
+    """Decorates a function that a script or an HTTP client calls: bad input raises a gr.Error of one sentence."""
+
+    @wraps(function)
+    def answer(*arguments, **named):
+        try:
+            return function(*arguments, **named)
+        except InputError as error:
+            raise gr.Error(str(error), print_exception=False) from None
+        except gr.Error:
+            raise
+        except Exception:
+            log.exception("%s failed", function.__name__)
+            raise gr.Error(SORRY, print_exception=False) from None
+
+    return answer
+
+
+_IMAGE = gr.Image(render=False).api_info()
+_SCHEMAS = {
+    "picture": _IMAGE,
+    "int": {"type": "integer"},
+    "float": {"type": "number"},
+    "bool": {"type": "boolean"},
+    "str": {"type": "string"},
+    "file": gr.File(render=False).api_info(),
+    "json": {"type": "object", "additionalProperties": {}},
+    "list": {"type": "array", "items": {"type": "object", "additionalProperties": {}}},
+}
+
+
+def endpoint(function: Callable, kinds: dict[str, str], returns: dict[str, str], **options) -> None:
+    """Offer `function` over HTTP and MCP under its own name, apart from the page's events.
+
+    kinds: for each parameter, what it takes; returns: for each result, what it is (keys of _SCHEMAS). Defaults are the
+    function's own. Built on the Api component that gr.api uses, since gr.api knows no files.
+    """
+    parameters = inspect.signature(function).parameters
+    defaults = {name: None if p.default is p.empty else p.default for name, p in parameters.items()}
+    gr.on(
+        [],
+        quiet(function),
+        [Api(defaults[name], _SCHEMAS[kind], name) for name, kind in kinds.items()],
+        [Api(None, _SCHEMAS[kind], name) for name, kind in returns.items()],
+        api_name=function.__name__,
+        preprocess=False,
+        postprocess=False,
+        **options,
+    )
+
+
+def whole(name: str, value: object, low: int, high: int) -> int:
+    """`value` as an int in [low, high] (JSON clients may write 5.0), or InputError."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(f"{name} must be a whole number from {low} to {high}, not {str(value)[:40]}.")
+    return value
+
+
+def number(name: str, value: object, low: float, high: float) -> float:
+    """`value` as a float in [low, high], or InputError."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise InputError(f"{name} must be a number from {low:g} to {high:g}, not {str(value)[:40]}.")
+    return float(value)

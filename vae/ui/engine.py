@@ -1,0 +1,161 @@
+"""All of the page's computing with models: the one owner of loaded models, of their locks and of the device."""
+
+import os
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vae import images, inference, latents
+from vae.checkpoints import load
+from vae.distributions import DiagonalGaussian
+from vae.errors import InputError
+from vae.models import AutoEncoder
+from vae.ui.catalog import Catalog
+
+KEPT = 2  # models in memory
+MAX_SIDE = 1024  # pixels, for models that take any size
+MAX_PIXELS = 48_000_000  # in one answer of many pictures
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A latent from a prior: number `index` of the `n` that `vae.sample` draws with that seed."""
+
+    seed: int
+    index: int = 0
+    temperature: float = 1.0
+    prior: str = "normal"
+
+
+End = Draw | Image.Image  # of an interpolation: a picture's latent is its posterior's mean
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """uint8 (n, C, H, W), the seconds they took, and the model's priors."""
+
+    pixels: Tensor
+    seconds: float
+    priors: tuple[str, ...]
+
+
+class Engine:
+    """Loads models when they are first asked for and keeps the last two. One call at a time computes with a model."""
+
+    def __init__(self, catalog: Catalog):
+        self.catalog = catalog
+        self._models: OrderedDict[str, AutoEncoder] = OrderedDict()
+        self._locks: dict[str, threading.Lock] = {}
+        self._lock = threading.Lock()
+        self._run = on_gpu(self._compute)
+
+    # What runs on the GPU's side on ZeroGPU: everything in and out of it can be pickled.
+    def _compute(self, job: Callable, source: str, *arguments):
+        with self._lock:
+            lock = self._locks.setdefault(source, threading.Lock())
+        with lock, torch.inference_mode():
+            return job(self._model(source), *arguments)
+
+    def _model(self, source: str) -> AutoEncoder:
+        """The model, loaded if need be. A live run's newest checkpoint is another source than its last one."""
+        with self._lock:
+            if source in self._models:
+                self._models.move_to_end(source)
+                return self._models[source]
+        model = load(source)
+        with self._lock:
+            self._models[source] = model
+            while len(self._models) > KEPT:
+                gone, _ = self._models.popitem(last=False)
+                self._locks.pop(gone, None)
+        return model
+
+    def _call(self, job: Callable, name: str | None, *arguments):
+        try:
+            return self._run(job, str(self.catalog.source(name)), *arguments)
+        except torch.OutOfMemoryError:
+            raise InputError(
+                "The device has too little memory for this; a smaller picture or number will do."
+            ) from None
+
+    def reconstruct(
+        self, name: str | None, image: Image.Image, sample: bool = False, seed: int | None = None
+    ) -> inference.Reconstruction:
+        """vae.reconstruct on the model of that name, everything on the CPU. Very large pictures are made smaller."""
+        return self._call(_reconstruct, name, image, sample, seed)
+
+    def sample(self, name: str | None, n: int, seed: int, temperature: float, prior: str) -> Pictures:
+        """n new pictures; InputError beyond MAX_PIXELS in all."""
+        return self._call(_sample, name, n, seed, temperature, prior)
+
+    def interpolate(self, name: str | None, a: End, b: End, steps: int, mode: str) -> Pictures:
+        """`steps` pictures on the way from a to b."""
+        return self._call(_interpolate, name, a, b, steps, mode)
+
+
+def on_gpu(function: Callable) -> Callable:
+    """On ZeroGPU `function` wrapped so that it gets a GPU for its duration; elsewhere itself."""
+    if not os.environ.get("SPACES_ZERO_GPU"):
+        return function
+    import spaces
+
+    return spaces.GPU(function)
+
+
+def _reconstruct(model: AutoEncoder, image: Image.Image, sample: bool, seed: int | None) -> inference.Reconstruction:
+    if not model.config.fixed_size:
+        image = image.copy()
+        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    found = inference.reconstruct(model, image, sample=sample, seed=seed)
+    moments = found.posterior
+    if moments.is_point:
+        posterior = DiagonalGaussian.point(moments.mean.cpu())
+    else:
+        posterior = DiagonalGaussian(moments.mean.cpu(), moments.logvar.cpu())
+    return replace(found, posterior=posterior)
+
+
+def _sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str) -> Pictures:
+    if isinstance(n, int):
+        _room(model, n)
+    start = time.perf_counter()
+    pictures = inference.sample(model, n, seed=seed, temperature=temperature, prior=prior)
+    return Pictures(images.to_uint8(pictures), time.perf_counter() - start, tuple(model.priors))
+
+
+def _interpolate(model: AutoEncoder, a: End, b: End, steps: int, mode: str) -> Pictures:
+    if isinstance(steps, int):
+        _room(model, steps)
+    start = time.perf_counter()
+    path = latents.interpolate(_latent(model, a), _latent(model, b), steps, mode)
+    frames = torch.cat([images.to_uint8(inference.decode(model, part)).cpu() for part in path.split(16)])
+    return Pictures(frames, time.perf_counter() - start, tuple(model.priors))
+
+
+def _latent(model: AutoEncoder, end: End) -> Tensor:
+    """(C, h, w) on the CPU, of the model's own picture size, so that any two ends fit together."""
+    if isinstance(end, Draw):
+        return inference.sample_latents(model, end.index + 1, end.seed, end.temperature, end.prior)[end.index]
+    config = model.config
+    fitted = images.fit(end, config.sample_size, model.in_channels, border=config.border)
+    return inference.encode(model, images.to_tensor(fitted).to(model.device)).mode()[0].cpu()
+
+
+def _room(model: AutoEncoder, n: int) -> None:
+    most = max(1, MAX_PIXELS // model.config.sample_size**2)
+    if n > most:
+        raise InputError(f"{n} pictures of this model are too many at once; up to {min(most, 4096)} are accepted.")
+
+
+def runs_folder() -> Path:
+    """Where the page's runs live, as an absolute path."""
+    from vae.runs import runs_dir
+
+    return runs_dir().resolve()
