@@ -153,10 +153,7 @@ def _open(source, revision=None, subfolder=None, variant=None, token=None, progr
         return _open_file(path)
     identifier = hub.parse(str(source), revision, subfolder)
     if identifier is None:
-        raise InputError(
-            f"There is no model {str(source)[:200]!r}; give a bundled name ({', '.join(bundled()) or 'none here'}), "
-            "a checkpoint or run folder, a .safetensors or .pth file, or a Hugging Face id like org/name."
-        )
+        raise _no_model(source)
     root, found = hub.fetch(identifier, variant, token, progress)
     return _open_found(root, found, identifier.repo)
 
@@ -165,18 +162,32 @@ def _local_folder(source: str | Path) -> Path:
     """The checkpoint folder that a bundled name, a folder or a run folder means; any other path as it is."""
     if isinstance(source, str) and source in bundled():
         return bundled()[source]
-    path = Path(source).expanduser()
+    if not str(source):
+        raise _no_model(source)
+    try:
+        path = Path(source).expanduser()
+        path.stat()
+    except FileNotFoundError:
+        return path
+    except (OSError, ValueError, RuntimeError) as error:  # no right to look, or no path at all
+        raise _no_model(source) from error
     return newest_checkpoint(path) or path
+
+
+def _no_model(source: str | Path) -> InputError:
+    return InputError(
+        f"There is no model {str(source)[:200]!r}; give a bundled name ({', '.join(bundled()) or 'none here'}), "
+        "a checkpoint or run folder, a .safetensors or .pth file, or a Hugging Face id like org/name."
+    )
 
 
 def _find(folder: Path, subfolder: str | None, variant: str | None) -> Found:
     """The model in a local folder or a folder of that."""
+    if subfolder and not (folder / subfolder).resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"The subfolder {subfolder[:200]!r} does not lie inside {folder.name}.")
     try:
-        files = [
-            path.relative_to(folder).as_posix() for path in (*folder.glob("*"), *folder.glob("*/*")) if path.is_file()
-        ]
-        if subfolder:
-            files += [p.relative_to(folder).as_posix() for p in (folder / subfolder).glob("*") if p.is_file()]
+        paths = (folder / subfolder).glob("*") if subfolder else (*folder.glob("*"), *folder.glob("*/*"))
+        files = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
     except OSError as error:
         raise InputError(f"The folder {folder.name} cannot be read.") from error
     return find(files, lambda name: _read_text(folder / name), f"The folder {folder.name}", subfolder, variant)

@@ -179,7 +179,7 @@ def _notebook_roles(half: str, types: dict[int, str]) -> dict[int, str]:
         indices[at + 1]: f"{half}.mid_block.resnets.1",
         norm: f"{half}.conv_norm_out",
     }
-    levels, change = ("down_blocks", "downsamplers.0") if half == "encoder" else ("up_blocks", "upsamplers.0")
+    levels, change = ("down_blocks", "downsamplers.0.conv") if half == "encoder" else ("up_blocks", "upsamplers.0.conv")
     level = depth = 0
     for i in indices[: indices.index(norm)]:
         if i in roles:
