@@ -124,6 +124,13 @@ def test_mnist_itself(data_dir, no_network):
     assert data.images.float().mean().item() * 32**2 / 28**2 == pytest.approx(33.79, abs=0.01)
 
 
+def test_dogs_themselves(data_dir):
+    train, test = (load_data("dogs128", s, 64, 3, root=data_dir, limit_bytes=0) for s in ("train", "test"))
+    assert (len(train), len(test)) == (5112, 1279)
+    preview = train.preview()
+    assert preview.shape == (16, 3, 64, 64) and 60 < preview.float().mean() < 180 and train.skipped == 0
+
+
 @pytest.mark.parametrize("name", ["mnist", "fashion", "cifar10"])
 def test_no_data_and_no_network(name, tmp_path, no_network):
     with pytest.raises(InputError, match=r"cannot be downloaded.*VAE_DATA_DIR"):

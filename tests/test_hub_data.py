@@ -128,6 +128,7 @@ def test_of_a_large_set_training_gets_a_stream(hub):
     before = threading.active_count()
     data = hub_data.load("some/pictures", "train", FIT, SHAPE, limit_bytes=64 * 49, window=10)
     assert data.images is None and len(data) == 50 and data.batch([0]).shape == (1, *SHAPE)
+    assert values(data.preview(4)) == values(data.preview(4)) and len(set(values(data.preview(4)))) == 4
     order = torch.Generator().manual_seed(0)
     seen = [values(data.batch(torch.randperm(50, generator=order)[:7])) for _ in range(60)]
     assert {value for batch in seen for value in batch} == set(range(50)) - {3}  # all of it passes by, again and again

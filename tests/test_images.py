@@ -111,6 +111,12 @@ def test_16_bit_grey_is_scaled(form):
     assert flat.mode == "L" and np.asarray(flat).tolist() == [[0, 1, 128, 255]]
 
 
+def test_16_bit_grey_with_a_clear_value():
+    deep = Image.fromarray(np.array([[0, 257, 65535]], np.uint16))
+    deep.info["transparency"] = 257
+    assert np.asarray(flatten(deep)).tolist() == [[0, 255, 255]]
+
+
 def test_big_endian_and_32_bit_integers():
     deep = Image.fromarray(np.array([[0, 32896, 65535]], ">u2"))
     assert np.asarray(flatten(deep)).tolist() == [[0, 128, 255]]

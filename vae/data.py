@@ -154,6 +154,11 @@ def load_data(
             chosen = split_indices(len(pixels), test_size)[split == "test"]
             pixels, labels = pixels[chosen.numpy()], labels[chosen]
         data = ImageSet(name, shape, labels, classes)
+        if pixels.shape[1:] == (size - 2 * border,) * 2 and len(pixels) * channels * size * size <= limit_bytes:
+            # Nothing to resize: the same pixels that fit gives, all at once and five times as fast.
+            data.images = torch.zeros(len(pixels), *shape, dtype=torch.uint8)
+            data.images[..., border : size - border, border : size - border] = torch.tensor(pixels).unsqueeze(1)
+            return data
         return fill(data, len(pixels), lambda i: to_array(fitting(Image.fromarray(pixels[i]))))
 
     path = _find(name, root)

@@ -75,7 +75,7 @@ def load(
         room = max(1, limit_bytes // int(np.prod(shape)))
         names = list(features[label].names) if label else None
         if split == "train" and count and count > room:
-            return StreamedSet(name, shape, rows, count, min(window, room), progress)
+            return StreamedSet(name, shape, rows, count, min(window, max(room, 64)), progress)
         return _held(name, shape, rows(), room, names, lambda done: progress and progress(done, count or room))
     except InputError:
         raise
@@ -159,6 +159,10 @@ class StreamedSet(ImageSet):
             self._window[self._next] = self._arrival()
             self._next = (self._next + 1) % len(self._window)
         return pixels
+
+    def preview(self, n: int = 16) -> Tensor:
+        """The first n pictures of the window; none is used up."""
+        return torch.from_numpy(self._window[:n].copy())
 
     def _arrival(self) -> np.ndarray:
         while (pixels := self._arriving.get()) is None:

@@ -135,9 +135,9 @@ def flatten(image: Image.Image) -> Image.Image:
         return _eight_bits(image)
     if image.has_transparency_data:
         grey = image.mode in ("1", "L", "LA", "La")
-        layered = image.convert("LA" if grey else "RGBA")
+        layered = image if image.mode in ("LA", "RGBA") else image.convert("LA" if grey else "RGBA")
         white = Image.new("L" if grey else "RGB", image.size, 255 if grey else (255, 255, 255))
-        white.paste(layered.convert(white.mode), mask=layered.getchannel("A"))
+        white.paste(layered, mask=layered)
         return white
     try:
         return image.convert("L" if image.mode == "1" else "RGB")
@@ -147,16 +147,23 @@ def flatten(image: Image.Image) -> Image.Image:
 
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey with integers over 8 bits or floats, to "L"."""
-    values = np.asarray(image).astype(np.float32)
-    values = np.nan_to_num(values, copy=False, nan=0.0, posinf=0.0, neginf=0.0)
-    low, high = float(values.min()), float(values.max())
+    values = np.asarray(image)
+    # NaN and infinity become 0; row by row, so that a large picture needs no second one as floats.
+    rows = (np.nan_to_num(row.astype(np.float32), posinf=0.0, neginf=0.0) for row in values)
+    extremes = np.array([(row.min(), row.max()) for row in rows])
+    low, high = float(extremes[:, 0].min()), float(extremes[:, 1].max())
     top = 1.0 if image.mode == "F" else 65535.0
     if low >= 0.0 and high <= top:
         low, high = 0.0, top
-    scaled = (values - low) * (255.0 / max(high - low, 1e-12))
-    if isinstance(clear := image.info.get("transparency"), int):
-        scaled[values == clear] = 255.0
-    return Image.fromarray(scaled.round().clip(0, 255).astype(np.uint8))
+    clear = image.info.get("transparency")
+    flat = np.empty(values.shape, np.uint8)
+    for row, out in zip(values, flat, strict=True):
+        row = np.nan_to_num(row.astype(np.float32), posinf=0.0, neginf=0.0)
+        scaled = (row - low) * (255.0 / max(high - low, 1e-12))
+        if isinstance(clear, int):
+            scaled[row == clear] = 255.0
+        out[:] = scaled.round().clip(0, 255)
+    return Image.fromarray(flat)
 
 
 def fit(image: Image.Image, size: int, channels: int, border: int = 0) -> Image.Image:
