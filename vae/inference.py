@@ -54,7 +54,7 @@ def prepare(model: AutoEncoder, image: Image.Image) -> Image.Image:
     config = model.config
     if config.fixed_size:
         return images.fit(image, config.sample_size, model.in_channels, border=config.border)
-    return image.convert("L" if model.in_channels == 1 else "RGB")
+    return images.flatten(image).convert("L" if model.in_channels == 1 else "RGB")
 
 
 @torch.inference_mode()
