@@ -11,6 +11,7 @@ from safetensors.torch import load_file, save_file
 import vae
 from vae.checkpoints import load_config
 from vae.errors import InputError
+from vae.locate import WEIGHTS
 from vae.models import build, config_to_dict
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.conv import ConvConfig
@@ -46,6 +47,8 @@ def test_what_is_saved_is_loaded_bit_for_bit(tmp_path, config):
     assert not loaded.training and not any(p.requires_grad for p in loaded.parameters())
     assert names(tmp_path / "model") == ["config.json", "model.safetensors"]
     assert names(tmp_path) == ["model"]
+    vae.save(loaded, tmp_path / "again")
+    assert (tmp_path / "again" / WEIGHTS).read_bytes() == (tmp_path / "model" / WEIGHTS).read_bytes()
 
 
 def test_saving_again_replaces_the_files_and_leaves_others(saved):
@@ -81,6 +84,12 @@ def test_weights_of_our_own_outlive_their_file(saved):
     with (saved / "model.safetensors").open("r+b") as file:
         file.write(b"\0" * 50_000)
     assert torch.equal(model.encoder.conv_in.weight, before)
+
+
+def test_weights_that_overflow_in_half_precision_are_refused(saved):
+    edited(saved, lambda state: state["encoder.conv_in.weight"].fill_(1e6))
+    refuses(saved, r"conv_in\.weight holds numbers that are not finite .* in torch\.float16", dtype=torch.float16)
+    assert vae.load(saved).encoder.conv_in.weight.max() == 1e6
 
 
 def test_dtype_is_float32_unless_asked_for(saved):

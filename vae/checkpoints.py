@@ -68,8 +68,9 @@ def save(model: AutoEncoder, folder: str | Path) -> Path:
     A new folder appears whole or not at all; in one that exists each file is replaced whole.
     """
     config = json.dumps(config_to_dict(model.config), indent=2)
-    # The config rides along in the weights' header too, so that the one file can be sent around alone.
-    return _write(model, Path(folder), config, WEIGHTS, {"format": "pt", "config": config})
+    # The config rides along in the weights' header too, so that the one file can be sent around alone. It is the only
+    # entry there: of several the order would be random, and the same model a different file each time.
+    return _write(model, Path(folder), config, WEIGHTS, {"config": config})
 
 
 def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") -> Path:
@@ -247,10 +248,12 @@ def _fill(model: AutoEncoder, opened: Opened, device: torch.device, dtype: torch
         tensor = parts[name].take(opened.weights.read)
         if tensor.is_floating_point() != empty.is_floating_point():
             raise InputError(f"The tensor {name} is of type {tensor.dtype}, which does not fit.")
-        if not torch.isfinite(tensor).all():
-            raise InputError(f"The tensor {name} holds numbers that are not finite (NaN or infinity).")
-        # copy=True: what is read from a file may still live in it, and the file may be replaced.
-        state[name] = tensor.to(device, dtype if tensor.is_floating_point() else empty.dtype, copy=True)
+        tensor = tensor.to(device, dtype if tensor.is_floating_point() else empty.dtype)
+        if tensor.numel() and not all(torch.isfinite(extreme) for extreme in tensor.aminmax()):
+            raise InputError(
+                f"The tensor {name} holds numbers that are not finite (NaN or infinity) in {tensor.dtype}."
+            )
+        state[name] = tensor
     model.load_state_dict(state, assign=True)
 
 

@@ -39,7 +39,7 @@ class Part:
 
     def take(self, read: Callable[[str], Tensor]) -> Tensor:
         tensor = read(self.source)
-        return (tensor if self.third is None else tensor.chunk(3)[self.third]).reshape(self.shape)
+        return (tensor if self.third is None else tensor.chunk(3)[self.third].clone()).reshape(self.shape)
 
 
 @dataclass(frozen=True)

@@ -1,5 +1,6 @@
 """Weight files, read one tensor at a time, so that a model never lies in memory twice. Nothing in them is executed."""
 
+import json
 import pickle
 import zipfile
 from collections.abc import Callable
@@ -12,12 +13,22 @@ from torch import Tensor
 
 from vae.errors import InputError
 
+DTYPES = {
+    "F64": torch.float64,
+    "F32": torch.float32,
+    "F16": torch.float16,
+    "BF16": torch.bfloat16,
+    "F8_E4M3": torch.float8_e4m3fn,
+    "F8_E5M2": torch.float8_e5m2,
+    "I64": torch.int64,
+    "I32": torch.int32,
+}
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of one or more files: their shapes by name, and `read(name)`, which may still live in the file."""
+    """The tensors of one or more files: their shapes by name, and `read(name)`, which gives one that may be kept."""
 
     shapes: dict[str, tuple[int, ...]]
     read: Callable[[str], Tensor]
@@ -45,17 +56,43 @@ def join(parts: list[Weights], prefixes: tuple[str, ...] = ()) -> Weights:
 
 
 def _open_safetensors(path: Path) -> Weights:
+    """The library checks the header; the bytes are read here, since a mapped file counts as a second copy in memory,
+    and takes the whole process down if somebody truncates it later."""
     try:
-        file = safe_open(path, framework="pt")
-        shapes = {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
+        with safe_open(path, framework="pt") as file:
+            slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
+            shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
+            dtypes = {name: part.get_dtype() for name, part in slices.items()}
+            metadata = file.metadata() or {}
+        with path.open("rb") as raw:
+            length = int.from_bytes(raw.read(8), "little")
+            header = json.loads(raw.read(length))
+    except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path.name} is not a complete safetensors file.") from error
-    return Weights(shapes, file.get_tensor, file.metadata() or {})
+
+    def read(name: str) -> Tensor:
+        if dtypes[name] not in DTYPES:
+            raise InputError(f"The tensor {name} is of type {dtypes[name]}, which is not read here.")
+        begin, end = header[name]["data_offsets"]
+        content = torch.empty(end - begin, dtype=torch.uint8)
+        try:
+            with path.open("rb") as raw:
+                raw.seek(8 + length + begin)
+                complete = raw.readinto(content.numpy()) == end - begin
+        except OSError:
+            complete = False
+        if not complete:
+            raise InputError(f"{path.name} was changed while it was read.")
+        return content.view(DTYPES[dtypes[name]]).reshape(shapes[name])
+
+    return Weights(shapes, read, metadata)
 
 
 def _open_pickle(path: Path) -> Weights:
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        # A whole pipeline's file is mapped, so that only the auto-encoder's part of it is read.
+        mapped = path.stat().st_size > 2**30 and zipfile.is_zipfile(path)
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path.name} is damaged or holds more than tensors, and reading it could run code; save its state_dict "
@@ -69,4 +106,5 @@ def _open_pickle(path: Path) -> Weights:
     tensors = {n: t for n, t in content.items() if isinstance(t, Tensor)} if isinstance(content, dict) else {}
     if not tensors or not all(isinstance(name, str) for name in tensors):
         raise InputError(f"{path.name} holds no tensors by name, as a state_dict does.")
-    return Weights({name: tuple(tensor.shape) for name, tensor in tensors.items()}, tensors.__getitem__)
+    read = (lambda name: tensors[name].clone()) if mapped else tensors.__getitem__
+    return Weights({name: tuple(tensor.shape) for name, tensor in tensors.items()}, read)
