@@ -4,16 +4,18 @@ import importlib.util
 import os
 
 import gradio as gr
+from starlette.middleware import Middleware
+from starlette.middleware.gzip import GZipMiddleware
 
 from vae.ui import api, interpolate, picker, reconstruct, sample, train
 from vae.ui.catalog import Catalog
-from vae.ui.components import STATIC, head
+from vae.ui.components import head
 from vae.ui.engine import Engine, runs_folder
 from vae.ui.slot import Slot
-from vae.ui.theme import theme, variables
+from vae.ui.theme import theme
 
 TITLE = "VAE Studio"
-SENTENCE = "See what an auto-encoder keeps of a picture, draw from what it has learned, watch one learn."
+SENTENCE = "See what a VAE keeps, dreams up, and learns."
 MARK = (
     '<svg viewBox="0 0 28 24" width="28" height="24" fill="currentColor" aria-hidden="true">'
     '<path d="M0 2v20l11-6.4V8.4zM28 2v20l-11-6.4V8.4z"/><rect x="12.6" y="9" width="2.8" height="6" rx="1"/></svg>'
@@ -32,7 +34,6 @@ def launch_options() -> dict:
     """Gradio's launch() options of this app."""
     return {
         "theme": theme(),
-        "css": variables() + (STATIC / "studio.css").read_text(encoding="utf-8"),
         "head": head(),
         "ssr_mode": False,
         "run_history": False,
@@ -40,7 +41,9 @@ def launch_options() -> dict:
         "mcp_server": importlib.util.find_spec("mcp") is not None,
         "max_file_size": "64mb",
         "state_session_capacity": 1000,
-        "footer_links": ["api", "gradio"],
+        # Gradio compresses its scripts but not the page itself, which holds the layout and our components.
+        "app_kwargs": {"middleware": [Middleware(GZipMiddleware, compresslevel=6)]},
+        "footer_links": ["api", "gradio", "settings"],
     }
 
 

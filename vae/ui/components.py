@@ -10,6 +10,7 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from vae.errors import InputError
+from vae.ui.theme import variables
 
 log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
@@ -18,8 +19,13 @@ SORRY = "Something went wrong on the server, not with your input; its log says w
 
 
 def head() -> str:
-    """The scripts of all components, for the page's head: one inline block, no requests."""
-    return "<script>" + "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS) + "</script>"
+    """Style and scripts of all components, for the page's head: inline, so no requests.
+
+    The style is not given to launch(css=), which puts Gradio's own selectors before each of ours.
+    """
+    style = variables() + (STATIC / "studio.css").read_text(encoding="utf-8")
+    script = "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    return f"<style>{style}</style><script>{script}</script>"
 
 
 def widget(
@@ -100,14 +106,19 @@ def quiet(function: Callable) -> Callable:
     return answer
 
 
-_IMAGE = gr.Image(render=False).api_info()
+def _file(title: str) -> dict:
+    """What clients know a file by."""
+    meta = {"type": "object", "default": {"_type": "gradio.FileData"}}
+    return {"title": title, "type": "object", "properties": {"path": {"type": "string"}, "meta": meta}}
+
+
 _SCHEMAS = {
-    "picture": _IMAGE,
+    "picture": _file("ImageData"),
     "int": {"type": "integer"},
     "float": {"type": "number"},
     "bool": {"type": "boolean"},
     "str": {"type": "string"},
-    "file": gr.File(render=False).api_info(),
+    "file": _file("FileData"),
     "json": {"type": "object", "additionalProperties": {}},
     "list": {"type": "array", "items": {"type": "object", "additionalProperties": {}}},
 }
@@ -124,13 +135,18 @@ def endpoint(function: Callable, kinds: dict[str, str], returns: dict[str, str],
     gr.on(
         [],
         quiet(function),
-        [Api(defaults[name], _SCHEMAS[kind], name) for name, kind in kinds.items()],
-        [Api(None, _SCHEMAS[kind], name) for name, kind in returns.items()],
+        [Api(defaults[name], _SCHEMAS[kind], _title(name)) for name, kind in kinds.items()],
+        [Api(None, _SCHEMAS[kind], _title(name)) for name, kind in returns.items()],
         api_name=function.__name__,
         preprocess=False,
         postprocess=False,
         **options,
     )
+
+
+def _title(name: str) -> str:
+    """A label in words; a bare "image" or "status" would be looked up in Gradio's translations."""
+    return name.replace("_", " ").capitalize()
 
 
 def whole(name: str, value: object, low: int, high: int) -> int:

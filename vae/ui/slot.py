@@ -1,7 +1,9 @@
 """The one training slot: a thread in this process, which outlives the page that started it."""
 
+import contextlib
 import logging
 import os
+import shutil
 import threading
 import time
 from pathlib import Path
@@ -11,6 +13,7 @@ from vae.presets import TrainConfig
 from vae.runs import Run, new_run_folder
 
 log = logging.getLogger(__name__)
+PATIENCE = 4.0  # seconds to wait for a training to leave its setting up
 
 
 def training_allowed() -> bool:
@@ -68,9 +71,16 @@ class Slot:
             )
             self._thread.start()
             thread = self._thread
-        while thread.is_alive() and not (run.folder / "state.json").is_file():
+        # Most of what can be wrong, such as an empty data folder, shows while the run is being set up.
+        while thread.is_alive() and not run.exists():
             time.sleep(0.02)
-        if failure and not (run.folder / "state.json").is_file():
+        patience = time.monotonic() + PATIENCE
+        while thread.is_alive() and run.state()["state"] == "starting" and time.monotonic() < patience:
+            time.sleep(0.02)
+        if run.state()["state"] == "failed":
+            thread.join(1.0)
+        if failure and not run.checkpoints():
+            _forget(run)
             raise InputError(_sentence(failure[0]))
         return run
 
@@ -92,6 +102,15 @@ class Slot:
                 run.request_stop()
             except OSError as error:
                 raise InputError(f"The run {run.name!r} cannot be stopped: {error.strerror}.") from error
+
+
+def _forget(run: Run) -> None:
+    """Nothing half-written stays of a run that never began."""
+    if run.exists():
+        with contextlib.suppress(InputError, OSError):
+            run.delete()
+    else:
+        shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _sentence(error: BaseException) -> str:

@@ -62,7 +62,10 @@
       c.textBaseline = "top";
       c.fillStyle = muted;
       const epochs = last / share.perEpoch;
-      if (values.length) for (const v of ticks(0, epochs, false)) c.fillText(`${short(v)}${v === 0 ? "" : ""}`, x(v * share.perEpoch), height - PAD.bottom + 6);
+      c.textAlign = "right";
+      if (values.length) c.fillText("epoch", PAD.left - 6, height - PAD.bottom + 6);
+      c.textAlign = "center";
+      if (values.length) for (const v of ticks(0, epochs, false).filter((t) => t > 0)) c.fillText(short(v), x(v * share.perEpoch), height - PAD.bottom + 6);
 
       for (const s of series) {
         c.strokeStyle = c.fillStyle = VS.css(s.colour);

@@ -8,7 +8,7 @@
     const says = h("span", { class: "vs-end-says" });
     const seed = h("input", { type: "number", min: 0, step: 1, id: `${id}-seed`, class: "vs-number" });
     const error = h("p", { class: "vs-error", role: "alert", hidden: true });
-    const roll = h("button", { type: "button", class: "vs-button", title: "Another random latent" }, VS.icon(VS.icons.redo), "New");
+    const roll = h("button", { type: "button", class: "vs-button", title: "Another random latent", "aria-label": "Another random latent" }, VS.icon(VS.icons.redo));
     root.append(h("div", { class: "vs-end" }, thumb,
       h("div", { class: "vs-end-body" },
         h("div", { class: "vs-end-title" }, h("strong", {}, props.side), says),
@@ -105,7 +105,7 @@
       const value = props.value;
       if (!value || !image) return;
       canvas.style.width = `${value.width * Math.min(VS.factor(value.width, stage.clientWidth), VS.factor(value.height, stage.clientHeight))}px`;
-      const size = value.width <= VS.SMALL ? value.width * Math.max(1, Math.round(56 / value.width)) : 72;
+      const size = value.width * VS.factor(value.width, strip.clientWidth < 500 ? 44 : 72);
       const count = Math.max(2, Math.min(value.n, Math.floor((strip.clientWidth + 4) / (size + 4))));
       strip.style.gridTemplateColumns = `repeat(${count}, ${size}px)`;
       strip.replaceChildren(...[...Array(count).keys()].map((k) => {

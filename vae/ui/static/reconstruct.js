@@ -100,13 +100,14 @@
       before.alt = "The original, as the model saw it";
       after.alt = `The reconstruction${what}`;
       const [c, hgt, wid] = value.latent_shape;
-      stats.replaceChildren(
+      stats.replaceChildren(...[
         tile("Closeness", "PSNR", VS.num(value.psnr), "dB", "Peak signal-to-noise ratio: higher is closer, each 6 dB halves the error"),
         tile("Likeness", "SSIM", VS.num(value.ssim), "", "Structural similarity: 1 means the same picture"),
         tile("Remembered as", "latent", `${c} × ${hgt} × ${wid}`, `= ${VS.num(c * hgt * wid)} numbers`, "Channels × height × width of the latent"),
-        tile("Smaller by", "compression", VS.num(value.compression), "times", "Numbers in the picture for each number in the latent"),
+        tile("Compressed", "", VS.num(value.compression), "times", "Numbers in the picture for each number in the latent"),
         tile("Took", "", VS.time(value.seconds), "", "Encoding and decoding, on the server"),
-        value.seed === null ? null : tile("Drawn with", "seed", String(value.seed), "", "The same seed gives the same picture again"));
+        value.seed === null ? null : tile("Drawn with", "seed", String(value.seed), "", "The same seed gives the same picture again"),
+      ].filter(Boolean));
       const save = (label, uri, name) => h("a", { class: "vs-button", href: uri, download: name }, VS.icon(VS.icons.download), label);
       saves.replaceChildren(save("Reconstruction", value.image, `reconstruction${value.seed === null ? "" : `-seed-${value.seed}`}.png`), save("Original", value.original, "original.png"));
       drawn = [];

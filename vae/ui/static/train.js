@@ -34,7 +34,6 @@
       h("div", { class: "vs-head" }, h("div", { class: "vs-run" }, h("label", { for: "vs-run" }, "Run"), select, chip), h("div", { class: "vs-actions" }, scale, use)),
       facts, bar, reason,
       h("div", { class: "vs-charts" }, charts.map((chart) => chart.node)),
-      h("p", { class: "vs-axis" }, "epochs"),
       h("div", { class: "vs-previews" }, previews.samples.node, previews.reconstruction.node));
 
     let run = null, cursor = null, seen = {}, steps = [], epochs = [], last = "", follow = true;
