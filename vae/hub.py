@@ -75,7 +75,10 @@ def fetch(
             found = find(sizes, read_text, f"The repository {wanted}", wanted.subfolder, variant)
         if found.config is None and not found.pair:
             _check_header(wanted, info.sha, found.weights[0], token)
-        bar = _bar(progress, sum(sizes[name] for name in found.files))
+        total = sum(sizes[name] for name in found.files)
+        if progress:
+            progress(0, total)  # an InputError raised there ends it before anything is kept
+        bar = _bar(progress, total)
         for name in found.files:
             path = hf_hub_download(wanted.repo, name, revision=wanted.revision, token=token, tqdm_class=bar)
         return Path(path).parents[name.count("/")], found

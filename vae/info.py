@@ -13,7 +13,8 @@ def describe(source: str | Path | AutoEncoder | ModelConfig) -> dict:
 
     {name, family, class, variational, parameters, encoder_parameters, decoder_parameters, in_channels, image_size
     (pixels), fixed_size, latent_shape (of an image of that size), compression (pixel values for each latent value),
-    scaling_factor, shift_factor, trained_on, …}. Raises InputError as `vae.load` does.
+    scaling_factor, shift_factor, latent_space (models with the same one share their latents), trained_on, …}.
+    Raises InputError as `vae.load` does.
     """
     if isinstance(source, AutoEncoder):
         model, name = source, None
@@ -39,6 +40,7 @@ def describe(source: str | Path | AutoEncoder | ModelConfig) -> dict:
         "compression": round(model.in_channels * size * size / (shape[0] * shape[1] * shape[2]), 3),
         "scaling_factor": config.scaling_factor,
         "shift_factor": config.shift_factor,
+        "latent_space": config.latent_space,
         "trained_on": config.trained_on,
     }
 
