@@ -43,3 +43,12 @@ def appearing(folder: Path):
 def write_text(path: Path, text: str, durable: bool = True) -> None:
     with replacing(path, durable) as part:
         part.write_text(text, encoding="utf-8")
+
+
+@contextmanager
+def flushed(path: Path):
+    """An open binary file at `path` that is on the disk when the block ends."""
+    with path.open("wb") as file:
+        yield file
+        file.flush()
+        os.fsync(file.fileno())

@@ -11,6 +11,7 @@
 A line of metrics.jsonl is either {"kind": "step", …}, averages since the last such line, or {"kind": "epoch", …}.
 """
 
+import errno
 import json
 import os
 import re
@@ -30,6 +31,7 @@ except ImportError:  # Windows: a run is then known for dead by its silence
 
 SILENCE = 120.0  # seconds without a sign of life after which a run elsewhere counts as interrupted
 ACTIVE = ("starting", "running")
+_ENTRIES = ("state.json", "metrics.jsonl", "previews", "checkpoints", "lock", "stop")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 
 
@@ -53,6 +55,10 @@ class Run:
 
     def exists(self) -> bool:
         return (self.folder / "config.json").is_file()
+
+    def begun(self) -> bool:
+        """Whether there is anything in it to lose: a checkpoint."""
+        return self.exists() and self.model_folder() is not None
 
     def config(self) -> dict:
         """The TrainConfig as a dict. Raises InputError if the folder is no run."""
@@ -90,16 +96,18 @@ class Run:
         return state
 
     def _alive(self, state: dict) -> bool:
-        if fcntl is None or state.get("host") != socket.gethostname():
-            return time.time() - state["updated"] < SILENCE
-        try:
-            with (self.folder / "lock").open("rb") as lock:
-                fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return True
-        except OSError:
-            return False
-        return False
+        if fcntl is not None and state.get("host") == socket.gethostname():
+            try:
+                with (self.folder / "lock").open("rb") as lock:
+                    fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return False
+            except BlockingIOError:
+                return True
+            except FileNotFoundError:
+                return False
+            except OSError:  # a file system without locks
+                pass
+        return time.time() - state["updated"] < SILENCE
 
     def active(self) -> bool:
         return self.state()["state"] in ACTIVE
@@ -131,21 +139,27 @@ class Run:
     def rename(self, name: str) -> "Run":
         """The same run under another name. Raises InputError if it is training, or the name is bad or taken."""
         target = self.folder.parent / checked_name(name)
-        if self.active():
-            raise InputError(f"The run {self.name!r} is still training; stop it before you rename it.")
         if target.exists():
             raise InputError(f"There is already a run {name!r}.")
-        self.folder.rename(target)
+        self._move(target, "rename")
         return Run(target)
 
     def delete(self) -> None:
-        """Remove the folder and all in it. Raises InputError while the run is training."""
-        if self.active():
-            raise InputError(f"The run {self.name!r} is still training; stop it before you delete it.")
+        """Remove the folder and all in it. Raises InputError while the run is training, or if it cannot be removed."""
         # Renamed first, so that a half-deleted folder is never taken for a run.
-        gone = self.folder.with_name(f".{self.name}.deleted")
-        self.folder.rename(gone)
+        gone = self.folder.with_name(f".{self.name}.{time.time_ns()}.deleted")
+        self._move(gone, "delete")
         shutil.rmtree(gone, ignore_errors=True)
+
+    def _move(self, target: Path, verb: str) -> None:
+        if not self.exists():
+            raise InputError(f"There is no run {self.name!r}.")
+        if self.active():
+            raise InputError(f"The run {self.name!r} is still training; stop it before you {verb} it.")
+        try:
+            self.folder.rename(target)
+        except OSError as error:
+            raise InputError(f"The run {self.name!r} cannot be {verb}d: {error.strerror}.") from error
 
 
 def checked_name(name: str) -> str:
@@ -172,50 +186,89 @@ def new_run_folder(preset: str, folder: str | Path | None = None) -> Path:
 class RunWriter(Run):
     """The training's side of a run folder. Whatever it writes appears whole or not at all."""
 
-    def start(self, config: dict, state: dict) -> None:
-        """Begin or go on: config and state written, an old request to stop forgotten. Only inside `locked()`."""
-        (self.folder / "stop").unlink(missing_ok=True)
-        write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")
-        self.update(**state)
-
     @contextmanager
-    def locked(self):
-        """Hold the folder, created if need be. Raises InputError if another process trains in it, or on no access."""
+    def locked(self, resume: bool = False):
+        """Hold the folder, created if need be, for a new training or one that goes on.
+
+        Raises InputError if another training holds it, it cannot be written, it holds what is no run, or, unless
+        `resume`, there is something to lose in it.
+        """
         try:
+            self._refuse_foreign()
             (self.folder / "previews").mkdir(parents=True, exist_ok=True)
             lock = (self.folder / "lock").open("ab")
         except OSError as error:
             raise InputError(f"The run folder {str(self.folder)!r} cannot be written: {error.strerror}.") from error
         with lock:
             self._take(lock)
+            if self.begun() and not resume:
+                raise InputError(f"The run {self.name!r} exists already; resume it, or give another name.")
             yield self
+
+    def _refuse_foreign(self) -> None:
+        """A run can be deleted with all that is in its folder, so it must not begin in a folder with other things."""
+        if not self.folder.is_dir() or self.exists():
+            return
+        others = [f.name for f in self.folder.iterdir() if f.name not in _ENTRIES and not f.name.endswith(".part")]
+        if others:
+            raise InputError(
+                f"The folder {str(self.folder)!r} is no run and not empty (it holds {min(others)}); give a new one."
+            )
 
     def _take(self, lock) -> None:
         if fcntl is None:
             return
         for _ in range(20):  # those who only look hold the lock for an instant
-            with suppress(BlockingIOError):
+            try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(0.05)
+            except OSError:  # a file system without locks: nothing better than silence tells the dead then
                 return
-            time.sleep(0.05)
+            else:
+                return
         raise InputError(f"The run {self.name!r} is already being trained by another process.")
+
+    def start(self, config: dict) -> None:
+        """Begin or go on: config and state written, an old request to stop forgotten. Only inside `locked()`."""
+        try:
+            (self.folder / "stop").unlink(missing_ok=True)
+            if not self.begun():
+                (self.folder / "state.json").unlink(missing_ok=True)  # of a run that never got anywhere
+            write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")
+            self.update(state="starting", reason=None, epochs=config["epochs"])
+        except OSError as error:
+            raise InputError(f"The run folder {str(self.folder)!r} cannot be written: {error.strerror}.") from error
 
     def update(self, **changes) -> None:
         """Change fields of state.json; `updated` is set to now."""
+        path = self.folder / "state.json"
         try:
-            state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
+            state = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
-            state = {"started": time.time(), "reason": None, "host": socket.gethostname()}
+            state = {"started": time.time(), "reason": None}
         state |= {"host": socket.gethostname(), "pid": os.getpid(), "updated": time.time()} | changes
-        write_text(self.folder / "state.json", json.dumps(state), durable=False)
+        write_text(path, json.dumps(state), durable=False)
+
+    def end(self, **changes) -> None:
+        """The last word of a run. If the disk is full it goes where the last state lies, which takes no more room."""
+        try:
+            self.update(**changes)
+        except OSError:
+            with suppress(OSError, ValueError):
+                path = self.folder / "state.json"
+                state = json.loads(path.read_text(encoding="utf-8")) | {"updated": time.time()} | changes
+                with path.open("r+", encoding="utf-8") as file:
+                    file.write(json.dumps(state))
+                    file.truncate()
 
     def append(self, entry: dict) -> None:
         """One line of metrics. Written in one call, so a kill leaves at worst one torn line, which `rewind` drops."""
-        line = (json.dumps(entry) + "\n").encode()
+        line = (json.dumps(entry, allow_nan=False) + "\n").encode()
         descriptor = os.open(self.folder / "metrics.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
         try:
             if os.write(descriptor, line) != len(line):
-                raise OSError(28, "No space left on device")
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         finally:
             os.close(descriptor)
 
@@ -223,16 +276,20 @@ class RunWriter(Run):
         """Forget what was written after `step`: the training goes on from there and will write it again."""
         path = self.folder / "metrics.jsonl"
         if path.is_file():
-            kept = [json.dumps(entry) + "\n" for entry in self.metrics() if entry["step"] <= step]
-            write_text(path, "".join(kept))
+            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _whole(line, step)]
+            write_text(path, "".join(f"{line}\n" for line in kept))
         for preview in self.previews():
             if preview["step"] > step:
                 preview["path"].unlink(missing_ok=True)
-        for folder in (self.folder / "checkpoints").glob(".*"):  # torn by a kill
-            shutil.rmtree(folder, ignore_errors=True)
+        for folder in (self.folder / "checkpoints").glob("*"):
+            torn = not folder.name.startswith("step-") or not (folder / "trainer.pt").is_file()
+            if torn or folder.name > self.checkpoint_folder(step).name:
+                _remove(folder)
+        for part in (*self.folder.glob(".*.part"), *self.folder.glob("previews/.*.part")):
+            part.unlink(missing_ok=True)
 
     def preview(self, kind: str, step: int, epoch: int, png: bytes) -> None:
-        with replacing(self.folder / "previews" / f"{kind}-{step:08d}-{epoch:05d}.png") as part:
+        with replacing(self.folder / "previews" / f"{kind}-{step:08d}-{epoch:05d}.png", durable=False) as part:
             part.write_bytes(png)
 
     def sync(self) -> None:
@@ -242,7 +299,30 @@ class RunWriter(Run):
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
 
-    def prune(self, keep: int = 2) -> None:
+    def checkpoint_folder(self, step: int) -> Path:
+        return self.folder / "checkpoints" / f"step-{step:08d}"
+
+    def prune(self, keep: int) -> None:
         """Delete all checkpoints but the newest ones."""
         for folder in self.checkpoints()[:-keep]:
-            shutil.rmtree(folder, ignore_errors=True)
+            _remove(folder)
+
+
+def _whole(line: str, step: int) -> bool:
+    """Whether the line is a metric up to `step`, and not what a kill or a power cut left of one."""
+    try:
+        return json.loads(line)["step"] <= step
+    except (ValueError, KeyError, TypeError):
+        return False
+
+
+def _remove(folder: Path) -> None:
+    """Delete a checkpoint; hidden first, so that a kill in between leaves nothing that looks like one."""
+    hidden = folder if folder.name.startswith(".") else folder.with_name(f".{folder.name}.gone")
+    with suppress(OSError):
+        if hidden != folder:
+            folder.rename(hidden)
+        if hidden.is_dir():
+            shutil.rmtree(hidden, ignore_errors=True)
+        else:
+            hidden.unlink()

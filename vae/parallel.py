@@ -1,0 +1,123 @@
+"""Accelerate, set up for one training: the device, the precision, and what several processes need to act as one."""
+
+import threading
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate.state import AcceleratorState, GradientState, PartialState
+from accelerate.tracking import get_available_trackers
+from torch import Tensor, nn
+
+from vae.device import pick_device
+from vae.errors import InputError
+
+_ONE = threading.Lock()  # Accelerate keeps its state in module globals: one training at a time in a process
+
+
+@contextmanager
+def accelerator_for(precision: str, device: str | None, log_with: str | None, folder: Path):
+    """An Accelerator of our own for the length of a training; whatever the process had of Accelerate is put back.
+
+    precision: "fp32", "bf16", "fp16" or "auto". log_with: a tracker's name; its files go into `folder`.
+    Raises InputError if this process is training already, the device or precision is not to be had, or the tracker is
+    not installed.
+    """
+    if not _ONE.acquire(blocking=False):
+        raise InputError("This process is training another run already; wait for its end or stop it first.")
+    try:
+        with _own_state():
+            yield _create(precision, pick_device(device), log_with, folder)
+    finally:
+        _ONE.release()
+
+
+def _create(precision: str, device: torch.device, log_with: str | None, folder: Path) -> Accelerator:
+    if log_with is not None and log_with not in (known := [str(t.value) for t in get_available_trackers()]):
+        have = ", ".join(known) if known else "none"
+        raise InputError(f"The tracker {log_with!r} is not known or not installed; installed here: {have}.")
+    if precision == "auto":
+        precision = "bf16" if bf16_pays(device) else "fp32"
+    if precision == "fp16" and device.type == "cpu":
+        raise InputError("fp16 is for GPUs; use fp32 or bf16 on the CPU.")
+    accelerator = Accelerator(
+        cpu=device.type == "cpu",
+        mixed_precision="no" if precision == "fp32" else precision,
+        log_with=log_with,
+        project_dir=str(folder) if log_with else None,
+        # Buffers need no broadcast: batch norm's statistics are made the same below.
+        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
+    )
+    if accelerator.device.type != device.type or (device.index or 0) != (accelerator.device.index or 0) == 0:
+        raise InputError(
+            f"Training would run on {accelerator.device}, not on {device}; choose among several GPUs by the "
+            "environment variable CUDA_VISIBLE_DEVICES."
+        )
+    return accelerator
+
+
+@contextmanager
+def _own_state():
+    """Accelerate's globals as in a fresh process, and afterwards as they were before.
+
+    Else a second training could not have another precision, and a user's own Accelerator would lose its state.
+    """
+    if torch.distributed.is_initialized():  # several processes: started for this training alone
+        yield
+        return
+    owners = (AcceleratorState, PartialState, GradientState)
+    before = [dict(owner._shared_state) for owner in owners]
+    for owner in owners:
+        owner._shared_state.clear()
+    try:
+        yield
+    finally:
+        for owner, entries in zip(owners, before, strict=True):
+            owner._shared_state.clear()
+            owner._shared_state.update(entries)
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether "auto" means bfloat16: where it was measured to be faster (see benchmarks/README.md)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
+
+
+def all_mean(x: Tensor) -> Tensor:
+    """The mean of x over all processes. Differentiable: gradients come back from all of them."""
+    from torch.distributed.nn.functional import all_reduce
+
+    return all_reduce(x) / torch.distributed.get_world_size()
+
+
+class SharedBatchNorm(nn.BatchNorm2d):
+    """Batch norm by the statistics of all processes' images together, so that two processes learn what one would.
+
+    nn.SyncBatchNorm does this on CUDA alone. Every process must have as many images as every other.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training:
+            return super().forward(x)
+        with torch.autocast(x.device.type, enabled=False):
+            var, mean = torch.var_mean(x.float(), (0, 2, 3), correction=0)
+            mean, var = mean.double(), var.double()  # E[x²] - E[x]² would lose too much in float32
+            mean, square = all_mean(torch.stack([mean, var + mean.square()]))
+            var = square - mean.square()
+            count = x.numel() // x.shape[1] * torch.distributed.get_world_size()
+            with torch.no_grad():
+                self.num_batches_tracked += 1
+                self.running_mean.lerp_(mean.float(), self.momentum)
+                self.running_var.lerp_((var * count / (count - 1)).float(), self.momentum)
+            scale = self.weight * (var + self.eps).rsqrt().float()
+            shift = self.bias - mean.float() * scale
+            return (x.float() * scale[:, None, None] + shift[:, None, None]).to(x.dtype)
+
+
+def share_batch_norm(model: nn.Module) -> None:
+    """Make every BatchNorm2d in the model a SharedBatchNorm, in place; names and parameters stay."""
+    for module in model.modules():
+        if type(module) is nn.BatchNorm2d:
+            module.__class__ = SharedBatchNorm
