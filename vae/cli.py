@@ -1,6 +1,7 @@
 """The command line: `python -m vae COMMAND`. Each command's own imports stay inside it, so that --help is instant."""
 
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -204,8 +205,8 @@ def _end(text: str):
 @app.command()
 def train(
     preset: Annotated[
-        str, typer.Option(help="The recipe: mnist-vae, mnist-ae, sd-small, sd, sd-notebook.")
-    ] = "mnist-vae",
+        str | None, typer.Option(help="The recipe: mnist-vae (the default), mnist-ae, sd-small, sd, sd-notebook.")
+    ] = None,
     data: Annotated[
         str | None, typer.Option(help="digits, mnist, fashion, cifar10, a folder, archive or Hub id.")
     ] = None,
@@ -232,8 +233,8 @@ def train(
     json_: Json = False,
 ) -> None:
     """Train a model; the app shows the run while it goes. Ctrl-C stops it and keeps what it has learned."""
-    from vae.presets import preset as recipe
-    from vae.runs import Run
+    from vae.errors import InputError
+    from vae.runs import new_run_folder
     from vae.train import fit
 
     changes = {
@@ -252,27 +253,59 @@ def train(
         "test_size": test_size,
         "precision": precision,
     }
-    if resume and run is not None and Run(run).exists():
-        from dataclasses import replace
-
-        from vae.presets import TrainConfig
-
-        config = TrainConfig.from_dict(Run(run).config())
-        config = replace(config, epochs=epochs or config.epochs)
-    else:
-        config = recipe(preset, **changes)
+    config = _settings(preset, changes, run if resume else None)
+    run = run or new_run_folder(config.preset)
+    first, new = int(os.environ.get("RANK", 0)) == 0, not run.exists()  # of several processes one speaks
     with _bar(1, "step") as bar:
 
         def show(progress: dict) -> None:
             bar.total = progress["steps"]
             bar.update(progress["step"] - bar.n)
 
-        done = fit(
-            config, run, resume=resume, device=device, max_minutes=max_minutes, on_progress=show, log_with=log_with
-        )
+        try:
+            done = fit(
+                config, run, resume=resume, device=device, max_minutes=max_minutes, on_progress=show, log_with=log_with
+            )
+        except InputError:
+            if new and first:
+                _forget(run)
+            raise
+    if not first:
+        return
     epochs_done = [entry for entry in done.metrics() if entry["kind"] == "epoch"]
     last = {key: value for key, value in (epochs_done[-1] if epochs_done else {}).items() if key != "kind"}
     _say({"run": str(done.folder), "state": done.state()["state"], **last}, json_)
+
+
+def _settings(preset: str | None, changes: dict, run: Path | None):
+    """The TrainConfig of the recipe with its changes, or that of the run gone on with, which takes more epochs only."""
+    from dataclasses import replace
+
+    from vae.errors import InputError
+    from vae.presets import TrainConfig
+    from vae.presets import preset as recipe
+    from vae.runs import Run
+
+    if run is None or not Run(run).begun():
+        return recipe(preset or "mnist-vae", **changes)
+    config = TrainConfig.from_dict(Run(run).config())
+    for name, value in (changes | {"preset": preset}).items():
+        kept = getattr(config, name)
+        if name != "epochs" and value is not None and value != kept:
+            raise InputError(
+                f"The run {run.name!r} has {name} {kept}, and a resumed run keeps its settings but for the epochs; "
+                f"leave out --{name.replace('_', '-')}, or begin a new run."
+            )
+    return replace(config, epochs=changes["epochs"] or config.epochs)
+
+
+def _forget(folder: Path) -> None:
+    """Remove a run that this command created and that failed before it had learned anything."""
+    from vae.runs import Run
+
+    run = Run(folder)
+    if run.exists() and not run.begun():
+        run.delete()
 
 
 @app.command()
