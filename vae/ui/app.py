@@ -61,7 +61,7 @@ def create_app() -> gr.Blocks:
         with gr.Row(elem_classes=["vs-header"]):
             brand = f'<div class="vs-brand"><h1>{MARK}{TITLE}</h1><p>{SENTENCE}</p></div>'
             gr.HTML(brand, apply_default_css=False, container=False)
-            model = picker.build(catalog)
+            model = picker.build(catalog, engine)
         with gr.Tabs() as tabs:
             with gr.Tab("Reconstruct", id="reconstruct") as reconstruct_tab:
                 rebuilt = reconstruct.build(engine, model)
@@ -91,7 +91,7 @@ def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, gr.Tab], refres
         refresh = refreshes[name]
 
         def update(seen: dict, opened: str, chosen: str | None, *rest, name=name, refresh=refresh) -> dict:
-            if opened != name or seen.get(name) == chosen:
+            if opened != name or (name in seen and seen[name] == chosen):
                 return {shown: seen}
             return {shown: {**seen, name: chosen}, **refresh["fn"](chosen, *rest)}
 

@@ -5,16 +5,18 @@ import os
 import threading
 from pathlib import Path
 
+from vae import hub
 from vae.checkpoints import bundled
 from vae.errors import InputError
 from vae.info import describe
+from vae.models import AutoEncoder
 from vae.runs import ACTIVE, Run, list_runs
 
 FIRST = "mnist-vae"
 
 
 def on_spaces() -> bool:
-    """Whether strangers use this server: then only listed models and named data sets are open to them."""
+    """Whether strangers use this server: then only listed models, the Hub's and named data sets are open to them."""
     return "SPACE_ID" in os.environ
 
 
@@ -60,13 +62,21 @@ class Catalog:
             found.append(facts | known | {"name": name, "kind": kind})
         return found
 
-    def _describe(self, source: str | Path) -> dict:
+    def _describe(self, source: str | Path, model: AutoEncoder | None = None) -> dict:
         config = Path(source) / "config.json"
         key = (str(source), config.stat().st_mtime_ns if config.is_file() else 0)
         with self._lock:
-            if key not in self._facts:
-                self._facts[key] = describe(source)
-            return self._facts[key]
+            known = self._facts.get(key)
+        if known is None:  # read outside the lock: a Hub may take its time
+            known = describe(source if model is None else model)
+            with self._lock:
+                self._facts[key] = known
+        return known
+
+    def facts(self, name: str | None, model: AutoEncoder | None = None) -> dict:
+        """vae.info.describe's facts of the model called `name`, listed or not; with `model`, which is that one loaded,
+        nothing is read for them. InputError if it cannot be read."""
+        return self._describe(self.source(name), model) | {"name": name}
 
     def first(self) -> str | None:
         """The name of the model that opens first; None if there is none at all."""
@@ -76,7 +86,7 @@ class Catalog:
     def source(self, name: str | None) -> str | Path:
         """What vae.load takes for the model called `name`; the first model for None, the live run for "live".
 
-        Names that are not listed are passed on as they are (a folder, a Hub id), except on Spaces.
+        A Hub id that is not listed is passed on, and so is a folder or file on this machine, except on Spaces.
         Raises InputError if there is no such model.
         """
         sources = self._sources()
@@ -92,9 +102,33 @@ class Catalog:
             raise InputError(f"A model is chosen by its name, not by {str(name)[:80]!r}.")
         if name in sources:
             return sources[name][1]
-        if on_spaces():
-            raise InputError(f"There is no model {name[:200]!r} here; there are {', '.join(sources)}.")
-        return name
+        return self.outside(name)
+
+    def outside(self, text: str) -> str:
+        """What a visitor typed to open a model that is not listed: a Hub id in its short form, or a path as it is.
+
+        Raises InputError for a path on Spaces, and for what is neither an id nor there.
+        """
+        text = text.strip()
+        identifier = hub.parse(text)
+        if not text:
+            raise InputError("Give a Hugging Face id like org/name" + ("." if on_spaces() else ", a folder or a file."))
+        there = _exists(text)
+        if on_spaces() and (there or identifier is None):
+            raise InputError(
+                f"{text[:200]!r} is no Hugging Face id like org/name; on a public server that is all that can be "
+                "opened, no files or folders."
+            )
+        if there:
+            return text
+        if identifier is None:
+            raise InputError(
+                f"There is no model {text[:200]!r}: no folder or file of that name is on this machine, "
+                "and a Hugging Face id looks like org/name."
+            )
+        within = f"/{identifier.subfolder}" if identifier.subfolder else ""
+        revision = f"@{identifier.revision}" if identifier.revision else ""
+        return identifier.repo + within + revision
 
     def run(self, name: str) -> Run:
         """The run called `name`. Raises InputError if there is none; a name never leads out of the runs' folder."""
@@ -107,6 +141,13 @@ class Catalog:
         """All that can be watched: the runs, newest first, then bundled models that brought their metrics along."""
         kept = [Run(folder) for folder in bundled().values() if (folder / "metrics.jsonl").is_file()]
         return list_runs(self.runs_dir) + kept
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # no right to look, or no path at all
+        return False
 
 
 def version(models: list[dict]) -> str:

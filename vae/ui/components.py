@@ -1,6 +1,7 @@
 """The page's own components, and how functions answer the page and HTTP clients: one sentence where input is bad."""
 
 import inspect
+import json
 import logging
 from collections.abc import Callable, Iterable
 from functools import wraps
@@ -14,6 +15,7 @@ from vae.ui.theme import variables
 
 log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
+STYLES = ("studio", "picker")
 SCRIPTS = ("core", "picture", "reconstruct", "sample", "interpolate", "picker", "chart", "train")
 SORRY = "Something went wrong on the server, not with your input; its log says what."
 
@@ -23,7 +25,7 @@ def head() -> str:
 
     The style is not given to launch(css=), which puts Gradio's own selectors before each of ours.
     """
-    style = variables() + (STATIC / "studio.css").read_text(encoding="utf-8")
+    style = variables() + "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
     script = "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
     return f"<style>{style}</style><script>{script}</script>"
 
@@ -31,19 +33,20 @@ def head() -> str:
 def widget(
     part: str, value: object = None, events: Iterable[str] = (), functions: Iterable[Callable] = (), **options
 ) -> gr.HTML:
-    """A component of ours: VS.part(part) in static/*.js draws it from its JSON value and from `options` it knows.
+    """A component of ours: VS.part(part) in static/*.js draws it from its JSON value and its `options`.
 
-    events: names it triggers, to be listened to in Python. functions: Python functions its script may call.
+    events: names it triggers, to be listened to in Python. functions: Python functions its script may call. The options
+    are part of the script: given as gr.HTML's own props they would be wiped by the first update that skips them.
     """
     quoted = " ".join(f"'{event}'" for event in events)  # Gradio looks for an event's name in quotes
     return gr.HTML(
         value=value,
         html_template=f'<div data-vs="{part}"></div>',
-        js_on_load=f"VS.mount('{part}', {{element, props, trigger, server, upload, watch}}); /* {quoted} */",
+        js_on_load=f"const options = {json.dumps(options)}; /* {quoted} */\n"
+        f"VS.mount('{part}', {{ element, props, trigger, server, upload, watch, options }});",
         server_functions=list(functions),
         apply_default_css=False,
         container=False,
-        **options,
     )
 
 

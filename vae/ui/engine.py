@@ -34,6 +34,7 @@ class Draw:
     prior: str = "normal"
 
 
+Progress = Callable[[int, int], None]
 End = Draw | Image.Image  # of an interpolation: a picture's latent is its posterior's mean
 
 
@@ -63,19 +64,34 @@ class Engine:
         with lock, torch.inference_mode():
             return job(self._model(source), *arguments)
 
-    def _model(self, source: str) -> AutoEncoder:
+    def _model(self, source: str, progress: Progress | None = None) -> AutoEncoder:
         """The model, loaded if need be. A live run's newest checkpoint is another source than its last one."""
         with self._lock:
             if source in self._models:
                 self._models.move_to_end(source)
                 return self._models[source]
-        model = load(source)
+        self._make_room(KEPT - 1)
+        model = load(source, progress=progress)
         with self._lock:
             self._models[source] = model
-            while len(self._models) > KEPT:
+        self._make_room(KEPT)
+        return model
+
+    def _make_room(self, most: int) -> None:
+        with self._lock:
+            while len(self._models) > most:
                 gone, _ = self._models.popitem(last=False)
                 self._locks.pop(gone, None)
-        return model
+
+    def open(self, name: str, progress: Progress | None = None) -> dict:
+        """Download the model of that name if need be, load it, and return its facts. progress(bytes done, in all)."""
+        source = str(self.catalog.source(name))
+        if zero_gpu():  # its workers cannot report, and forget what they load
+            return self.catalog.facts(name, load(source, device="cpu", progress=progress))
+        with self._lock:
+            lock = self._locks.setdefault(source, threading.Lock())
+        with lock:
+            return self.catalog.facts(name, self._model(source, progress))
 
     def _call(self, job: Callable, name: str | None, *arguments):
         try:
@@ -100,9 +116,14 @@ class Engine:
         return self._call(_interpolate, name, a, b, steps, mode)
 
 
+def zero_gpu() -> bool:
+    """Whether each call gets a GPU for its own duration only, in a process of its own."""
+    return bool(os.environ.get("SPACES_ZERO_GPU"))
+
+
 def on_gpu(function: Callable) -> Callable:
     """On ZeroGPU `function` wrapped so that it gets a GPU for its duration; elsewhere itself."""
-    if not os.environ.get("SPACES_ZERO_GPU"):
+    if not zero_gpu():
         return function
     import spaces
 

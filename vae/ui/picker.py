@@ -1,16 +1,34 @@
-"""The header's model picker: one for all tabs, kept up to date without a reload."""
+"""The header's model picker: one for all tabs, kept up to date without a reload; opens models that are not listed."""
 
-from vae.ui.catalog import Catalog, version
+from dataclasses import asdict
+
+from vae.errors import InputError
+from vae.ui.catalog import Catalog, on_spaces, version
 from vae.ui.components import quiet, widget
+from vae.ui.engine import Engine
+from vae.ui.opener import Opener, Opening
+from vae.ui.wellknown import well_known
 
-SHOWN = ("name", "kind", "parameters", "latent_shape", "trained_on", "epoch")
+SHOWN = (
+    "name",
+    "kind",
+    "family",
+    "parameters",
+    "image_size",
+    "fixed_size",
+    "latent_shape",
+    "latent_space",
+    "trained_on",
+    "epoch",
+)
 
 
-def build(catalog: Catalog):
-    """The picker. Its value is the chosen model's name."""
+def build(catalog: Catalog, engine: Engine):
+    """The picker. Its value is the chosen model's name; what a visitor opened is listed on that visitor's page alone."""
+    opener = Opener(engine, catalog)
 
     def listed() -> dict:
-        models = [{key: model.get(key) for key in SHOWN} for model in catalog.models()]
+        models = [shown(model) for model in catalog.models()]
         return {"models": models, "version": version(models)}
 
     def model_list(known: dict) -> dict:
@@ -19,12 +37,39 @@ def build(catalog: Catalog):
         same = isinstance(known, dict) and known.get("version") == news["version"]
         return {"version": news["version"]} if same else news
 
+    def known_models(_: object = None) -> list[dict]:
+        """The well-known models, asked for when the visitor wants to open one."""
+        return well_known()
+
+    def open_model(text: str) -> dict:
+        """Begin to open a model; {name, state, …} as in `opening`."""
+        try:
+            return told(opener.start(text))
+        except InputError as error:
+            return told(Opening("", "failed", error=str(error)))
+
+    def opening(name: str) -> dict:
+        """How far the opening of a model is, asked for a few times a second while there is one."""
+        found = opener.find(name) if isinstance(name, str) else None
+        lost = Opening(str(name)[:200], "failed", error="The server no longer knows of this opening; try again.")
+        return told(found or lost)
+
     first = listed()
     return widget(
         "picker",
         value=catalog.first(),
-        functions=[quiet(model_list)],
-        elem_classes=["vs-picker-box"],
+        functions=[quiet(function) for function in (model_list, known_models, open_model, opening)],
         models=first["models"],
         version=first["version"],
+        public=on_spaces(),
     )
+
+
+def shown(model: dict) -> dict:
+    """Of a model's facts those that the page shows."""
+    return {key: model.get(key) for key in SHOWN}
+
+
+def told(opening: Opening) -> dict:
+    facts = opening.facts and shown(opening.facts) | {"name": opening.name, "kind": "opened"}
+    return asdict(opening) | {"facts": facts}

@@ -1,5 +1,5 @@
 // What all components share. Each component is VS.part(name, make), and Python's `widget(name)` mounts it with Gradio's
-// {element, props, trigger, server, upload, watch}.
+// {element, props, trigger, server, upload, watch}, and with its own options.
 (() => {
   const VS = (window.VS = { parts: {} });
   VS.part = (name, make) => { VS.parts[name] = make; };

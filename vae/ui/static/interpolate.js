@@ -1,8 +1,8 @@
 // The two ends of an interpolation, and the way between them.
 (() => {
   // One end: {kind: "seed", seed} | {kind: "file", file} | {kind: "sample", …, uri, label}.
-  VS.part("end", ({ root, props, upload, watch }) => {
-    const h = VS.h, id = `vs-end-${props.side}`;
+  VS.part("end", ({ root, props, upload, watch, options }) => {
+    const h = VS.h, id = `vs-end-${options.side}`;
     const input = h("input", { type: "file", accept: "image/*", id: `${id}-file`, class: "vs-file" });
     const thumb = h("img", { class: "vs-thumb crisp", alt: "" });
     const says = h("span", { class: "vs-end-says" });
@@ -11,7 +11,7 @@
     const roll = h("button", { type: "button", class: "vs-button", title: "Another random latent", "aria-label": "Another random latent" }, VS.icon(VS.icons.redo));
     root.append(h("div", { class: "vs-end" }, thumb,
       h("div", { class: "vs-end-body" },
-        h("div", { class: "vs-end-title" }, h("strong", {}, props.side), says),
+        h("div", { class: "vs-end-title" }, h("strong", {}, options.side), says),
         h("div", { class: "vs-end-controls" }, h("label", { for: seed.id }, "Seed"), seed, roll,
           h("label", { for: input.id, class: "vs-button" }, VS.icon(VS.icons.upload), "Picture"), input))), error);
 
@@ -23,7 +23,7 @@
       if (value.kind === "seed") seed.value = value.seed; else seed.value = "";
       seed.placeholder = value.kind === "seed" ? "" : "–";
       if (own) thumb.src = own;
-      thumb.alt = `End ${props.side}: ${says.textContent}`;
+      thumb.alt = `End ${options.side}: ${says.textContent}`;
       error.hidden = true;
     };
     const set = (value) => { props.value = value; show(); };
@@ -40,7 +40,7 @@
       failed: (sentence) => { error.textContent = sentence; error.hidden = false; },
     });
     root.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
-    VS.on("ends", (uris) => { if (!own) thumb.src = uris[props.side]; });
+    VS.on("ends", (uris) => { if (!own) thumb.src = uris[options.side]; });
     watch("value", () => { own = null; show(); });
     show();
   });

@@ -28,7 +28,7 @@
     return take;
   };
 
-  VS.part("picture", ({ root, props, upload, watch }) => {
+  VS.part("picture", ({ root, props, upload, watch, options }) => {
     const input = VS.h("input", { type: "file", accept: "image/*", id: `vs-file-${Math.random().toString(36).slice(2)}`, class: "vs-file" });
     const thumb = VS.h("img", { class: "vs-thumb", alt: "" });
     const name = VS.h("span", { class: "vs-drop-name" });
@@ -60,7 +60,7 @@
       const file = [...event.clipboardData.files].find((f) => f.type.startsWith("image/"));
       if (file && zone.offsetParent) take(file);
     });
-    for (const example of props.examples) {
+    for (const example of options.examples) {
       examples.append(VS.h("button", {
         type: "button", class: "vs-example", "data-name": example.name, title: example.label, "aria-pressed": "false",
         onclick: () => choose({ kind: "example", name: example.name }, example.uri, example.label),
@@ -68,7 +68,7 @@
     }
     const arrive = () => {
       const value = props.value || {};
-      const example = props.examples.find((e) => e.name === value.name);
+      const example = options.examples.find((e) => e.name === value.name);
       if (example) show(value, example.uri, example.label);
       else if (value.kind === "inline") show(value, value.uri, value.label);
     };

@@ -1,0 +1,230 @@
+"""Through the page as a visitor goes: all four tabs in a real browser, with real digits and a real training."""
+
+import re
+from pathlib import Path
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+
+DIGIT = Path(__file__).parents[2] / "vae" / "ui" / "static" / "examples" / "digit-7.png"
+WEIGHT = 450_000  # bytes over the wire until the first result is there
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name=name, exact=True).click()
+
+
+def rebuilt(page: Page) -> str:
+    """The reconstruction's data URI, once there is one."""
+    picture = page.locator(".vs-frame img.after")
+    expect(picture).to_have_attribute("src", re.compile("^data:image/png"))
+    return picture.get_attribute("src")
+
+
+def figure(page: Page, word: str) -> str:
+    return page.locator(".vs-stats > div", has_text=word).locator("dd").inner_text()
+
+
+def test_the_first_page_is_light_and_shows_a_result_at_once(app, chromium):
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    page = context.new_page()
+    session = context.new_cdp_session(page)
+    session.send("Network.enable")
+    received = []
+    session.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    page.add_init_script(
+        "window.jumps = []; new PerformanceObserver((list) => list.getEntries().forEach((entry) => "
+        "window.jumps.push(entry.value))).observe({type: 'layout-shift', buffered: true})"
+    )
+    page.goto(app)
+    rebuilt(page)
+    page.wait_for_timeout(1500)
+    assert 50_000 < sum(received) < WEIGHT
+    assert page.evaluate("window.jumps.reduce((a, b) => a + b, 0)") < 0.1
+    assert "4 × 4 × 4" in figure(page, "Remembered as")
+    context.close()
+
+
+def test_reconstruct_an_uploaded_digit(visit, tmp_path):
+    page = visit()
+    before = rebuilt(page)
+    page.locator(".vs-file").first.set_input_files(DIGIT)
+    expect(page.locator(".vs-drop-name")).to_have_text("digit-7.png")
+    page.wait_for_function("old => document.querySelector('.vs-frame img.after').src !== old", arg=before)
+    assert float(figure(page, "Closeness").removesuffix("dB")) > 5
+
+    # the latent's maps can be read cell by cell, by keyboard too
+    cell = page.locator(".vs-map canvas").first
+    cell.focus()
+    cell.press("ArrowRight")
+    expect(page.locator(".vs-map figcaption").first).to_have_text(re.compile("row 1, column 1: "))
+
+    # the divider is a slider for the keyboard too
+    divider = page.get_by_label("Divider")
+    divider.focus()
+    divider.press("Home")
+    assert page.locator(".vs-frame").evaluate("e => e.style.getPropertyValue('--at')") == "0%"
+
+    # a draw from the posterior says its seed, and another one is another picture
+    page.get_by_label("A random draw").check()
+    expect(page.locator(".vs-stats")).to_contain_text("seed")
+    first, seed = rebuilt(page), figure(page, "Drawn with")
+    page.get_by_role("button", name="Draw again").click()
+    page.wait_for_function("old => document.querySelector('.vs-frame img.after').src !== old", arg=first)
+    assert figure(page, "Drawn with") != seed
+
+    # what is no picture is refused beside the box, and the result stays
+    (tmp_path / "words.png").write_text("no picture")
+    page.locator(".vs-file").first.set_input_files(tmp_path / "words.png")
+    expect(page.get_by_role("alert").filter(has_text="words.png is not a picture")).to_be_visible()
+    rebuilt(page)
+
+
+def test_sample_and_send_on(visit):
+    page = visit()
+    tab(page, "Sample")
+    cells = page.get_by_role("group", name="Samples").get_by_role("button")
+    expect(cells).to_have_count(64)
+    width = cells.first.bounding_box()["width"]
+    assert width % 32 == 0, "enlarged by a whole factor"
+
+    def sheet() -> str:
+        return cells.first.evaluate("e => getComputedStyle(e).backgroundImage")
+
+    caption = page.locator(".vs-head .vs-caption:visible")
+    first, says = sheet(), caption.inner_text()
+    page.get_by_role("button", name="Draw new samples").click()
+    expect(caption).not_to_have_text(says)
+    page.wait_for_function(
+        "old => document.querySelector('.vs-grid .vs-cell').style.backgroundImage !== old", arg=first
+    )
+    seed = re.search(r"seed (\d+)", caption.inner_text())[1]
+    expect(page.get_by_label("Seed", exact=True).locator("visible=true")).to_have_value(seed)
+
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Grid as PNG").click()
+    assert Image.open(saved.value.path()).size == (8 * 34 - 2, 8 * 34 - 2)
+    assert seed in saved.value.suggested_filename
+
+    cells.nth(5).click()
+    page.get_by_role("button", name="Interpolate: A").click()
+    expect(page.locator(".vs-end-says").first).to_have_text(f"sample 6 of seed {seed}")
+    expect(page.locator(".vs-caption:visible")).to_contain_text(f"from sample 6 of seed {seed} to seed 4")
+
+    tab(page, "Sample")
+    cells.nth(6).click()
+    page.get_by_role("button", name="Reconstruct", exact=True).click()
+    expect(page.locator(".vs-drop-name")).to_have_text(f"sample 7 of seed {seed}")
+
+
+def test_scrub_and_animate(visit):
+    page = visit()
+    tab(page, "Interpolate")
+    scrub = page.get_by_label("Position between A and B")
+    expect(page.locator(".vs-strip .vs-cell").first).to_be_visible()
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+
+    def pixels() -> list:
+        return page.locator(".vs-morph canvas").evaluate("c => [...c.getContext('2d').getImageData(0, 0, 32, 32).data]")
+
+    box = scrub.bounding_box()
+    page.mouse.move(box["x"] + 12, box["y"] + box["height"] / 2)
+    page.mouse.down()
+    frames = []
+    for share in (0.2, 0.5, 0.8, 0.35):
+        page.mouse.move(box["x"] + box["width"] * share, box["y"] + box["height"] / 2, steps=5)
+        frames.append(pixels())
+    page.mouse.up()
+    at = int(scrub.input_value())
+    assert abs(at / 31 - 0.35) < 0.04, "it ends where it is let go"
+    page.wait_for_timeout(300)
+    assert int(scrub.input_value()) == at and pixels() == frames[-1]
+    assert frames[0] != frames[1] != frames[2]
+    assert not [url for url in requests if "queue" in url], "scrubbing asks the server for nothing"
+
+    scrub.press("End")
+    assert page.locator(".vs-where").inner_text() == "1.00"
+    page.get_by_label("Straight line").check()
+    expect(page.locator(".vs-caption:visible")).to_contain_text("lerp")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Animation (GIF)").click()
+    animation = Image.open(saved.value.path())
+    assert animation.format == "GIF" and animation.width == 256 and animation.n_frames > 10
+
+    page.locator("#vs-end-B-file").set_input_files(DIGIT)
+    expect(page.locator(".vs-end-says").nth(1)).to_have_text("digit-7.png")
+    expect(page.locator(".vs-caption:visible")).to_contain_text("to digit-7.png")
+
+
+def test_train_watch_reload_stop_and_use(visit):
+    page = visit()
+    tab(page, "Train")
+    page.get_by_label("Epochs", exact=True).fill("250")
+    page.get_by_role("button", name="Start training").click()
+    chip = page.locator(".vs-chip:visible")
+    expect(chip).to_have_text("running", timeout=40_000)
+    run = page.get_by_label("Run", exact=True).input_value()
+
+    def loss() -> float:
+        return float(page.locator(".vs-reading b").first.inner_text().replace("–", "nan"))
+
+    page.wait_for_function("() => parseFloat(document.querySelector('.vs-reading b').textContent) > 0")
+    first = loss()
+    page.wait_for_function(
+        "high => parseFloat(document.querySelector('.vs-reading b').textContent) < high",
+        arg=first * 0.6,
+        timeout=60_000,
+    )
+    expect(page.locator(".vs-caption:visible").first).to_contain_text("images a second")
+    expect(page.locator(".vs-preview img").first).to_have_attribute("src", re.compile("^data:image/png"))
+
+    # while it runs its latest weights are in the picker
+    assert page.locator(f"#vs-model option[value='{run}']").inner_text().startswith(f"{run} (live")
+
+    # a second visitor sees the same training, and cannot start another
+    other = visit()
+    tab(other, "Train")
+    expect(other.locator(".vs-chip:visible")).to_have_text("running")
+    other.get_by_role("button", name="Start training").click()
+    expect(other.get_by_role("alert").filter(has_text="already running")).to_be_visible()
+
+    # a reload attaches again, with the whole curve at once
+    page.reload()
+    tab(page, "Train")
+    expect(chip).to_have_text("running")
+    page.wait_for_function("() => parseFloat(document.querySelector('.vs-reading b').textContent) > 0")
+    assert loss() < first
+    assert page.locator(".vs-chart canvas").first.get_attribute("aria-label").startswith("Total loss, train: from ")
+
+    page.get_by_role("button", name="Stop").click()
+    expect(chip).to_have_text("stopped")
+    page.get_by_role("button", name="Sample from this model").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value(run)
+    expect(page.get_by_role("group", name="Samples").get_by_role("button")).to_have_count(64)
+    expect(other.locator(f"#vs-model option[value='{run}']")).to_have_text(run)
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_has_it_all_and_the_result_first(visit, theme):
+    page = visit(f"?__theme={theme}", width=390, height=844, device_scale_factor=2)
+    rebuilt(page)
+    for name in ("Reconstruct", "Sample", "Interpolate", "Train"):
+        tab(page, name)
+        page.wait_for_timeout(400)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+        result = page.locator(".vs-result:visible").bounding_box()
+        assert result["y"] < page.locator(".vs-controls:visible").bounding_box()["y"]
+
+
+def test_the_text_can_be_read(visit):
+    """Contrast of all visible text against what lies behind it: at least 4.5:1, light and dark."""
+    measure = (Path(__file__).parent / "contrast.js").read_text()
+    for theme in ("light", "dark"):
+        page = visit(f"?__theme={theme}")
+        rebuilt(page)
+        for name in ("Reconstruct", "Sample", "Interpolate", "Train"):
+            tab(page, name)
+            page.wait_for_timeout(500)
+            assert page.evaluate(measure) == [], f"{name}, {theme}"
