@@ -31,7 +31,7 @@ class Opening:
 
 
 class Opener:
-    """Whoever asks for a model that is already on its way shares that opening. The visitor's page remembers its name."""
+    """Whoever asks for a model that is already on its way shares that opening; visitors know it by its name."""
 
     def __init__(self, engine: Engine, catalog: Catalog):
         self.engine, self.catalog = engine, catalog
