@@ -22,15 +22,15 @@ def _row(tokens: list[str], at: int) -> tuple[str, int]:
     """The MathML of tokens[at:] up to a closing brace, and where that is."""
     parts = []
     while at < len(tokens) and tokens[at] != "}":
-        if tokens[at] in "_^":
-            scripts = {}
-            while at < len(tokens) and tokens[at] in "_^":
-                sign = tokens[at]
-                scripts[sign], at = _atom(tokens, at + 1)
-            parts[-1] = _scripted(parts[-1], scripts)
-        else:
-            part, at = _atom(tokens, at)
-            parts.append(part)
+        word = tokens[at].isalpha() and len(tokens[at]) > 1 and tokens[at] not in ("frac", "hat")
+        part, at = _atom(tokens, at)
+        scripts = {}
+        while at < len(tokens) and tokens[at] in "_^":
+            sign = tokens[at]
+            scripts[sign], at = _atom(tokens, at + 1)
+        parts.append(_scripted(part, scripts) if scripts else part)
+        if word and at < len(tokens) and tokens[at][0].isalpha():
+            parts.append('<mspace width="0.18em"/>')  # log x, sin θ
     return "".join(parts), at
 
 
@@ -47,7 +47,7 @@ def _atom(tokens: list[str], at: int) -> tuple[str, int]:
         body, at = _atom(tokens, at + 1)
         return f'<mover accent="true">{body}<mo>^</mo></mover>', at
     if token[0] == '"':
-        return f"<mtext>{html.escape(token[1:-1])}</mtext>", at + 1
+        return f"<mtext>{html.escape(token[1:-1]).replace(' ', '&nbsp;')}</mtext>", at + 1
     if token[0].isalpha():
         return f"<mi>{token}</mi>", at + 1
     if token[0].isdigit():

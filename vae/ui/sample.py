@@ -20,7 +20,7 @@ LEAD = (
 WHY = (
     "<p>Training pulls the cloud of every picture towards the standard normal distribution. So a draw from that "
     "distribution, the prior, should land where some picture could have been, and the decoder know what to do.</p>"
-    + formula('z = τ ε , " with " ε ∼ N(0, I) , " " x = decoder(z)')
+    + formula('x = decoder(τ ε) , " with " ε ∼ N(0, I)')
     + "<p>The temperature τ widens or narrows the draw: near 0 all samples become the one most average picture; "
     "above 1 they come from further out than anything the decoder has seen.</p>"
 )

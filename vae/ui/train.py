@@ -24,8 +24,9 @@ LEAD = (
 WHY = (
     "<p>How probable the model finds a picture cannot be computed, but a bound from below can (the ELBO); training "
     "raises it. Its two terms are the two curves.</p>"
-    + formula("log p(x) ≥ E_{q(z|x)} [log p(x|z)] − KL(q(z|x) ‖ N(0, I))")
-    + formula('"loss" = "reconstruction" + β · frac{1}{2} ∑_j (μ_j^2 + σ_j^2 − 1 − log σ_j^2)')
+    + formula("log p(x) ≥ E_q [log p(x|z)] − KL(q ‖ N(0, I))")
+    + formula("loss = reconstruction + β · KL")
+    + formula("KL = frac{1}{2} ∑_j (μ_j^2 + σ_j^2 − 1 − log σ_j^2)")
     + "<p>With β = 0 nothing keeps the latents together: a plain auto-encoder. A larger β gives smoother samples and "
     "blurrier reconstructions.</p>"
 )

@@ -26,7 +26,7 @@ class Watcher:
         with self._lock:
             if time.monotonic() - self._runs[0] > 0.5:
                 runs = self.catalog.histories()[:LISTED]
-                self._runs = (time.monotonic(), runs, [{"name": r.name, "state": r.state()["state"]} for r in runs])
+                self._runs = (time.monotonic(), runs, [{"name": r.name, "state": _state(r)} for r in runs])
             return self._runs[1:]
 
     def watch_run(self, known: dict) -> dict:
@@ -61,7 +61,7 @@ class Watcher:
 
         same = known.get("run") == run.name
         rows, cursor, reset = _rows(run, known.get("cursor") if same else None)
-        state = run.state() if (run.folder / "state.json").is_file() else {"state": "finished"}
+        state = run.state() if (run.folder / "state.json").is_file() else _closed(run)
         seen = known.get("seen") if same and not reset and isinstance(known.get("seen"), dict) else {}
         return {
             "run": run.name,
@@ -74,6 +74,24 @@ class Watcher:
             "previews": _previews(run, seen),
             "has_model": run.model_folder() is not None or (run.folder / "model.safetensors").is_file(),
         }
+
+
+def _closed(run: Run) -> dict:
+    """The state of a bundled model's training, of which only the metrics were kept."""
+    last = next((row for row in reversed(run.metrics()) if row.get("kind") == "epoch"), {})
+    epoch, step = last.get("epoch"), last.get("step")
+    return {
+        "state": "finished",
+        "epoch": epoch,
+        "epochs": epoch,
+        "step": step,
+        "steps": step,
+        "images_per_second": last.get("images_per_second"),
+    }
+
+
+def _state(run: Run) -> str:
+    return run.state()["state"] if (run.folder / "state.json").is_file() else "finished"
 
 
 def _live(listed: list[dict], name: str) -> bool:

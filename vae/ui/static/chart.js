@@ -52,7 +52,8 @@
 
       c.textAlign = "right";
       c.textBaseline = "middle";
-      for (const v of ticks(low, high, log)) {
+      const marks = ticks(low, high, log);
+      for (const v of marks.length > 2 ? marks : ticks(low, high, false)) {
         c.strokeStyle = line;
         c.beginPath(); c.moveTo(PAD.left, Math.round(y(v)) + 0.5); c.lineTo(width - PAD.right, Math.round(y(v)) + 0.5); c.stroke();
         c.fillStyle = muted;
