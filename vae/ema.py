@@ -18,10 +18,17 @@ class EMA:
         self.half_life = half_life
         self.source = model
         self.model = copy.deepcopy(model).requires_grad_(False) if half_life else model
-        source, target = model.state_dict(), self.model.state_dict()
+        self._pairs = None
+
+    def _tensors(self) -> tuple[list, list, list]:
+        """Floating tensors of the average, those of the model, and pairs of the others (batch norm's counters).
+
+        Looked up at the first update, for until then the model may be moved to its device.
+        """
+        source, target = self.source.state_dict(), self.model.state_dict()
         floating = [name for name, tensor in source.items() if tensor.is_floating_point()]
-        self.pairs = [target[name] for name in floating], [source[name] for name in floating]
-        self.counters = [(target[n], source[n]) for n in source if n not in floating]
+        counters = [(target[name], source[name]) for name in source if name not in floating]
+        return [target[name] for name in floating], [source[name] for name in floating], counters
 
     @torch.no_grad()
     def update(self, images_seen: int, images: int) -> None:
@@ -29,6 +36,8 @@ class EMA:
         if not self.half_life:
             return
         half_life = min(self.half_life, max(images_seen * 0.1, 1.0))
-        torch._foreach_lerp_(self.pairs[0], self.pairs[1], 1.0 - 0.5 ** (images / half_life))
-        for target, source in self.counters:
+        self._pairs = self._pairs or self._tensors()
+        averages, weights, counters = self._pairs
+        torch._foreach_lerp_(averages, weights, 1.0 - 0.5 ** (images / half_life))
+        for target, source in counters:
             target.copy_(source)

@@ -1,6 +1,7 @@
 """The objective: reconstruction + beta * KL, the negative of the evidence lower bound (ELBO)."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import torch
@@ -32,6 +33,7 @@ def elbo(
     reconstruction: str = "sum",
     beta: float = 1.0,
     pixel_scale: float = 1.0,
+    average: Callable[[Tensor], Tensor] | None = None,
 ) -> Loss:
     """The loss of a batch: `reconstruction`, one of RECONSTRUCTIONS, plus beta times the KL.
 
@@ -41,7 +43,8 @@ def elbo(
     (a decoder variance of beta * D / 2 for D pixel values), with "sum" and beta 1 it is a variance of 1/2.
 
     "sigma" is the optimal sigma-VAE of Rybkin et al. 2021 (arXiv:2006.13202): the decoder's variance is the batch's
-    mean squared error, which balances the two terms by itself; beta = 1 is then the ELBO proper.
+    mean squared error, which balances the two terms by itself; beta = 1 is then the ELBO proper. Where processes share
+    a batch, `average` is to give the mean of a scalar over them, so that the variance is the whole batch's.
 
     Raises InputError for an unknown `reconstruction`.
     """
@@ -56,8 +59,11 @@ def elbo(
     elif reconstruction == "sigma":
         # log(2 pi) + 1 + log(sigma^2), half of it for each pixel: the likelihood where sigma^2 is the batch's error.
         # 1/255 is a grey level: finer than that there is nothing to fit, and a perfect batch must not reach log 0.
-        variance = error.square().mean().clamp_min((2.0 * pixel_scale / 255.0) ** 2 / 12.0)
+        variance = error.square().mean()
+        variance = (variance if average is None else average(variance)).clamp_min((2.0 * pixel_scale / 255) ** 2 / 12)
         term = 0.5 * error.shape[1] * (torch.log(variance) + 1.0 + math.log(2.0 * math.pi))
     else:
-        raise InputError(f"The reconstruction loss must be one of {', '.join(RECONSTRUCTIONS)}, not {reconstruction!r}.")
+        raise InputError(
+            f"The reconstruction loss must be one of {', '.join(RECONSTRUCTIONS)}, not {reconstruction!r}."
+        )
     return Loss(term + beta * kl, term, kl)

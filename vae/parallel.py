@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import torch
-from accelerate import Accelerator, DistributedDataParallelKwargs
+from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import get_available_trackers
 from torch import Tensor, nn
@@ -46,8 +46,6 @@ def _create(precision: str, device: torch.device, log_with: str | None, folder: 
         mixed_precision="no" if precision == "fp32" else precision,
         log_with=log_with,
         project_dir=str(folder) if log_with else None,
-        # Buffers need no broadcast: batch norm's statistics are made the same below.
-        kwargs_handlers=[DistributedDataParallelKwargs(broadcast_buffers=False)],
     )
     if accelerator.device.type != device.type or (device.index or 0) != (accelerator.device.index or 0) == 0:
         raise InputError(
@@ -85,11 +83,19 @@ def bf16_pays(device: torch.device) -> bool:
     return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
 
 
+class _AllSum(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x: Tensor) -> Tensor:
+        x = x.clone()
+        torch.distributed.all_reduce(x)
+        return x
+
+    backward = staticmethod(lambda ctx, gradient: _AllSum.forward(ctx, gradient))
+
+
 def all_mean(x: Tensor) -> Tensor:
     """The mean of x over all processes. Differentiable: gradients come back from all of them."""
-    from torch.distributed.nn.functional import all_reduce
-
-    return all_reduce(x) / torch.distributed.get_world_size()
+    return _AllSum.apply(x) / torch.distributed.get_world_size()
 
 
 class SharedBatchNorm(nn.BatchNorm2d):

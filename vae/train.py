@@ -23,7 +23,7 @@ from vae.ema import EMA
 from vae.errors import InputError
 from vae.keeper import Keeper
 from vae.models import build
-from vae.parallel import accelerator_for, share_batch_norm
+from vae.parallel import accelerator_for, all_mean, share_batch_norm
 from vae.presets import TrainConfig
 from vae.runs import Run, RunWriter, new_run_folder
 from vae.schedule import learning_rate, plan, preview_steps, seeded
@@ -287,7 +287,9 @@ class Trainer:
         return noise, flips
 
     def _loss(self, x: Tensor, x_hat: Tensor, posterior) -> loss.Loss:
-        return loss.elbo(x, x_hat, posterior, self.config.reconstruction, self.config.beta, self.raw.pixel_scale)
+        average = all_mean if self.plan.processes > 1 and torch.is_grad_enabled() else None  # each validates alone
+        kind, beta = self.config.reconstruction, self.config.beta
+        return loss.elbo(x, x_hat, posterior, kind, beta, self.raw.pixel_scale, average)
 
     def _asked_to_stop(self) -> str | None:
         """Why to stop now, if anybody wants it. Several processes agree on it, now and then."""
