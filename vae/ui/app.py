@@ -7,7 +7,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from vae.ui import api, interpolate, picker, reconstruct, sample, train
+from vae.ui import api, compare, interpolate, picker, reconstruct, sample, train
 from vae.ui.catalog import Catalog
 from vae.ui.components import head
 from vae.ui.engine import Engine, runs_folder
@@ -69,6 +69,8 @@ def create_app() -> gr.Blocks:
                 drawn = sample.build(engine, model)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
                 between = interpolate.build(engine, model)
+            with gr.Tab("Compare", id="compare"):
+                compare.build(engine)
             with gr.Tab("Train", id="train"):
                 train.build(catalog, slot)
         opened = {"reconstruct": reconstruct_tab, "sample": sample_tab, "interpolate": interpolate_tab}

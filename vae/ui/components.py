@@ -11,12 +11,13 @@ import gradio as gr
 from gradio.components.api_component import Api
 
 from vae.errors import InputError
+from vae.ui.pictures import examples
 from vae.ui.theme import variables
 
 log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
-STYLES = ("studio", "picker")
-SCRIPTS = ("core", "picture", "reconstruct", "sample", "interpolate", "picker", "chart", "train")
+STYLES = ("studio", "picker", "compare")
+SCRIPTS = ("core", "picture", "reconstruct", "sample", "interpolate", "picker", "chart", "train", "compare")
 SORRY = "Something went wrong on the server, not with your input; its log says what."
 
 
@@ -27,6 +28,7 @@ def head() -> str:
     """
     style = variables() + "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
     script = "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
+    script += f"\nVS.examples = {json.dumps(examples())};"
     return f"<style>{style}</style><script>{script}</script>"
 
 
@@ -80,15 +82,20 @@ def spoken(where: gr.HTML) -> Callable:
         def answer(*arguments):
             try:
                 return {where: "", **function(*arguments)}
-            except InputError as error:
-                return {where: str(error)}
-            except Exception:
-                log.exception("%s failed", function.__name__)
-                return {where: SORRY}
+            except Exception as error:
+                return {where: spoken_as(error, function.__name__)}
 
         return answer
 
     return decorate
+
+
+def spoken_as(error: Exception, what: str) -> str:
+    """The sentence that the page shows for an error while doing `what`; one that is not the visitor's is logged."""
+    if isinstance(error, InputError):
+        return str(error)
+    log.error("%s failed", what, exc_info=error)
+    return SORRY
 
 
 def quiet(function: Callable) -> Callable:

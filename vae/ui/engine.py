@@ -16,12 +16,17 @@ from vae import images, inference, latents
 from vae.checkpoints import load
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
+from vae.metrics import psnr, ssim
 from vae.models import AutoEncoder
 from vae.ui.catalog import Catalog
 
 KEPT = 2  # models in memory
 MAX_SIDE = 1024  # pixels, for models that take any size
 MAX_PIXELS = 48_000_000  # in one answer of many pictures
+
+
+def quiet(what: str, share: float | None) -> None:
+    """A report that nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +40,7 @@ class Draw:
 
 
 Progress = Callable[[int, int], None]
+Report = Callable[[str, float | None], None]
 End = Draw | Image.Image  # of an interpolation: a picture's latent is its posterior's mean
 
 
@@ -45,6 +51,25 @@ class Pictures:
     pixels: Tensor
     seconds: float
     priors: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One model's, or one pair's, view of a picture.
+
+    box: the region of the given picture that `original` shows: left, top, right, bottom in its pixels; it reaches
+    beyond the picture where there is a border. bits_per_pixel counts 16 bits for each number of the latent.
+    """
+
+    original: Image.Image
+    image: Image.Image
+    box: tuple[float, float, float, float]
+    psnr: float
+    ssim: float
+    latent_shape: tuple[int, int, int]
+    bits_per_pixel: float
+    encode_seconds: float
+    decode_seconds: float
 
 
 class Engine:
@@ -107,6 +132,38 @@ class Engine:
         """vae.reconstruct on the model of that name, everything on the CPU. Very large pictures are made smaller."""
         return self._call(_reconstruct, name, image, sample, seed)
 
+    def compare(self, encoder: str, decoder: str, image: Image.Image, report: Report = quiet) -> Compared:
+        """A picture through one model's encoder and another's, or the same one's, decoder.
+
+        report(what is done now, which share of it or None) may raise, which ends the work.
+        Raises InputError where the two do not declare the same latent space.
+        """
+        if encoder != decoder:
+            spaces = [self.catalog.facts(name)["latent_space"] for name in (encoder, decoder)]
+            if spaces[0] is None or spaces[0] != spaces[1]:
+                raise InputError(
+                    f"{decoder} cannot decode what {encoder} encoded: they do not declare the same latent space."
+                )
+        report = quiet if zero_gpu() else report
+        report("Opening the model", None)
+        shared = encoder != decoder
+        original, box, latent, encoded = self._call(_encode, encoder, image, shared, report)
+        if shared:
+            report("Opening the decoder", None)
+        rebuilt, decoded = self._call(_decode, decoder, latent, shared, original, report)
+        before, after = images.to_tensor(original), images.to_tensor(rebuilt)
+        return Compared(
+            original=original,
+            image=rebuilt,
+            box=box,
+            psnr=psnr(before, after).item(),
+            ssim=ssim(before, after).item(),
+            latent_shape=tuple(latent.shape[1:]),
+            bits_per_pixel=16 * latent.numel() / (original.width * original.height),
+            encode_seconds=encoded,
+            decode_seconds=decoded,
+        )
+
     def sample(self, name: str | None, n: int, seed: int, temperature: float, prior: str) -> Pictures:
         """n new pictures; InputError beyond MAX_PIXELS in all."""
         return self._call(_sample, name, n, seed, temperature, prior)
@@ -131,16 +188,62 @@ def on_gpu(function: Callable) -> Callable:
 
 
 def _reconstruct(model: AutoEncoder, image: Image.Image, sample: bool, seed: int | None) -> inference.Reconstruction:
-    if not model.config.fixed_size:
-        image = image.copy()
-        image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    found = inference.reconstruct(model, image, sample=sample, seed=seed)
+    found = inference.reconstruct(model, _within(model, image), sample=sample, seed=seed)
     moments = found.posterior
     if moments.is_point:
         posterior = DiagonalGaussian.point(moments.mean.cpu())
     else:
         posterior = DiagonalGaussian(moments.mean.cpu(), moments.logvar.cpu())
     return replace(found, posterior=posterior)
+
+
+def _encode(
+    model: AutoEncoder, image: Image.Image, shared: bool, report: Report
+) -> tuple[Image.Image, tuple, Tensor, float]:
+    """The picture as the model sees it, which box of the given one that is, its latent on the CPU, and the seconds.
+    A latent to be shared is scaled as diffusion models see it, which is what latent spaces agree on."""
+    report("Encoding", None)
+    original = inference.prepare(model, _within(model, image))
+    x = images.to_tensor(original).to(model.device)
+    start = time.perf_counter()
+    latent = inference.encode(model, x).mode().float().cpu()
+    seconds = time.perf_counter() - start
+    return original, _box(model, image.size, original.size), latents.scale(model, latent) if shared else latent, seconds
+
+
+def _decode(
+    model: AutoEncoder, latent: Tensor, shared: bool, original: Image.Image, report: Report
+) -> tuple[Image.Image, float]:
+    """The picture that a latent of `original`, as _encode gives it, decodes to, and the seconds."""
+    report("Decoding", None)
+    size, channels = (original.height, original.width), 1 if original.mode == "L" else 3
+    if (model.latent_channels, model.in_channels) != (latent.shape[1], channels):
+        raise InputError("The decoder takes other latents, or paints in other colours, than the encoder.")
+    start = time.perf_counter()
+    x = inference.decode(model, latents.unscale(model, latent) if shared else latent, size).float().cpu()
+    seconds = time.perf_counter() - start
+    if x.shape[-2:] != size:
+        raise InputError("The decoder paints pictures of another size than the encoder read.")
+    return images.to_image(x[0]), seconds
+
+
+def _within(model: AutoEncoder, image: Image.Image) -> Image.Image:
+    """The picture, for a model that takes any size made smaller where it is larger than the page shows."""
+    if model.config.fixed_size or max(image.size) <= MAX_SIDE:
+        return image
+    image = image.copy()
+    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
+    return image
+
+
+def _box(model: AutoEncoder, given: tuple[int, int], seen: tuple[int, int]) -> tuple[float, float, float, float]:
+    """Which region of a picture of the size given the model sees as its own picture: see images.fit."""
+    (width, height), border = given, model.config.border
+    if not model.config.fixed_size or given == seen:
+        return 0.0, 0.0, float(width), float(height)
+    scale = min(given) / (seen[0] - 2 * border)  # pixels given for each pixel seen
+    left, top = (width - min(given)) / 2 - border * scale, (height - min(given)) / 2 - border * scale
+    return left, top, left + seen[0] * scale, top + seen[1] * scale
 
 
 def _sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str) -> Pictures:

@@ -24,7 +24,7 @@ SHOWN = (
 
 
 def build(catalog: Catalog, engine: Engine):
-    """The picker. Its value is the chosen model's name. What a visitor opened is listed on that visitor's page alone."""
+    """The picker. Its value is the chosen model's name. What a visitor opened is listed on their own page alone."""
     opener = Opener(engine, catalog)
 
     def listed() -> dict:

@@ -17,12 +17,18 @@ MAX_INLINE = 8 * 2**20  # characters
 
 
 def examples() -> list[dict]:
-    """The example pictures for the page: {name, label, uri}."""
+    """The example pictures for the page: {name, label, uri}; the digits, then the photographs."""
     found = []
-    for path in sorted(EXAMPLES.glob("*.png")):
-        uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode("ascii")
-        found.append({"name": path.stem, "label": path.stem.replace("-", " ").capitalize(), "uri": uri})
+    for path in _example_files():
+        kind = path.suffix.removeprefix(".")
+        uri = f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+        label = path.stem.removeprefix("photo-").replace("-", " ").capitalize()
+        found.append({"name": path.stem, "label": label, "uri": uri})
     return found
+
+
+def _example_files() -> list[Path]:
+    return [*sorted(EXAMPLES.glob("*.png")), *sorted(EXAMPLES.glob("*.webp"))]
 
 
 def read_picture(value: object) -> Image.Image:
@@ -38,9 +44,9 @@ def read_picture(value: object) -> Image.Image:
     if value.get("kind") == "file" and isinstance(value.get("file"), dict):
         return _uploaded(value["file"])
     if value.get("kind") == "example":
-        names = [path.stem for path in EXAMPLES.glob("*.png")]
-        if value.get("name") in names:
-            return images.open_image(EXAMPLES / f"{value['name']}.png")
+        for path in _example_files():
+            if value.get("name") == path.stem:
+                return images.open_image(path)
     if isinstance(value.get("uri"), str):
         return _inline(value["uri"])
     raise InputError("A picture is needed; choose, drop or paste one.")

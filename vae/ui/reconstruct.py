@@ -10,7 +10,7 @@ from vae.inference import MAX_SEED, Reconstruction, draw_seed
 from vae.ui.components import fold, lead, note, spoken, whole, widget
 from vae.ui.engine import Engine
 from vae.ui.formulas import formula
-from vae.ui.pictures import examples, read_picture
+from vae.ui.pictures import read_picture
 
 FIRST = {"kind": "example", "name": "digit-2"}
 MEAN, SAMPLE = "Its best guess (the mean)", "A random draw (a posterior sample)"
@@ -23,11 +23,12 @@ LEAD = (
 WHY = (
     "<p>The encoder does not answer with one point but with a small cloud of them, the posterior: a mean and a "
     "standard deviation for every number of the latent.</p>"
-    + formula("q(z|x) = N(μ(x), σ(x)^2)")
+    + formula("q(z|x) = N(μ(x), σ^2(x))")
     + "<p>To decode, one point is taken from it: the mean itself, or a draw. Written like this, with the chance "
     "kept in ε, gradients reach μ and σ (the reparameterization trick).</p>"
     + formula('z = μ + σ ⊙ ε , " with " ε ∼ N(0, I)')
-    + formula('hat{x} = decoder(z) , " " PSNR = 10 log_10 frac{{peak^2}}{{"mean of " {(x − hat{x})}^2}}')
+    + formula("hat{x} = decoder(z)")
+    + formula('PSNR = 10 log_10 frac{{peak^2}}{{"mean of " {(x − hat{x})}^2}}')
 )
 
 
@@ -42,7 +43,7 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                picture = widget("picture", value=FIRST, examples=examples())
+                picture = widget("picture", value=FIRST)
                 mistake = note()
                 choice = gr.Radio([MEAN, SAMPLE], value=MEAN, label="Decode")
                 with gr.Row(elem_classes=["vs-row"], visible=False) as seeds:

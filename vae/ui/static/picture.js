@@ -1,5 +1,6 @@
 // A picture from the visitor: dropped, pasted, chosen, or one of the examples. The value says which:
-// {kind: "file", file} | {kind: "example", name} | {kind: "inline", uri} — Python reads it with vae.ui.pictures.
+// {kind: "file", file} | {kind: "example", name} | {kind: "inline", uri} — Python reads it with vae.ui.pictures. With the
+// option `topic` each choice is told to other scripts too.
 (() => {
   const LIMIT = 64 * 2 ** 20;
 
@@ -41,9 +42,10 @@
 
     const show = (value, uri, label) => {
       thumb.src = uri;
-      thumb.alt = `The picture to reconstruct: ${label}`;
+      thumb.alt = `The chosen picture: ${label}`;
       thumb.onload = () => thumb.classList.toggle("crisp", thumb.naturalWidth <= VS.SMALL);
       name.textContent = label;
+      if (options.topic) VS.tell(options.topic, { value, label });
       for (const button of examples.children) button.setAttribute("aria-pressed", String(value.name === button.dataset.name));
     };
     const choose = (value, uri, label) => {
@@ -60,15 +62,15 @@
       const file = [...event.clipboardData.files].find((f) => f.type.startsWith("image/"));
       if (file && zone.offsetParent) take(file);
     });
-    for (const example of options.examples) {
+    for (const example of VS.examples) {
       examples.append(VS.h("button", {
         type: "button", class: "vs-example", "data-name": example.name, title: example.label, "aria-pressed": "false",
         onclick: () => choose({ kind: "example", name: example.name }, example.uri, example.label),
-      }, VS.h("img", { src: example.uri, alt: example.label, class: "crisp" })));
+      }, VS.h("img", { src: example.uri, alt: example.label, class: example.name.startsWith("digit") ? "crisp" : null })));
     }
     const arrive = () => {
       const value = props.value || {};
-      const example = options.examples.find((e) => e.name === value.name);
+      const example = VS.examples.find((e) => e.name === value.name);
       if (example) show(value, example.uri, example.label);
       else if (value.kind === "inline") show(value, value.uri, value.label);
     };
