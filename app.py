@@ -8,7 +8,8 @@ from vae.ui.app import create_app
 try:
     demo = create_app()
 except InputError as error:
-    sys.exit(f"Error: {error}")
+    print(f"Error: {error}", file=sys.stderr)
+    sys.exit(2)
 
 if __name__ == "__main__":
     demo.launch()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from vae.errors import InputError
 from vae.inference import MAX_SEED, draw_seed
 from vae.ui.components import fold, lead, note, number, spoken, whole, widget
 from vae.ui.engine import Engine
@@ -53,9 +54,15 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
             view = widget("samples", events=["send"])
 
     def drawn(model, n, number_, tau, name) -> dict:
-        found = engine.sample(model, n, number_, tau, name)
+        try:
+            found = engine.sample(model, n, number_, tau, name)
+        except InputError:
+            if name == "normal":
+                raise
+            name = "normal"  # the model chosen meanwhile has no such prior, or the error comes again
+            found = engine.sample(model, n, number_, tau, name)
         facts = {"seed": number_, "temperature": tau, "prior": name, "model": model, "seconds": found.seconds}
-        choices = gr.Radio(choices=list(found.priors), visible=len(found.priors) > 1)
+        choices = gr.Radio(choices=list(found.priors), value=name, visible=len(found.priors) > 1)
         return {view: sprite(found.pixels) | facts, prior: choices}
 
     def checked(n, number_, tau) -> tuple[int, int, float]:

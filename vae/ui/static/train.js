@@ -18,14 +18,18 @@
     } }, "Linear scale");
     const use = h("button", { type: "button", class: "vs-button", onclick: () => { VS.tell("use-model", run); VS.goTo("Sample"); } }, "Sample from this model");
     const picture = (title) => {
-      const image = h("img", { class: "crisp", alt: "" }), note = h("figcaption", {}, h("strong", {}, title), h("span", {}));
+      const image = h("img", { class: "crisp", alt: "" }), when = h("span", {});
+      const save = h("a", { class: "vs-link", hidden: true }, "PNG"), note = h("figcaption", {}, h("strong", {}, title), when, save);
       const frame = h("div", { class: "vs-preview-frame" }, image);
       const node = h("figure", { class: "vs-preview" }, note, frame);
       return { node, set: (preview) => {
-        if (!preview) { image.removeAttribute("src"); note.lastChild.textContent = ""; image.alt = ""; return; }
+        save.hidden = !preview;
+        if (!preview) { image.removeAttribute("src"); when.textContent = image.alt = ""; return; }
+        save.href = preview.uri;
+        save.download = `${preview.kind}-epoch-${preview.epoch}.png`;
         image.src = preview.uri;
         image.onload = () => { image.style.width = `${image.naturalWidth * Math.min(VS.factor(image.naturalWidth, frame.clientWidth), 4)}px`; };
-        note.lastChild.textContent = ` after epoch ${VS.num(preview.epoch)}`;
+        when.textContent = ` after epoch ${VS.num(preview.epoch)}`;
         image.alt = `${title} after epoch ${preview.epoch}`;
       } };
     };
