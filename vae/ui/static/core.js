@@ -106,9 +106,10 @@
   VS.dark = () => document.body.classList.contains("dark");
   VS.onTheme = (draw) => new MutationObserver(draw).observe(document.body, { attributeFilter: ["class"] });
 
+  // Opens a tab; where there is no room for all, some are in a menu.
   VS.goTo = (label) => {
-    const tab = [...document.querySelectorAll('[role="tab"]')].find((b) => b.textContent.trim() === label && b.offsetParent);
-    if (tab) tab.click();
+    const buttons = [...document.querySelectorAll('[role="tab"], .overflow-dropdown button')];
+    buttons.find((button) => button.textContent.trim() === label)?.click();
   };
   VS.icon = (path) => {
     const span = VS.h("span", { class: "vs-icon", "aria-hidden": "true" });
