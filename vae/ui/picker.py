@@ -1,5 +1,7 @@
 """The header's model picker: one for all tabs, kept up to date without a reload; opens models that are not listed."""
 
+import threading
+import time
 from dataclasses import asdict
 
 from vae.errors import InputError
@@ -31,9 +33,18 @@ def build(catalog: Catalog, engine: Engine):
         models = [shown(model) for model in catalog.models()]
         return {"models": models, "version": version(models)}
 
+    lock, kept = threading.Lock(), [0.0, {}]
+
+    def recent() -> dict:
+        """The list, looked up at most once a second however many pages ask."""
+        with lock:
+            if time.monotonic() - kept[0] > 1.0:
+                kept[:] = time.monotonic(), listed()
+            return kept[1]
+
     def model_list(known: dict) -> dict:
         """The models, if they are no longer what the page knows. Called by every open page every two seconds."""
-        news = listed()
+        news = recent()
         same = isinstance(known, dict) and known.get("version") == news["version"]
         return {"version": news["version"]} if same else news
 
