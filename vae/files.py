@@ -16,6 +16,7 @@ def replacing(path: Path, durable: bool = True):
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         yield part
+        part.chmod(0o644)  # safetensors makes files for their owner alone
         if durable:
             with part.open("rb+") as file:
                 os.fsync(file.fileno())
