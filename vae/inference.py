@@ -134,11 +134,17 @@ def decode(model: AutoEncoder, z: Tensor, size: tuple[int, int] | None = None) -
 
 
 def sample_latents(
-    model: AutoEncoder, n: int, seed: int = 0, temperature: float = 1.0, prior: str = "normal"
+    model: AutoEncoder,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+    prior: str = "normal",
+    size: int | None = None,
 ) -> Tensor:
     """n latents (n, C, h, w) from one of `model.priors`, on the CPU. The first k of n are the same for every n >= k.
 
-    temperature scales the standard deviation: 1 is the prior itself, below 1 is nearer its centre.
+    temperature scales the standard deviation: 1 is the prior itself, below 1 is nearer its centre. size: the side in
+    pixels of the pictures that they are latents of, where it is not the config's sample_size.
     Raises InputError for n outside 1 to MAX_SAMPLES, a temperature outside 0 to 10, or a prior the model lacks.
     """
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MAX_SAMPLES:
@@ -147,7 +153,7 @@ def sample_latents(
         raise InputError(f"The temperature must be from 0 to 10, not {temperature}.")
     if prior not in model.priors:
         raise InputError(f"This model has no prior {prior!r}; it has {', '.join(model.priors)}.")
-    noise = torch.randn((n, *model.latent_shape()), generator=make_generator(seed)) * temperature
+    noise = torch.randn((n, *model.latent_shape(size, size)), generator=make_generator(seed)) * temperature
     return noise if prior == "normal" else model.fitted_priors[prior](noise)
 
 

@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+from collections.abc import Iterator
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -11,6 +12,7 @@ from vae.ui import api, compare, interpolate, picker, reconstruct, sample, train
 from vae.ui.catalog import Catalog
 from vae.ui.components import head
 from vae.ui.engine import Engine, runs_folder
+from vae.ui.progress import Tasks
 from vae.ui.slot import Slot
 from vae.ui.theme import theme
 
@@ -55,7 +57,7 @@ def create_app() -> gr.Blocks:
     """
     runs = runs_folder()
     catalog = Catalog(runs, os.environ.get("VAE_MODEL"))
-    engine, slot = Engine(catalog), Slot(runs)
+    engine, slot, tasks = Engine(catalog), Slot(runs), Tasks()
     age = CACHE_HOURS * 3600
     with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
         with gr.Row(elem_classes=["vs-header"]):
@@ -64,13 +66,13 @@ def create_app() -> gr.Blocks:
             model = picker.build(catalog, engine)
         with gr.Tabs() as tabs:
             with gr.Tab("Reconstruct", id="reconstruct") as reconstruct_tab:
-                rebuilt = reconstruct.build(engine, model)
+                rebuilt = reconstruct.build(engine, model, tasks)
             with gr.Tab("Sample", id="sample") as sample_tab:
                 drawn = sample.build(engine, model)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
                 between = interpolate.build(engine, model)
             with gr.Tab("Compare", id="compare"):
-                compare.build(engine)
+                compare.build(engine, tasks)
             with gr.Tab("Train", id="train"):
                 train.build(catalog, slot)
         opened = {"reconstruct": reconstruct_tab, "sample": sample_tab, "interpolate": interpolate_tab}
@@ -92,13 +94,17 @@ def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, gr.Tab], refres
     for name, tab in tabs.items():
         refresh = refreshes[name]
 
-        def update(seen: dict, opened: str, chosen: str | None, *rest, name=name, refresh=refresh) -> dict:
+        def update(seen: dict, opened: str, chosen: str | None, *rest, name=name, refresh=refresh) -> Iterator[dict]:
             if opened != name or (name in seen and seen[name] == chosen):
-                return {shown: seen}
-            return {shown: {**seen, name: chosen}, **refresh["fn"](chosen, *rest)}
+                yield {shown: seen}
+                return
+            news = refresh["fn"](chosen, *rest)
+            for step in [news] if isinstance(news, dict) else news:
+                yield {shown: {**seen, name: chosen}, **step}
 
-        def opened(seen: dict, chosen: str | None, *rest, name=name, update=update) -> dict:
-            return {open_tab: name, **update(seen, name, chosen, *rest)}
+        def opened(seen: dict, chosen: str | None, *rest, name=name, update=update) -> Iterator[dict]:
+            for step in update(seen, name, chosen, *rest):
+                yield {open_tab: name, **step}
 
         outputs = [shown, *refresh["outputs"]]
         options = {"api_visibility": "private", "show_progress_on": refresh["outputs"][0]}

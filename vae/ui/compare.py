@@ -1,16 +1,16 @@
 """The Compare tab: one picture through two to four models, side by side."""
 
 from collections.abc import Iterator
+from functools import partial
 
 import gradio as gr
 
 from vae.errors import InputError
-from vae.images import data_uri
-from vae.ui.components import fold, lead, spoken_as, widget
+from vae.ui.components import fold, lead, quiet, spoken_as, widget
 from vae.ui.engine import Compared, Engine
 from vae.ui.formulas import formula
-from vae.ui.pictures import read_picture
-from vae.ui.progress import Progress, watched
+from vae.ui.pictures import link, read_picture
+from vae.ui.progress import Done, Report, Tasks
 
 FIRST = {"kind": "example", "name": "digit-2"}
 MOST = 4  # models side by side
@@ -32,7 +32,7 @@ WHY = (
 )
 
 
-def build(engine: Engine) -> None:
+def build(engine: Engine, tasks: Tasks) -> None:
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
@@ -41,45 +41,52 @@ def build(engine: Engine) -> None:
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            view = widget("compare", events=["run", "stop"], most=MOST)
+            view = widget("compare", events=["run"], functions=[quiet(tasks.stop)], most=MOST)
 
     def run(event: gr.EventData) -> Iterator[dict]:
-        """Computes the panes that the page asks for, one after another, and tells it of each step."""
-        asked = event._data if isinstance(event._data, dict) else {}
-        ticket, panes = asked.get("ticket"), asked.get("panes")
-        panes = [pane for pane in panes if isinstance(pane, dict)][:MOST] if isinstance(panes, list) else []
-        for pane in panes:
-            key = pane.get("key")
-            told = {"ticket": ticket, "key": key}
-            try:
-                for step in watched(lambda report, pane=pane: compare(engine, asked.get("picture"), pane, report)):
-                    if isinstance(step, Progress):
-                        yield {**told, "what": step.what, "share": step.share}
-                    else:
-                        yield {**told, "result": shown(step)}
-            except Exception as error:
-                yield {**told, "error": spoken_as(error, "comparing")}
-        yield {"ticket": ticket, "done": True}
+        yield from answers(engine, tasks, event._data)
 
     # Each asks for what it lacks, so that none is dropped; the page has one on its way at a time.
-    running = view.run(
-        run, None, view, api_visibility="private", show_progress="hidden", trigger_mode="multiple", concurrency_limit=2
-    )
-    view.stop(None, None, None, cancels=[running], api_visibility="private", queue=False)
+    view.run(run, None, view, api_visibility="private", show_progress="hidden", trigger_mode="multiple")
 
 
-def compare(engine: Engine, picture: object, pane: dict, report) -> Compared:
+def answers(engine: Engine, tasks: Tasks, asked: object) -> Iterator[dict]:
+    """What the page is told while the panes that it asks for are computed, one after another.
+
+    asked: {ticket, picture, panes: [{key, encoder, decoder}]}. Each answer has the ticket; those about a pane have its
+    key, and `what` is done and the `share` of it, or its `result`, or an `error` in one sentence. The last is `done`.
+    """
+    asked = asked if isinstance(asked, dict) else {}
+    ticket, panes = str(asked.get("ticket"))[:80], asked.get("panes")
+    panes = [pane for pane in panes if isinstance(pane, dict)][:MOST] if isinstance(panes, list) else []
+    for pane in panes:
+        told, result = {"ticket": ticket, "key": pane.get("key")}, None
+        try:
+            for step in tasks.watch(ticket, partial(compare, engine, asked.get("picture"), pane)):
+                if isinstance(step, Done):
+                    yield told | {"result": (result := shown(step.result, pane))}
+                else:
+                    yield told | {"what": step.what, "share": step.share}
+            if result is None:
+                break  # stopped
+        except Exception as error:
+            yield told | {"error": spoken_as(error, "comparing")}
+    yield {"ticket": ticket, "done": True}
+
+
+def compare(engine: Engine, picture: object, pane: dict, report: Report) -> Compared:
     encoder, decoder = pane.get("encoder"), pane.get("decoder") or pane.get("encoder")
     if not isinstance(encoder, str) or not isinstance(decoder, str):
         raise InputError("Choose a model.")
     return engine.compare(encoder, decoder, read_picture(picture), report)
 
 
-def shown(found: Compared) -> dict:
+def shown(found: Compared, pane: dict) -> dict:
     """One pane for the page."""
+    name = "-".join(dict.fromkeys(str(pane[part]).split("/")[-1] for part in ("encoder", "decoder") if pane.get(part)))
     return {
-        "original": data_uri(found.original),
-        "image": data_uri(found.image),
+        "original": link(found.original, f"{name}-original"),
+        "image": link(found.image, f"{name}-reconstruction"),
         "width": found.original.width,
         "height": found.original.height,
         "box": [round(edge, 4) for edge in found.box],
@@ -88,5 +95,6 @@ def shown(found: Compared) -> dict:
         "ssim": round(found.ssim, 5),
         "latent_shape": list(found.latent_shape),
         "bits_per_pixel": round(found.bits_per_pixel, 4),
-        "seconds": round(found.encode_seconds + found.decode_seconds, 4),
+        "seconds": round(found.seconds, 4),
+        "tile": found.tile,
     }

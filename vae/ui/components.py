@@ -3,12 +3,13 @@
 import inspect
 import json
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
 from pathlib import Path
 
 import gradio as gr
 from gradio.components.api_component import Api
+from gradio.context import LocalContext
 
 from vae.errors import InputError
 from vae.ui.pictures import examples
@@ -17,7 +18,19 @@ from vae.ui.theme import variables
 log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
 STYLES = ("studio", "picker", "compare")
-SCRIPTS = ("core", "picture", "reconstruct", "sample", "interpolate", "picker", "chart", "train", "compare")
+SCRIPTS = (
+    "core",
+    "picture",
+    "reconstruct",
+    "sample",
+    "interpolate",
+    "picker",
+    "chart",
+    "train",
+    "compare",
+    "busy",
+    "noprior",
+)
 SORRY = "Something went wrong on the server, not with your input; its log says what."
 
 
@@ -57,6 +70,12 @@ def note() -> gr.HTML:
     return widget("note", value="")
 
 
+def visitor() -> str:
+    """The session of the page whose event is being answered; empty for an HTTP client without one."""
+    request = LocalContext.request.get(None)
+    return getattr(request, "session_hash", None) or ""
+
+
 def lead(text: str) -> gr.HTML:
     """The one or two sentences that say what one is looking at."""
     return gr.HTML(f'<p class="vs-lead">{text}</p>', apply_default_css=False, container=False)
@@ -84,6 +103,23 @@ def spoken(where: gr.HTML) -> Callable:
                 return {where: "", **function(*arguments)}
             except Exception as error:
                 return {where: spoken_as(error, function.__name__)}
+
+        return answer
+
+    return decorate
+
+
+def spoken_steps(where: gr.HTML) -> Callable:
+    """As `spoken`, for a page event that yields such dicts one after another."""
+
+    def decorate(function: Callable[..., Iterator[dict]]) -> Callable[..., Iterator[dict]]:
+        @wraps(function)
+        def answer(*arguments):
+            try:
+                for step in function(*arguments):
+                    yield {where: "", **step}
+            except Exception as error:
+                yield {where: spoken_as(error, function.__name__)}
 
         return answer
 

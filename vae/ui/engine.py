@@ -5,7 +5,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -14,19 +14,17 @@ from torch import Tensor
 
 from vae import images, inference, latents
 from vae.checkpoints import load
-from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.metrics import psnr, ssim
 from vae.models import AutoEncoder
+from vae.ui import jobs
 from vae.ui.catalog import Catalog
+from vae.ui.jobs import Box, Size, Spread
+from vae.ui.progress import Report
 
 KEPT = 2  # models in memory
-MAX_SIDE = 1024  # pixels, for models that take any size
+DRAWN = 256  # side in pixels of what is drawn from noise on the page, for models that take any size and are large
 MAX_PIXELS = 48_000_000  # in one answer of many pictures
-
-
-def quiet(what: str, share: float | None) -> None:
-    """A report that nobody reads."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +38,6 @@ class Draw:
 
 
 Progress = Callable[[int, int], None]
-Report = Callable[[str, float | None], None]
 End = Draw | Image.Image  # of an interpolation: a picture's latent is its posterior's mean
 
 
@@ -54,22 +51,26 @@ class Pictures:
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One model's, or one pair's, view of a picture.
+class Rebuilt(inference.Reconstruction):
+    """tile: the side in pixels of the tiles it was computed in; 0 if whole."""
 
-    box: the region of the given picture that `original` shows: left, top, right, bottom in its pixels; it reaches
-    beyond the picture where there is a border. bits_per_pixel counts 16 bits for each number of the latent.
-    """
+    tile: int = 0
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One model's, or one pair's, view of a picture. box as in jobs.Encoded, tile as in Rebuilt. bits_per_pixel counts
+    16 bits for each number of the latent."""
 
     original: Image.Image
     image: Image.Image
-    box: tuple[float, float, float, float]
+    box: Box
     psnr: float
     ssim: float
     latent_shape: tuple[int, int, int]
     bits_per_pixel: float
-    encode_seconds: float
-    decode_seconds: float
+    seconds: float
+    tile: int
 
 
 class Engine:
@@ -127,50 +128,87 @@ class Engine:
             ) from None
 
     def reconstruct(
-        self, name: str | None, image: Image.Image, sample: bool = False, seed: int | None = None
-    ) -> inference.Reconstruction:
-        """vae.reconstruct on the model of that name, everything on the CPU. Very large pictures are made smaller."""
-        return self._call(_reconstruct, name, image, sample, seed)
+        self,
+        name: str | None,
+        image: Image.Image,
+        sample: bool = False,
+        seed: int | None = None,
+        size: Size | None = None,
+        report: Report | None = None,
+    ) -> Rebuilt:
+        """vae.reconstruct on the model of that name, everything on the CPU, and large pictures in tiles.
 
-    def compare(self, encoder: str, decoder: str, image: Image.Image, report: Report = quiet) -> Compared:
-        """A picture through one model's encoder and another's, or the same one's, decoder.
+        report(what is done now, which share of it) may raise, which ends the work.
+        """
+        report, size = _heard(report), size or Size()
+        report("Opening the model", None)
+        found = self._call(jobs.encode, name, image, size, report)
+        if sample and seed is None:
+            seed = inference.draw_seed()
+        z = found.posterior.sample(inference.make_generator(seed)) if sample else found.posterior.mode()
+        rebuilt, seconds = self._call(jobs.decode, name, z, found.original, size.tile, report)
+        before, after = images.to_tensor(found.original), images.to_tensor(rebuilt)
+        return Rebuilt(
+            image=rebuilt,
+            original=found.original,
+            latent=z,
+            posterior=found.posterior,
+            psnr=psnr(before, after).item(),
+            ssim=ssim(before, after).item(),
+            latent_shape=tuple(z.shape[1:]),
+            compression=before.numel() / z.numel(),
+            seconds=found.seconds + seconds,
+            seed=seed if sample else None,
+            tile=found.tile,
+        )
 
-        report(what is done now, which share of it or None) may raise, which ends the work.
+    def compare(self, encoder: str, decoder: str, image: Image.Image, report: Report | None = None) -> Compared:
+        """A picture through one model's encoder and another's, or the same one's, decoder. report as in `reconstruct`.
+
         Raises InputError where the two do not declare the same latent space.
         """
-        if encoder != decoder:
+        report, size = _heard(report), Size()
+        report("Opening the model", None)
+        if encoder == decoder:
+            found = self._call(jobs.encode, encoder, image, size, report)
+            latent = found.posterior.mode()
+            rebuilt, seconds = self._call(jobs.decode, decoder, latent, found.original, size.tile, report)
+        else:
             spaces = [self.catalog.facts(name)["latent_space"] for name in (encoder, decoder)]
             if spaces[0] is None or spaces[0] != spaces[1]:
                 raise InputError(
                     f"{decoder} cannot decode what {encoder} encoded: they do not declare the same latent space."
                 )
-        report = quiet if zero_gpu() else report
-        report("Opening the model", None)
-        shared = encoder != decoder
-        original, box, latent, encoded = self._call(_encode, encoder, image, shared, report)
-        if shared:
+            found, latent = self._call(jobs.encode_shared, encoder, image, size, report)
             report("Opening the decoder", None)
-        rebuilt, decoded = self._call(_decode, decoder, latent, shared, original, report)
-        before, after = images.to_tensor(original), images.to_tensor(rebuilt)
+            rebuilt, seconds = self._call(jobs.decode_shared, decoder, latent, found.original, size.tile, report)
+        before, after = images.to_tensor(found.original), images.to_tensor(rebuilt)
         return Compared(
-            original=original,
+            original=found.original,
             image=rebuilt,
-            box=box,
+            box=found.box,
             psnr=psnr(before, after).item(),
             ssim=ssim(before, after).item(),
             latent_shape=tuple(latent.shape[1:]),
-            bits_per_pixel=16 * latent.numel() / (original.width * original.height),
-            encode_seconds=encoded,
-            decode_seconds=decoded,
+            bits_per_pixel=16 * latent.numel() / (found.original.width * found.original.height),
+            seconds=found.seconds + seconds,
+            tile=found.tile,
         )
 
-    def sample(self, name: str | None, n: int, seed: int, temperature: float, prior: str) -> Pictures:
-        """n new pictures; InputError beyond MAX_PIXELS in all."""
-        return self._call(_sample, name, n, seed, temperature, prior)
+    def spread(self, name: str | None, image: Image.Image, seed: int) -> Spread:
+        """How the model's latents lie, shown on a picture of at most DRAWN pixels."""
+        side = min(DRAWN, self.catalog.facts(name)["image_size"])
+        return self._call(jobs.spread, name, image, side, seed)
 
-    def interpolate(self, name: str | None, a: End, b: End, steps: int, mode: str) -> Pictures:
-        """`steps` pictures on the way from a to b."""
-        return self._call(_interpolate, name, a, b, steps, mode)
+    def sample(
+        self, name: str | None, n: int, seed: int, temperature: float, prior: str, small: bool = False
+    ) -> Pictures:
+        """n new pictures; InputError beyond MAX_PIXELS in all. small: at most DRAWN pixels wide, if the model can."""
+        return self._call(_sample, name, n, seed, temperature, prior, small)
+
+    def interpolate(self, name: str | None, a: End, b: End, steps: int, mode: str, small: bool = False) -> Pictures:
+        """`steps` pictures on the way from a to b. small as in `sample`, so that its samples are found again."""
+        return self._call(_interpolate, name, a, b, steps, mode, small)
 
 
 def zero_gpu() -> bool:
@@ -187,93 +225,50 @@ def on_gpu(function: Callable) -> Callable:
     return spaces.GPU(function)
 
 
-def _reconstruct(model: AutoEncoder, image: Image.Image, sample: bool, seed: int | None) -> inference.Reconstruction:
-    found = inference.reconstruct(model, _within(model, image), sample=sample, seed=seed)
-    moments = found.posterior
-    if moments.is_point:
-        posterior = DiagonalGaussian.point(moments.mean.cpu())
-    else:
-        posterior = DiagonalGaussian(moments.mean.cpu(), moments.logvar.cpu())
-    return replace(found, posterior=posterior)
+def _heard(report: Report | None) -> Report:
+    """The report, where it can reach the page from where the work is done."""
+    return report if report is not None and not zero_gpu() else jobs.unheard
 
 
-def _encode(
-    model: AutoEncoder, image: Image.Image, shared: bool, report: Report
-) -> tuple[Image.Image, tuple, Tensor, float]:
-    """The picture as the model sees it, which box of the given one that is, its latent on the CPU, and the seconds.
-    A latent to be shared is scaled as diffusion models see it, which is what latent spaces agree on."""
-    report("Encoding", None)
-    original = inference.prepare(model, _within(model, image))
-    x = images.to_tensor(original).to(model.device)
-    start = time.perf_counter()
-    latent = inference.encode(model, x).mode().float().cpu()
-    seconds = time.perf_counter() - start
-    return original, _box(model, image.size, original.size), latents.scale(model, latent) if shared else latent, seconds
-
-
-def _decode(
-    model: AutoEncoder, latent: Tensor, shared: bool, original: Image.Image, report: Report
-) -> tuple[Image.Image, float]:
-    """The picture that a latent of `original`, as _encode gives it, decodes to, and the seconds."""
-    report("Decoding", None)
-    size, channels = (original.height, original.width), 1 if original.mode == "L" else 3
-    if (model.latent_channels, model.in_channels) != (latent.shape[1], channels):
-        raise InputError("The decoder takes other latents, or paints in other colours, than the encoder.")
-    start = time.perf_counter()
-    x = inference.decode(model, latents.unscale(model, latent) if shared else latent, size).float().cpu()
-    seconds = time.perf_counter() - start
-    if x.shape[-2:] != size:
-        raise InputError("The decoder paints pictures of another size than the encoder read.")
-    return images.to_image(x[0]), seconds
-
-
-def _within(model: AutoEncoder, image: Image.Image) -> Image.Image:
-    """The picture, for a model that takes any size made smaller where it is larger than the page shows."""
-    if model.config.fixed_size or max(image.size) <= MAX_SIDE:
-        return image
-    image = image.copy()
-    image.thumbnail((MAX_SIDE, MAX_SIDE), Image.Resampling.LANCZOS)
-    return image
-
-
-def _box(model: AutoEncoder, given: tuple[int, int], seen: tuple[int, int]) -> tuple[float, float, float, float]:
-    """Which region of a picture of the size given the model sees as its own picture: see images.fit."""
-    (width, height), border = given, model.config.border
-    if not model.config.fixed_size or given == seen:
-        return 0.0, 0.0, float(width), float(height)
-    scale = min(given) / (seen[0] - 2 * border)  # pixels given for each pixel seen
-    left, top = (width - min(given)) / 2 - border * scale, (height - min(given)) / 2 - border * scale
-    return left, top, left + seen[0] * scale, top + seen[1] * scale
-
-
-def _sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str) -> Pictures:
+def _sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str, small: bool) -> Pictures:
+    size = _side(model, small, prior)
     if isinstance(n, int):
-        _room(model, n)
+        _room(n, size)
     start = time.perf_counter()
-    pictures = inference.sample(model, n, seed=seed, temperature=temperature, prior=prior)
-    return Pictures(images.to_uint8(pictures), time.perf_counter() - start, tuple(model.priors))
+    z = inference.sample_latents(model, n, seed, temperature, prior, size)
+    batch = max(1, min(64, 64 * 64**2 // size**2))  # bounds the memory; the pictures are the same
+    pictures = torch.cat([images.to_uint8(inference.decode(model, part)).cpu() for part in z.split(batch)])
+    return Pictures(pictures, time.perf_counter() - start, tuple(model.priors))
 
 
-def _interpolate(model: AutoEncoder, a: End, b: End, steps: int, mode: str) -> Pictures:
+def _interpolate(model: AutoEncoder, a: End, b: End, steps: int, mode: str, small: bool) -> Pictures:
+    size = _side(model, small, *(end.prior for end in (a, b) if isinstance(end, Draw)))
     if isinstance(steps, int):
-        _room(model, steps)
+        _room(steps, size)
     start = time.perf_counter()
-    path = latents.interpolate(_latent(model, a), _latent(model, b), steps, mode)
-    frames = torch.cat([images.to_uint8(inference.decode(model, part)).cpu() for part in path.split(16)])
+    path = latents.interpolate(_latent(model, a, size), _latent(model, b, size), steps, mode)
+    batch = max(1, min(16, 64 * 64**2 // size**2))
+    frames = torch.cat([images.to_uint8(inference.decode(model, part)).cpu() for part in path.split(batch)])
     return Pictures(frames, time.perf_counter() - start, tuple(model.priors))
 
 
-def _latent(model: AutoEncoder, end: End) -> Tensor:
-    """(C, h, w) on the CPU, of the model's own picture size, so that any two ends fit together."""
+def _latent(model: AutoEncoder, end: End, size: int) -> Tensor:
+    """(C, h, w) on the CPU, of a picture size x size, so that any two ends fit together."""
     if isinstance(end, Draw):
-        return inference.sample_latents(model, end.index + 1, end.seed, end.temperature, end.prior)[end.index]
-    config = model.config
-    fitted = images.fit(end, config.sample_size, model.in_channels, border=config.border)
+        return inference.sample_latents(model, end.index + 1, end.seed, end.temperature, end.prior, size)[end.index]
+    fitted = images.fit(end, size, model.in_channels, border=model.config.border)
     return inference.encode(model, images.to_tensor(fitted).to(model.device)).mode()[0].cpu()
 
 
-def _room(model: AutoEncoder, n: int) -> None:
-    most = max(1, MAX_PIXELS // model.config.sample_size**2)
+def _side(model: AutoEncoder, small: bool, *priors: str) -> int:
+    """Side in pixels of what is drawn; fitted priors know only the model's own size."""
+    side = model.config.sample_size
+    free = small and not model.config.fixed_size and all(prior == "normal" for prior in priors)
+    return min(side, DRAWN) if free else side
+
+
+def _room(n: int, size: int) -> None:
+    most = max(1, MAX_PIXELS // size**2)
     if n > most:
         raise InputError(f"{n} pictures of this model are too many at once; up to {min(most, 4096)} are accepted.")
 

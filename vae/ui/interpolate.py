@@ -64,7 +64,7 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
         n = whole("Frames", n, 2, MOST)
         if path not in MODES:
             raise InputError(f"The path is {ROUND} or {STRAIGHT}.")
-        return engine.interpolate(model, read_end(end_a, model), read_end(end_b, model), n, MODES[path])
+        return engine.interpolate(model, read_end(end_a, model), read_end(end_b, model), n, MODES[path], small=True)
 
     @spoken(mistake)
     def show(model, end_a, end_b, n, path) -> dict:

@@ -2,7 +2,12 @@
 
 import base64
 import binascii
+import contextlib
 import math
+import re
+import secrets
+import shutil
+import time
 from pathlib import Path
 
 from gradio.utils import get_upload_folder
@@ -14,6 +19,8 @@ from vae.errors import InputError
 
 EXAMPLES = Path(__file__).parent / "static" / "examples"
 MAX_INLINE = 8 * 2**20  # characters
+INLINE = 100_000  # bytes of a picture that travels within the answer
+KEPT = 3600
 
 
 def examples() -> list[dict]:
@@ -31,18 +38,18 @@ def _example_files() -> list[Path]:
     return [*sorted(EXAMPLES.glob("*.png")), *sorted(EXAMPLES.glob("*.webp"))]
 
 
-def read_picture(value: object) -> Image.Image:
+def read_picture(value: object, side: int = 1024) -> Image.Image:
     """The picture that the page's or an HTTP client's value means. Raises InputError if there is none or it is bad.
 
     value: {kind: "example", name} | {kind: "file", file} | {kind: "inline" | "sample", uri} from the page, or Gradio's
-    FileData, a dict with `path`, from a client.
+    FileData, a dict with `path`, from a client. side: what the picture is needed at; a larger JPEG is read faster.
     """
     if not isinstance(value, dict):
         raise InputError("A picture is needed; choose, drop or paste one.")
     if "path" in value:
-        return _uploaded(value)
+        return _uploaded(value, side)
     if value.get("kind") == "file" and isinstance(value.get("file"), dict):
-        return _uploaded(value["file"])
+        return _uploaded(value["file"], side)
     if value.get("kind") == "example":
         for path in _example_files():
             if value.get("name") == path.stem:
@@ -52,12 +59,12 @@ def read_picture(value: object) -> Image.Image:
     raise InputError("A picture is needed; choose, drop or paste one.")
 
 
-def _uploaded(file: dict) -> Image.Image:
+def _uploaded(file: dict, side: int) -> Image.Image:
     """A file that was uploaded to this server. Any other path is refused: clients write what they like there."""
     path = Path(str(file.get("path"))).resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
         raise InputError("The picture must be uploaded first; a path on the server is not accepted.")
-    return images.open_image(path, size_hint=1024)
+    return images.open_image(path, size_hint=side)
 
 
 def _inline(uri: str) -> Image.Image:
@@ -68,6 +75,25 @@ def _inline(uri: str) -> Image.Image:
         return images.open_image(base64.b64decode(body, validate=True))
     except binascii.Error:
         raise InputError("The picture inside the request is damaged.") from None
+
+
+def link(image: Image.Image, name: str) -> str:
+    """Where a page finds this picture as a PNG: inside the address itself if it is small, else in a file that is kept
+    for KEPT seconds, in a folder whose name cannot be guessed. name: of the file that a visitor downloads."""
+    data = images.png_bytes(image)
+    if len(data) <= INLINE:
+        return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+    place = Path(get_upload_folder()) / "vae-studio"
+    folder = place / secrets.token_hex(16)
+    folder.mkdir(parents=True)
+    for old in place.iterdir():
+        with contextlib.suppress(OSError):  # another thread was quicker
+            if time.time() - old.stat().st_mtime > KEPT:
+                shutil.rmtree(old)
+    clean = re.sub(r"[^\w.-]+", "-", name)[:80]
+    path = folder / f"{clean}.png"
+    path.write_bytes(data)
+    return f"gradio_api/file={path}"
 
 
 def sprite(pixels: Tensor) -> dict:

@@ -8,49 +8,85 @@ from typing import Any
 
 BEAT = 0.25  # seconds between two reports to the page
 
+Report = Callable[[str, float | None], None]  # what is done now, and which share of it; None if that is not known
+
 
 class Stopped(BaseException):
-    """Raised inside the work where it reports, once nobody waits for it any more. No Exception, so none swallows it."""
+    """Raised inside the work where it reports, once nobody waits for it. No Exception, so that nothing swallows it."""
 
 
-@dataclass
+@dataclass(frozen=True)
 class Progress:
     """What is done now, and which share of it, from 0 to 1; None if that is not known."""
 
-    what: str = ""
-    share: float | None = None
+    what: str
+    share: float | None
 
 
-def watched(work: Callable[[Callable[[str, float | None], None]], Any]) -> Iterator[Progress | Any]:
-    """Runs work(report) and yields its last report every BEAT seconds, at the end what it returned; raises what it
-    raised.
+@dataclass(frozen=True)
+class Done:
+    result: Any
 
-    A visitor who leaves or cancels closes this generator; then the work ends at its next report(what, share).
-    """
-    now, done, stop = Progress(), threading.Event(), threading.Event()
-    outcome: dict[str, Any] = {}
 
-    def report(what: str, share: float | None) -> None:
-        now.what, now.share = what, share
-        if stop.is_set():
-            raise Stopped
+class Tasks:
+    """The work that runs for pages now, each under a ticket with which its page can stop it."""
 
-    def run() -> None:
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._stops: dict[str, threading.Event] = {}
+        self._latest: dict[str, threading.Event] = {}
+
+    def stop(self, ticket: object) -> None:
+        """End the work under this ticket; nothing happens if there is none. Scripts of pages call it."""
+        with self._lock:
+            stop = self._stops.get(ticket) if isinstance(ticket, str) else None
+        if stop is not None:
+            stop.set()
+
+    def watch(self, ticket: str, work: Callable[[Report], Any], owner: str | None = None) -> Iterator[Progress | Done]:
+        """Runs work(report): yields its last report every BEAT seconds, and Done at the end; raises what it raised.
+
+        Ends without Done once stop(ticket) is called, or other work begins for the same owner. Then, and when the
+        visitor has left and this generator is closed, the work ends at its next report.
+        """
+        now = [Progress("", None)]
+        stop, done, outcome = threading.Event(), threading.Event(), {}
+
+        def report(what: str, share: float | None = None) -> None:
+            now[0] = Progress(what, share)
+            if stop.is_set():
+                raise Stopped
+
+        def run() -> None:
+            try:
+                outcome["result"] = work(report)
+            except BaseException as error:
+                outcome["error"] = error
+            finally:
+                done.set()
+
+        with self._lock:
+            self._stops[ticket] = stop
+            if owner in self._latest:
+                self._latest[owner].set()
+            if owner:
+                self._latest[owner] = stop
+        # The request that this is done for is told by a context variable (ZeroGPU asks for it).
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(run,), name="work for a page", daemon=True).start()
         try:
-            outcome["result"] = work(report)
-        except BaseException as error:
-            outcome["error"] = error
+            while not done.wait(BEAT):
+                if stop.is_set():
+                    return
+                yield now[0]
+            if "error" in outcome:
+                raise outcome["error"]
+            yield Done(outcome["result"])
+        except Stopped:
+            return
         finally:
-            done.set()
-
-    # The request that this is done for is told by a context variable (ZeroGPU asks for it).
-    context = contextvars.copy_context()
-    threading.Thread(target=context.run, args=(run,), name="work for the page", daemon=True).start()
-    try:
-        while not done.wait(BEAT):
-            yield Progress(now.what, now.share)
-    finally:
-        stop.set()
-    if "error" in outcome:
-        raise outcome["error"]
-    yield outcome["result"]
+            stop.set()
+            with self._lock:
+                for kept, key in ((self._stops, ticket), (self._latest, owner)):
+                    if kept.get(key) is stop:
+                        del kept[key]

@@ -1,20 +1,27 @@
 """The Reconstruct tab: a picture in, what the model makes of it out."""
 
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import gradio as gr
 from torch import Tensor
 
-from vae.images import data_uri
-from vae.inference import MAX_SEED, Reconstruction, draw_seed
-from vae.ui.components import fold, lead, note, spoken, whole, widget
-from vae.ui.engine import Engine
+from vae.inference import MAX_SEED, draw_seed
+from vae.ui.catalog import on_spaces
+from vae.ui.components import fold, lead, note, quiet, spoken_steps, visitor, whole, widget
+from vae.ui.engine import Engine, Rebuilt
 from vae.ui.formulas import formula
-from vae.ui.pictures import read_picture
+from vae.ui.jobs import Size
+from vae.ui.pictures import link, read_picture
+from vae.ui.progress import Done, Report, Tasks
 
 FIRST = {"kind": "example", "name": "digit-2"}
 MEAN, SAMPLE = "Its best guess (the mean)", "A random draw (a posterior sample)"
 MAX_MAPS = 32
+SIDES = [512, 1024, 2048, 4096]  # the last one only where no strangers are
+TILES = {"Where the memory needs them": None, "Never": 0, "256": 256, "512": 512, "1024": 1024}
 
 LEAD = (
     "The encoder squeezes a picture into a few numbers, and the decoder paints it again from those numbers alone. "
@@ -38,7 +45,7 @@ class Parts:
     refresh: dict  # what to call, with which inputs and outputs, when the tab must be drawn anew
 
 
-def build(engine: Engine, picker: gr.HTML) -> Parts:
+def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
@@ -49,34 +56,64 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
                 with gr.Row(elem_classes=["vs-row"], visible=False) as seeds:
                     seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
                     again = gr.Button("Draw again", min_width=110)
+                with gr.Accordion("Advanced", open=False, elem_classes=["vs-advanced"]):
+                    side = gr.Dropdown(
+                        SIDES[:-1] if on_spaces() else SIDES,
+                        value=1024,
+                        label="Longest side",
+                        info="In pixels. A larger picture is made smaller, if the model takes any size",
+                    )
+                    tiles = gr.Dropdown(
+                        list(TILES),
+                        value=next(iter(TILES)),
+                        label="Tiles",
+                        info="A large picture can be computed in overlapping tiles, of so many pixels a side: that "
+                        "takes less memory, but what the model sees of the rest is lost",
+                    )
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
+            busy = widget("busy", functions=[quiet(tasks.stop)])
             view = widget("reconstruct")
 
-    @spoken(mistake)
-    def show(model: str | None, value: dict, chosen: str, number: float) -> dict:
-        found = engine.reconstruct(
-            model, read_picture(value), chosen == SAMPLE, whole("The seed", number or 0, 0, MAX_SEED)
-        )
-        return {view: shown(found)}
+    def rebuilt(model, value, sample: bool, seed_: int, longest, tiling) -> Iterator[dict]:
+        size = Size(longest if longest in SIDES else 1024, TILES.get(tiling))
+        work = partial(_rebuild, engine, model, read_picture(value, size.side), sample, seed_, size)
+        ticket = secrets.token_hex(8)
+        for step in tasks.watch(ticket, work, f"{visitor()}/reconstruct" if visitor() else None):
+            if isinstance(step, Done):
+                yield {busy: None, view: shown(step.result)}
+            else:
+                yield {busy: {"ticket": ticket, "what": step.what, "share": step.share}}
 
-    @spoken(mistake)
-    def redraw(model: str | None, value: dict) -> dict:
+    @spoken_steps(mistake)
+    def show(model: str | None, value: dict, chosen: str, number: float, longest, tiling) -> Iterator[dict]:
+        seed_ = whole("The seed", number or 0, 0, MAX_SEED)
+        yield from rebuilt(model, value, chosen == SAMPLE, seed_, longest, tiling)
+
+    @spoken_steps(mistake)
+    def redraw(model: str | None, value: dict, longest, tiling) -> Iterator[dict]:
         number = draw_seed()
-        return {view: shown(engine.reconstruct(model, read_picture(value), True, number)), seed: number}
+        for step in rebuilt(model, value, True, number, longest, tiling):
+            yield step | {seed: number}
 
     private = {"api_visibility": "private", "show_progress_on": view}
-    refresh = {"fn": show, "inputs": [picker, picture, choice, seed], "outputs": [view, mistake]}
-    picture.change(**refresh, **private)
+    # A new wish ends the work for the last one, so none waits for it.
+    always = private | {"trigger_mode": "multiple"}
+    refresh = {"fn": show, "inputs": [picker, picture, choice, seed, side, tiles], "outputs": [view, busy, mistake]}
+    picture.change(**refresh, **always)
     choice.input(lambda chosen: gr.Row(visible=chosen == SAMPLE), choice, seeds, api_visibility="private", queue=False)
-    choice.input(**refresh, **private)
-    seed.input(**refresh, **private, trigger_mode="always_last")
-    again.click(redraw, [picker, picture], [view, seed, mistake], **private)
+    for control in (choice, seed, side, tiles):
+        control.input(**refresh, **always)
+    again.click(redraw, [picker, picture, side, tiles], [view, busy, seed, mistake], **private)
     return Parts(picture, refresh)
 
 
-def figures(found: Reconstruction) -> dict:
+def _rebuild(engine: Engine, model, picture, sample: bool, seed: int, size: Size, report: Report) -> Rebuilt:
+    return engine.reconstruct(model, picture, sample, seed, size, report)
+
+
+def figures(found: Rebuilt) -> dict:
     """The figures of a reconstruction, as the page and HTTP give them."""
     return {
         "psnr": round(found.psnr, 3),
@@ -87,16 +124,17 @@ def figures(found: Reconstruction) -> dict:
         "height": found.original.height,
         "seconds": round(found.seconds, 4),
         "seed": found.seed,
+        "tile": found.tile,
     }
 
 
-def shown(found: Reconstruction) -> dict:
+def shown(found: Rebuilt) -> dict:
     """The value of the component "reconstruct"."""
     posterior = found.posterior
     mean, mean_limit = _maps(posterior.mean)
     value = figures(found) | {
-        "original": data_uri(found.original),
-        "image": data_uri(found.image),
+        "original": link(found.original, "original"),
+        "image": link(found.image, "reconstruction" if found.seed is None else f"reconstruction-seed-{found.seed}"),
         "mean": mean,
         "mean_limit": mean_limit,
         "mean_says": "Each square is one of the numbers the picture was turned into: the only thing the decoder gets.",

@@ -2,6 +2,7 @@
 // A pane is {encoder, decoder, node, canvas, …}; what it shows is a result of Python's run(), found by its key.
 (() => {
   const LETTERS = "ABCD", KINDS = [["image", "Reconstruction"], ["original", "Original"], ["difference", "Difference"]];
+  const STOPPED = "Stopped.";
   const WAYS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
 
   const pixels = (image) => {
@@ -28,7 +29,7 @@
     return result.canvas;
   };
 
-  VS.part("compare", ({ root, props, trigger, watch, options }) => {
+  VS.part("compare", ({ root, props, trigger, server, watch, options }) => {
     const h = VS.h;
     let models = [], chosen = null, chooseModel = null, titleOf = (model) => model.name;
     let picture = null, turn = 0, results = new Map(), errors = new Map();
@@ -240,7 +241,7 @@
         row("Likeness", "SSIM", r ? VS.num(r.ssim) : dash, "", "Structural similarity: 1 means the same picture", r?.ssim === best("ssim")),
         row("Latent", "", r ? r.latent_shape.join(" × ") : dash, "", "Channels × height × width of what is remembered"),
         row("Bits per pixel", "", r ? r.bits_per_pixel.toPrecision(3) : dash, "", "Of the latent, with 16 bits for each of its numbers (float16)"),
-        row("Took", "", r ? VS.time(r.seconds) : dash, "", "Encoding and decoding, on the server, without opening the model"),
+        row("Took", "", r ? VS.time(r.seconds) : dash, r?.tile ? `in tiles of ${r.tile}` : "", "Encoding and decoding, on the server, without opening the model"),
         row("Sees it as", "", r ? `${r.width} × ${r.height}` : dash, r ? (r.grey ? "grey" : "colour") : "", "The picture as this model gets it"));
     };
     // What a pane says over its picture: that it waits, how far it is, or what went wrong.
@@ -248,14 +249,14 @@
       for (const pane of panes) {
         const key = keyOf(pane), error = errors.get(key), busy = run?.keys.includes(key) && !results.has(key), now = busy && run.at === key;
         pane.cover.hidden = !error && !busy;
-        pane.cover.classList.toggle("failed", Boolean(error));
+        pane.cover.classList.toggle("failed", Boolean(error) && error !== STOPPED);
         pane.says.textContent = error || (now ? run.what || "Starting" : "Waiting");
         if (error) pane.says.setAttribute("role", "alert"); else pane.says.removeAttribute("role");
         pane.bar.hidden = !now;
         if (now && run.share !== null && run.share !== undefined) pane.bar.value = run.share; else pane.bar.removeAttribute("value");
         pane.act.hidden = !error && !now;
         pane.act.textContent = error ? "Try again" : "Stop";
-        pane.act.onclick = error ? () => { errors.delete(key); changed(); } : stop;
+        pane.act.onclick = error ? () => { errors.delete(key); for (const [k, e] of errors) if (e === STOPPED) errors.delete(k); changed(); } : stop;
       }
     };
 
@@ -276,22 +277,17 @@
     };
     const ask = () => {
       const wanted = panes.filter((pane) => keyOf(pane) && !results.has(keyOf(pane)) && !errors.has(keyOf(pane)));
-      if (run && !wanted.some((pane) => run.keys.includes(keyOf(pane)))) {
-        trigger("stop"); // nobody waits for it any more
-        run = null;
-        if (wanted.length) setTimeout(changed, 250);
-        return;
-      }
+      if (run && !wanted.some((pane) => run.keys.includes(keyOf(pane)))) server.stop(run.ticket); // nobody waits for it
       if (run || !wanted.length || !root.offsetParent) return;
       const jobs = [...new Map(wanted.map((pane) => [keyOf(pane), { key: keyOf(pane), encoder: pane.encoder, decoder: pane.decoder }])).values()];
       run = { ticket: Math.random().toString(36).slice(2), keys: jobs.map((job) => job.key), at: jobs[0].key };
       trigger("run", { ticket: run.ticket, picture: picture.value, panes: jobs });
     };
     const stop = () => {
-      trigger("stop");
-      for (const key of run?.keys || []) if (!results.has(key)) errors.set(key, "Stopped.");
-      run = null;
-      changed();
+      run.stopped = true;
+      run.what = "Stopping";
+      server.stop(run.ticket);
+      state();
     };
     let last = Promise.resolve();
     const receive = async (news) => {
@@ -302,11 +298,11 @@
       } else if (news.error) errors.set(news.key, news.error);
       if (news.ticket !== run?.ticket) return;
       if (news.done) {
-        for (const key of run.keys) if (!results.has(key) && !errors.has(key)) errors.set(key, "The server's answer got lost.");
+        for (const key of run.keys) if (!results.has(key) && !errors.has(key) && run.stopped) errors.set(key, STOPPED);
         run = null;
         VS.say(panes.map((pane, i) => (pane.result ? `${LETTERS[i]}, ${label(pane)}: PSNR ${VS.num(pane.result.psnr)} decibels` : `${LETTERS[i]}: no result`)).join("; "));
       } else if (!news.result && !news.error) {
-        Object.assign(run, { at: news.key, what: news.what, share: news.share });
+        if (!run.stopped) Object.assign(run, { at: news.key, what: news.what, share: news.share });
         state();
         return;
       }
@@ -322,6 +318,8 @@
     };
     // The panes as they are seen now, with their names and figures below.
     const saveAll = () => {
+      spot = null;
+      panes.forEach(paintPane);
       const side = panes[0].canvas.width, gap = Math.round(12 * ratio()), line = Math.round(20 * ratio());
       const canvas = h("canvas", { width: panes.length * (side + gap) - gap, height: side + 3 * line }), c = canvas.getContext("2d");
       c.fillStyle = VS.css("card");

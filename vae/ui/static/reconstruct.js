@@ -105,7 +105,7 @@
         tile("Likeness", "SSIM", VS.num(value.ssim), "", "Structural similarity: 1 means the same picture"),
         tile("Remembered as", "latent", `${c} × ${hgt} × ${wid}`, `= ${VS.num(c * hgt * wid)} numbers`, "Channels × height × width of the latent"),
         tile("Compressed", "", VS.num(value.compression), "times", "Numbers in the picture for each number in the latent"),
-        tile("Took", "", VS.time(value.seconds), "", "Encoding and decoding, on the server"),
+        tile("Took", "", VS.time(value.seconds), value.tile ? `in tiles of ${value.tile} px` : "", "Encoding and decoding, on the server"),
         value.seed === null ? null : tile("Drawn with", "seed", String(value.seed), "", "The same seed gives the same picture again"),
       ].filter(Boolean));
       const save = (label, uri, name) => h("a", { class: "vs-button", href: uri, download: name }, VS.icon(VS.icons.download), label);

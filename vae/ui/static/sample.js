@@ -23,7 +23,7 @@
 
     const lay = VS.resized(stage, () => {
       const value = props.value;
-      if (!value || !image) return;
+      if (!value || value.waiting || !image) return;
       const gap = value.n > 144 ? 2 : 4, { scale, columns } = best(value, stage.clientWidth, gap);
       const [w, hgt] = [value.width * scale, value.height * scale];
       grid.style.cssText = `grid-template-columns: repeat(${columns}, ${w}px); gap: ${gap}px; --cell-w: ${w}px; --cell-h: ${hgt}px`;
@@ -75,6 +75,8 @@
 
     const show = async () => {
       const value = props.value;
+      root.classList.toggle("stale", Boolean(value?.waiting)); // what is there is another model's
+      if (value?.waiting) return;
       if (!value) { actions(); return; }
       image = await VS.image(value.sprite);
       if (props.value !== value && props.value.sprite !== value.sprite) return;
