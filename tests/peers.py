@@ -41,12 +41,12 @@ def randomise(model: nn.Module, seed: int = 0) -> nn.Module:
     """Weights that leave no layer without effect: norms and biases are random too."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
-        for parameter in model.parameters():
+        for name, parameter in model.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
             if parameter.dim() > 1:
                 parameter.copy_(noise / parameter[0].numel() ** 0.5)
             else:
-                parameter.add_(0.3 * noise)
+                parameter.copy_(0.3 * noise + (1.0 if name.endswith("weight") else 0.0))
         for name, buffer in model.named_buffers():
             if name.endswith(("running_mean", "running_var")):
                 buffer.copy_(torch.rand(buffer.shape, generator=generator) + 0.5)

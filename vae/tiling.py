@@ -1,0 +1,254 @@
+"""Images of any size in bounded memory: encode and decode tile by tile, with overlap.
+
+A tile is not computed as it would be within the whole image, for three reasons. Here is what is done about each.
+
+- Normalisation looks at the whole image. All tiles share one set of statistics, measured beforehand on a sample:
+  crops spread evenly over the image, computed together as if they were one (about the cost of one more tile).
+- Convolutions look past a tile's edge. Tiles overlap; the outer quarter of an overlap is dropped and the rest blended.
+- Attention looks at the whole image. Here it looks at the tile alone; nothing is done about that.
+
+So the result is exact only for a network without normalisation and attention (TAESD) whose reach is within the dropped
+part, and otherwise close.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise, product
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from vae.distributions import DiagonalGaussian
+from vae.errors import InputError
+from vae.models.autoencoder_kl import KLConfig
+from vae.models.base import AutoEncoder
+from vae.models.layers import SHARED_STATISTICS
+from vae.models.tiny import TinyConfig
+
+TILE, OVERLAP = 512, 64  # pixels
+CROPS, CROP = 4, 16  # a sample has up to CROPS x CROPS crops, with sides of a quarter tile, at least CROP latent pixels
+
+
+class Cancelled(Exception):
+    """Raised from a tiled computation when its `cancelled` said so."""
+
+
+@dataclass(frozen=True)
+class Span:
+    """One tile's extent along one axis, and how far it overlaps the tiles before and after it."""
+
+    start: int
+    stop: int
+    before: int
+    after: int
+
+    def at(self, scale: int) -> slice:
+        return slice(self.start * scale, self.stop * scale)
+
+    def shares(self, scale: int) -> Tensor:
+        """The tile's weight, 0 to 1, in each of the result's pixels, of which there are `scale` to one of the tile's;
+        over all tiles the weights sum to 1. In the outer quarter of an overlap it is 0."""
+        share = torch.ones((self.stop - self.start) * scale)
+        for overlap in (self.before * scale, self.after * scale):
+            share[:overlap] *= ((torch.arange(overlap) + 0.5) / max(overlap, 1) * 2 - 0.5).clamp(0, 1)
+            share = share.flip(0)
+        return share
+
+
+def spans(length: int, tile: int, overlap: int) -> list[Span]:
+    """Cover `length` with as few equal tiles of at most `tile` as overlap by `overlap` or a little more."""
+    if length <= tile:
+        return [Span(0, length, 0, 0)]
+    count = -(-(length - overlap) // (tile - overlap))
+    size = -(-(length + (count - 1) * overlap) // count)
+    starts = [round(i * (length - size) / (count - 1)) for i in range(count)]
+    shared = [0, *(start + size - following for start, following in pairwise(starts)), 0]
+    return [Span(start, start + size, shared[i], shared[i + 1]) for i, start in enumerate(starts)]
+
+
+def tile_for(model: AutoEncoder, height: int, width: int) -> int | None:
+    """The tile side in pixels with which `encode` and `decode` treat an image of that size unless told otherwise; None
+    if it is computed whole, for which up to 3 GiB are taken on a CPU and half of what is free on a GPU."""
+    return None if _at_once(model, height, width) else TILE
+
+
+def _at_once(model: AutoEncoder, height: int, width: int) -> int:
+    """How many images of that size the memory allows to compute together; 0 if not even one."""
+    if isinstance(model.config, KLConfig):
+        floats = 3 * max(*model.config.block_out_channels[:2], *model.config.decoder_widths[:2])
+    elif isinstance(model.config, TinyConfig):
+        floats = 4 * max(*model.config.encoder_block_out_channels, *model.config.decoder_block_out_channels)
+    else:
+        return 1024  # small pictures of a fixed size
+    budget = torch.cuda.mem_get_info(model.device)[0] // 2 if model.device.type == "cuda" else 3 * 2**30
+    return int(budget // (height * width * floats * model.dtype.itemsize))
+
+
+@torch.no_grad()
+def encode(model: AutoEncoder, x: Tensor, tile: int | None = None, **options) -> DiagonalGaussian:
+    """The posterior of images (N, C, H, W) in [-1, 1] of any size, tiled where `tile_for` says so, or with `tile`.
+
+    Sides that are no multiples of the model's factor are padded by reflection; `decode` with `size` crops that back.
+    tile: 0 means never. The options are those of `tiled_encode`.
+    """
+    x = pad(x, model.downscale)
+    at_once = _at_once(model, *x.shape[-2:])
+    if tile or (tile is None and not at_once):
+        return tiled_encode(model, x, tile or TILE, **options)
+    parts = [model.encode(part.to(model.device)) for part in x.split(max(1, at_once))]
+    mean = torch.cat([part.mean for part in parts])
+    if parts[0].is_point:
+        return DiagonalGaussian.point(mean)
+    return DiagonalGaussian(mean, torch.cat([part.logvar for part in parts]))
+
+
+@torch.no_grad()
+def decode(
+    model: AutoEncoder, z: Tensor, size: tuple[int, int] | None = None, tile: int | None = None, **options
+) -> Tensor:
+    """Images of latents (N, C, h, w), clamped to [-1, 1]: cropped to `size` = (height, width), tiled as in `encode`."""
+    at_once = _at_once(model, *(side * model.downscale for side in z.shape[-2:]))
+    if tile or (tile is None and not at_once):
+        x = tiled_decode(model, z, tile or TILE, **options)
+    else:
+        x = torch.cat([model.decode(part.to(model.device)) for part in z.split(max(1, at_once))])
+    x = x.clamp_(-1.0, 1.0)
+    return x if size is None else x[..., : size[0], : size[1]]
+
+
+def pad(x: Tensor, factor: int) -> Tensor:
+    """Images with sides that are multiples of `factor`: reflected at the right and the bottom, or, where they are too
+    small to be reflected, their edge repeated."""
+    bottom, right = -x.shape[-2] % factor, -x.shape[-1] % factor
+    if not bottom and not right:
+        return x
+    mode = "reflect" if bottom < x.shape[-2] and right < x.shape[-1] else "replicate"
+    return F.pad(x, (0, right, 0, bottom), mode=mode)
+
+
+@torch.no_grad()
+def tiled_encode(
+    model: AutoEncoder,
+    x: Tensor,
+    tile: int = TILE,
+    overlap: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> DiagonalGaussian:
+    """The posterior of images (N, C, H, W), computed in tiles of tile x tile pixels; on x's device.
+
+    overlap: pixels that neighbouring tiles share, at most half a tile; unless given a quarter, and no more than 64.
+    progress(done, total) counts tiles. cancelled is asked before each; once it is true, Cancelled is raised.
+    Raises InputError for sizes that make no tiling.
+    """
+    x = pad(x, model.downscale)
+    cut = _Cut.of(x.shape[-2] // model.downscale, x.shape[-1] // model.downscale, tile, overlap, model.downscale)
+
+    def compute(patch: Tensor) -> list[Tensor]:
+        posterior = model.encode(patch.to(model.device))
+        return [posterior.mean] if posterior.is_point else [posterior.mean, posterior.logvar]
+
+    moments = _in_tiles(x, cut, model.downscale, 1, compute, progress, cancelled)
+    return DiagonalGaussian(*moments) if len(moments) == 2 else DiagonalGaussian.point(*moments)
+
+
+@torch.no_grad()
+def tiled_decode(
+    model: AutoEncoder,
+    z: Tensor,
+    tile: int = TILE,
+    overlap: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    cancelled: Callable[[], bool] | None = None,
+) -> Tensor:
+    """Images of latents (N, C, h, w), not clamped, on z's device. tile, overlap in image pixels; as `tiled_encode`."""
+    cut = _Cut.of(*z.shape[-2:], tile, overlap, model.downscale)
+    return _in_tiles(
+        z, cut, 1, model.downscale, lambda patch: [model.decode(patch.to(model.device))], progress, cancelled
+    )[0]
+
+
+@dataclass(frozen=True)
+class _Cut:
+    """How an image is cut, in latent pixels."""
+
+    rows: list[Span]
+    columns: list[Span]
+    side: int  # the most that a tile may have
+    height: int
+    width: int
+
+    @classmethod
+    def of(cls, height: int, width: int, tile: int, overlap: int | None, factor: int) -> "_Cut":
+        overlap = min(OVERLAP, tile // 4) if overlap is None else overlap
+        side, shared = tile // factor, overlap // factor
+        if side < 4 or not 0 <= 2 * overlap <= tile:
+            raise InputError(
+                f"Tiles must be at least {4 * factor} pixels wide, and overlap by at most half of that; "
+                f"{tile} with an overlap of {overlap} cannot be used."
+            )
+        return cls(spans(height, side, shared), spans(width, side, shared), side, height, width)
+
+
+def _in_tiles(
+    source: Tensor,
+    cut: _Cut,
+    scale: int,
+    scale_out: int,
+    compute: Callable[[Tensor], list[Tensor]],
+    progress: Callable[[int, int], None] | None,
+    cancelled: Callable[[], bool] | None,
+) -> list[Tensor]:
+    """compute() of every image of `source`, patched together on source's device in float32.
+
+    A latent pixel is `scale` pixels of the source and `scale_out` of the result.
+    """
+    tiles, done = list(product(cut.rows, cut.columns)), 0
+    total = len(source) * (1 if len(tiles) == 1 else 1 + len(tiles))
+
+    def step(patch: Tensor) -> list[Tensor]:
+        nonlocal done
+        if cancelled is not None and cancelled():
+            raise Cancelled
+        parts = compute(patch)
+        done += 1
+        if progress is not None:
+            progress(done, total)
+        return parts
+
+    if len(tiles) == 1:  # nothing to share or to blend
+        wholes = [step(image) for image in source.split(1)]
+        return [torch.cat(parts).to(source.device) for parts in zip(*wholes, strict=True)]
+    outputs: list[Tensor] = []
+    for n in range(len(source)):
+        token = SHARED_STATISTICS.set({})
+        try:
+            sampled = step(_sample(source[n], cut, scale))  # leaves the statistics that the tiles then share
+            if not outputs:
+                shapes = [
+                    (len(source), part.shape[1], cut.height * scale_out, cut.width * scale_out) for part in sampled
+                ]
+                outputs = [torch.zeros(shape, device=source.device) for shape in shapes]
+            del sampled
+            for row, column in tiles:
+                parts = step(source[n : n + 1, :, row.at(scale), column.at(scale)])
+                share = row.shares(scale_out)[:, None] * column.shares(scale_out)
+                for output, part in zip(outputs, parts, strict=True):
+                    weighted = part[0].to(output.device, torch.float32) * share.to(output.device)
+                    output[n, :, row.at(scale_out), column.at(scale_out)] += weighted
+        finally:
+            SHARED_STATISTICS.reset(token)
+    return outputs
+
+
+def _sample(image: Tensor, cut: _Cut, scale: int) -> Tensor:
+    """Crops (n, C, s, s) spread evenly over one image (C, H, W), edges included; together no larger than a tile, unless
+    a tile is very small."""
+    side = min(max(cut.side // CROPS, CROP), cut.height, cut.width)
+    places = []
+    for length in (cut.height, cut.width):
+        count = min(CROPS, -(-length // side))
+        places.append([round(i * (length - side) / max(count - 1, 1)) * scale for i in range(count)])
+    side *= scale
+    return torch.stack([image[:, top : top + side, left : left + side] for top, left in product(*places)])
