@@ -84,14 +84,14 @@ def link(image: Image.Image, name: str) -> str:
     if len(data) <= INLINE:
         return "data:image/png;base64," + base64.b64encode(data).decode("ascii")
     place = Path(get_upload_folder()) / "vae-studio"
-    folder = place / secrets.token_hex(16)
-    folder.mkdir(parents=True)
+    place.mkdir(parents=True, exist_ok=True)
     for old in place.iterdir():
         with contextlib.suppress(OSError):  # another thread was quicker
             if time.time() - old.stat().st_mtime > KEPT:
                 shutil.rmtree(old)
-    clean = re.sub(r"[^\w.-]+", "-", name)[:80]
-    path = folder / f"{clean}.png"
+    folder = place / secrets.token_hex(16)
+    folder.mkdir()
+    path = folder / (re.sub(r"[^\w.-]+", "-", name)[:80].strip("-.") + ".png")
     path.write_bytes(data)
     return f"gradio_api/file={path}"
 
