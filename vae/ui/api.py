@@ -8,6 +8,7 @@ from PIL import Image
 
 from vae import images
 from vae.inference import MAX_SAMPLES, MAX_SEED, draw_seed
+from vae.ui import owner
 from vae.ui.catalog import Catalog
 from vae.ui.components import endpoint, number, whole
 from vae.ui.engine import Draw, End, Engine
@@ -99,11 +100,13 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
         batch_size: int | None = None,
         seed: int | None = None,
     ) -> dict:
-        """Start training a model on the server. One training runs at a time.
+        """Start training a model on the server. One training runs at a time. Hands back the run's name, and a token
+        with which train_stop stops it from another session.
 
         Args:
             preset: The recipe; what is left out below is as it says.
-            data: A data set's name (digits, mnist, fashion, cifar10) or a folder of pictures on the server.
+            data: A data set's name (digits, mnist, fashion, cifar10), a Hub id (owner/name), an uploaded archive, or,
+                on a private server, a folder of pictures there.
             epochs: How often to go through the data.
             beta: The weight of the KL term.
             learning_rate: The highest learning rate.
@@ -113,7 +116,8 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
         config = training(
             preset, data, epochs=epochs, beta=beta, learning_rate=learning_rate, batch_size=batch_size, seed=seed
         )
-        return {"run": slot.start(config).name}
+        token = owner.new_token()
+        return {"run": slot.start(config, owner.visitor(token)).name, "token": token}
 
     def train_status(run: str, since: int = 0) -> dict:
         """Say where a training stands.
@@ -129,14 +133,15 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
         facts = {key: state.get(key) for key in STATUS}
         return {"run": watched.name, **facts, "metrics": metrics[since:]}
 
-    def train_stop(run: str) -> dict:
-        """Stop a training. It ends within a step and keeps what it has learned.
+    def train_stop(run: str, token: str | None = None) -> dict:
+        """Stop a training. It ends within a step and keeps what it has learned. Only who started it can, and the host.
 
         Args:
             run: The run's name, as train_start gave it.
+            token: As train_start gave it; needed from another session than the one that started the run.
         """
         stopped = catalog.run(run)
-        slot.stop(stopped)
+        slot.stop(stopped, owner.visitor(token))
         return {"run": stopped.name, "state": stopped.state()["state"]}
 
     endpoint(models, {}, {"models": "list"}, queue=False)
@@ -177,7 +182,7 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
         {"started": "json"},
     )
     endpoint(train_status, {"run": "str", "since": "int"}, {"status": "json"}, queue=False)
-    endpoint(train_stop, {"run": "str"}, {"stopped": "json"}, queue=False)
+    endpoint(train_stop, {"run": "str", "token": "str"}, {"stopped": "json"}, queue=False)
 
 
 STATUS = (

@@ -40,7 +40,7 @@ class Catalog:
             if folder is None:
                 continue
             state = run.state()
-            data = run.config().get("data")
+            data = data_title(run.config().get("data"))
             if state["state"] in ACTIVE:
                 live[run.name] = ("live", folder, {"trained_on": data, "epoch": state.get("epoch", 0)})
             else:
@@ -141,6 +141,11 @@ class Catalog:
         """All that can be watched: the runs, newest first, then bundled models that brought their metrics along."""
         kept = [Run(folder) for folder in bundled().values() if (folder / "metrics.jsonl").is_file()]
         return list_runs(self.runs_dir) + kept
+
+
+def data_title(data: object) -> str | None:
+    """What people call the data of a training: of a folder or archive its name, not where it lies."""
+    return Path(str(data)).name if data and Path(str(data)).is_absolute() else data
 
 
 def _exists(text: str) -> bool:

@@ -17,7 +17,7 @@ from vae.ui.theme import variables
 
 log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
-STYLES = ("studio", "picker", "compare")
+STYLES = ("studio", "picker", "train", "compare")
 SCRIPTS = (
     "core",
     "picture",
@@ -26,6 +26,10 @@ SCRIPTS = (
     "interpolate",
     "picker",
     "chart",
+    "curves",
+    "timemachine",
+    "runs",
+    "data",
     "train",
     "compare",
     "busy",

@@ -6,11 +6,15 @@ import os
 import shutil
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
+from vae.checkpoints import bundled
 from vae.errors import InputError
 from vae.presets import TrainConfig
 from vae.runs import Run, new_run_folder
+from vae.ui import sources
+from vae.ui.owner import Visitor
 
 log = logging.getLogger(__name__)
 PATIENCE = 4.0  # seconds to wait for a training to leave its setting up
@@ -48,60 +52,123 @@ class Slot:
         thread = self._thread
         return self._run if thread is not None and thread.is_alive() else None
 
-    def start(self, config: TrainConfig) -> Run:
-        """Begin a training and return its run as soon as its folder stands.
+    def start(self, config: TrainConfig, who: Visitor) -> Run:
+        """Begin a training that is theirs, and return its run as soon as its folder stands.
 
         Raises InputError if trainings are switched off here, one is running, or it could not begin.
         """
-        if not training_allowed():
-            raise InputError("Training is switched off on this server.")
-        limit = minutes_allowed()
+        self._check_allowed()
         with self._lock:
-            busy = self.current()
-            if busy is not None:
-                state = busy.state()
-                raise InputError(
-                    f"A training is already running ({busy.name}, epoch {state.get('epoch', 0)} of "
-                    f"{state.get('epochs', '?')}); wait for its end or stop it first."
-                )
-            self._run = run = Run(new_run_folder(config.preset, self.runs_dir))
-            failure: list[BaseException] = []
-            self._thread = threading.Thread(
-                target=self._train, args=(config, run, limit, failure), name=f"train {run.name}", daemon=True
-            )
-            self._thread.start()
-            thread = self._thread
-        # Most of what can be wrong, such as an empty data folder, shows while the run is being set up.
+            self._check_free()
+            sources.sweep(self.runs_dir)
+            config = replace(config, data=sources.kept(config.data, self.runs_dir))
+            run = Run(new_run_folder(config.preset, self.runs_dir))
+            thread, failure = self._begin(config, run, resume=False)
         while thread.is_alive() and not run.exists():
             time.sleep(0.02)
-        patience = time.monotonic() + PATIENCE
-        while thread.is_alive() and run.state()["state"] == "starting" and time.monotonic() < patience:
-            time.sleep(0.02)
-        if run.state()["state"] == "failed":
-            thread.join(1.0)
+        if run.exists():
+            who.claim(run)
+        self._settle(run, thread)
         if failure and not run.checkpoints():
             _forget(run)
             raise InputError(_sentence(failure[0]))
         return run
 
-    def _train(self, config: TrainConfig, run: Run, limit: float | None, failure: list[BaseException]) -> None:
+    def resume(self, run: Run, epochs: int, who: Visitor) -> Run:
+        """Go on with a run that has ended, up to so many epochs in all.
+
+        Raises InputError if it is not theirs, is training, has had so many epochs already, or cannot go on.
+        """
+        self._check_allowed()
+        who.check(run, "continue")
+        with self._lock:
+            self._check_free()
+            state = run.state()
+            if run.active():
+                raise InputError(f"The run {run.name} is training.")
+            done = state.get("epoch") or 0
+            if epochs < done or (epochs == done and state["state"] == "finished"):
+                raise InputError(f"The run {run.name} has had {done} epochs; give more than that to continue it.")
+            config = replace(TrainConfig.from_dict(run.config()), epochs=epochs)
+            thread, failure = self._begin(config, run, resume=True)
+        patience = time.monotonic() + PATIENCE
+        while thread.is_alive() and run.state()["updated"] == state["updated"] and time.monotonic() < patience:
+            time.sleep(0.02)
+        self._settle(run, thread)
+        if failure:
+            raise InputError(_sentence(failure[0]))
+        return run
+
+    def _check_allowed(self) -> None:
+        if not training_allowed():
+            raise InputError("Training is switched off on this server.")
+
+    def _check_free(self) -> None:
+        busy = self.current()
+        if busy is not None:
+            state = busy.state()
+            raise InputError(
+                f"A training is already running ({busy.name}, epoch {state.get('epoch', 0)} of "
+                f"{state.get('epochs', '?')}); wait for its end or stop it first."
+            )
+
+    def _begin(self, config: TrainConfig, run: Run, resume: bool) -> tuple[threading.Thread, list[BaseException]]:
+        failure: list[BaseException] = []
+        arguments = (config, run, resume, minutes_allowed(), failure)
+        thread = threading.Thread(target=self._train, args=arguments, name=f"train {run.name}", daemon=True)
+        self._run, self._thread = run, thread
+        thread.start()
+        return thread, failure
+
+    def _settle(self, run: Run, thread: threading.Thread) -> None:
+        """Wait a while for the run to leave its setting up: most of what can be wrong, such as an empty data folder,
+        shows by then."""
+        patience = time.monotonic() + PATIENCE
+        while thread.is_alive() and run.state()["state"] == "starting" and time.monotonic() < patience:
+            time.sleep(0.02)
+        if run.state()["state"] == "failed":
+            thread.join(1.0)
+
+    def _train(
+        self, config: TrainConfig, run: Run, resume: bool, limit: float | None, failure: list[BaseException]
+    ) -> None:
         from vae.train import fit  # heavy, and only needed here
 
         try:
-            fit(config, run=run.folder, max_minutes=limit)
+            fit(config, run=run.folder, resume=resume, max_minutes=limit)
         except InputError as error:
             failure.append(error)  # the run's state says it too
         except BaseException as error:
             failure.append(error)
             log.exception("the training %s failed", run.name)
 
-    def stop(self, run: Run) -> None:
-        """Ask the run to end at its next step; it keeps what it has learned. Nothing happens if it has ended."""
+    def stop(self, run: Run, who: Visitor) -> None:
+        """Ask the run to end at its next step; it keeps what it has learned. Nothing happens if it has ended.
+
+        Raises InputError if it is not theirs.
+        """
+        who.check(run, "stop")
         if run.active():
             try:
                 run.request_stop()
             except OSError as error:
-                raise InputError(f"The run {run.name!r} cannot be stopped: {error.strerror}.") from error
+                raise InputError(f"The run {run.name} cannot be stopped: {error.strerror}.") from error
+
+    def rename(self, run: Run, name: str, who: Visitor) -> Run:
+        """Raises InputError if it is not theirs, is training, or the name is bad or taken."""
+        who.check(run, "rename")
+        name = name.strip()
+        if name in bundled():
+            raise InputError(f"There is already a model {name!r}.")
+        return run if name == run.name else run.rename(name)
+
+    def delete(self, run: Run, who: Visitor) -> None:
+        """Remove the run, its checkpoints and previews. Raises InputError if it is not theirs, or is training."""
+        who.check(run, "delete")
+        run.delete()
+        with self._lock:  # no training is about to begin with an archive that no run names yet
+            if self.current() is None:
+                sources.sweep(self.runs_dir, age=0.0)
 
 
 def _forget(run: Run) -> None:

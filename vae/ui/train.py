@@ -1,17 +1,17 @@
-"""The Train tab: start a training, watch any run, stop it."""
+"""The Train tab: start a training on any data, watch and compare runs, and keep them in order."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
 
-from vae.data import data_names
 from vae.errors import InputError
 from vae.presets import PRESETS, TrainConfig, preset
 from vae.ui.catalog import Catalog, on_spaces
-from vae.ui.components import fold, lead, note, number, quiet, spoken, whole, widget
+from vae.ui.components import fold, lead, note, number, quiet, spoken, spoken_as, whole, widget
 from vae.ui.formulas import formula
-from vae.ui.slot import Slot, training_allowed
+from vae.ui.owner import visitor
+from vae.ui.slot import Slot, minutes_allowed, training_allowed
+from vae.ui.sources import Previews, checked, choices
 from vae.ui.watch import Watcher
 
 FIRST = "mnist-vae"
@@ -38,115 +38,154 @@ class Parts:
 
 
 def build(catalog: Catalog, slot: Slot) -> Parts:
-    allowed, first = training_allowed(), PRESETS[FIRST]
     watcher = Watcher(catalog)
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
-            with gr.Column(elem_classes=["vs-card"]):
-                if not allowed:
-                    gr.HTML(
-                        '<p class="vs-caption">Training is switched off on this server; its runs can be watched.</p>',
-                        apply_default_css=False,
-                    )
-                recipe = gr.Dropdown(list(PRESETS), value=FIRST, label="Preset", interactive=allowed)
-                data = gr.Dropdown(
-                    choices(),
-                    value=CUSTOM,
-                    label="Data",
-                    allow_custom_value=not on_spaces(),
-                    info=None if on_spaces() else "A name, or a folder of pictures on this machine",
-                    interactive=allowed,
-                )
-                with gr.Row(elem_classes=["vs-row"]):
-                    epochs = gr.Number(
-                        first.epochs, label="Epochs", precision=0, minimum=1, min_width=80, interactive=allowed
-                    )
-                    rate = gr.Number(
-                        first.learning_rate, label="Learning rate", step=0.0001, min_width=110, interactive=allowed
-                    )
-                    beta = gr.Number(first.beta, label="β", step=0.1, min_width=70, interactive=allowed)
-                with gr.Accordion("Advanced", open=False, elem_classes=["vs-advanced"]):
-                    with gr.Row(elem_classes=["vs-row"]):
-                        batch = gr.Number(first.batch_size, label="Batch size", precision=0, minimum=1, min_width=80)
-                        seed = gr.Number(first.seed, label="Seed", precision=0, minimum=0, min_width=80)
-                    kind = gr.Dropdown(
-                        ["sum", "mean", "l1", "sigma"],
-                        value=first.reconstruction,
-                        label="Reconstruction term",
-                        info="Squares summed or averaged over pixels, absolute differences, or a fitted σ",
-                    )
-                with gr.Row(elem_classes=["vs-row"]):
-                    start = gr.Button("Start training", variant="primary", interactive=allowed, min_width=140)
-                    stop = gr.Button("Stop", interactive=False, min_width=80)
-                mistake = note()
+            controls = _controls() if training_allowed() else _no_controls()
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            view = widget("train", events=["state"], functions=[quiet(watcher.watch_run)])
-    shown = gr.State(None)  # the run this visitor watches
-
-    def defaults(name: str) -> dict:
-        chosen = preset(name)
-        there = choices()
-        return {
-            data: CUSTOM if chosen.data not in there and FIRST in name else chosen.data,
-            epochs: chosen.epochs,
-            rate: chosen.learning_rate,
-            beta: chosen.beta,
-            batch: chosen.batch_size,
-            seed: chosen.seed,
-            kind: chosen.reconstruction,
-        }
-
-    @spoken(mistake)
-    def begin(name, source, n, step, weight, size, number_, term) -> dict:
-        config = training(
-            name,
-            source,
-            epochs=n,
-            learning_rate=step,
-            beta=weight,
-            batch_size=size,
-            seed=number_,
-            reconstruction=term,
-        )
-        return {view: {"run": slot.start(config).name}}
-
-    @spoken(mistake)
-    def end(run: str | None) -> dict:
-        if run is not None:
-            slot.stop(catalog.run(run))
-        return {}
-
-    def state_of(event: gr.EventData):
-        news = event._data if isinstance(event._data, dict) else {}
-        return news.get("run"), gr.Button(interactive=bool(news.get("live")) and allowed)
-
-    private = {"api_visibility": "private", "show_progress": "hidden"}
-    recipe.input(defaults, recipe, [data, epochs, rate, beta, batch, seed, kind], **private)
-    start.click(begin, [recipe, data, epochs, rate, beta, batch, seed, kind], [view, mistake], **private)
-    stop.click(end, shown, [mistake], **private)
-    view.state(state_of, None, [shown, stop], **private, queue=False)
+            functions = [quiet(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)]
+            view = widget("train", functions=[*functions, changer(catalog, slot)], training=training_allowed())
+    if controls:
+        _wire(controls, view, slot)
     return Parts(view)
 
 
-def choices() -> list[str]:
-    """The data sets to choose from: those that are here, then those that would be downloaded."""
-    here = data_names()
-    return here + [name for name in ("mnist", "fashion", "cifar10") if name not in here]
+@dataclass(frozen=True)
+class Controls:
+    recipe: gr.Dropdown
+    data: gr.Dropdown
+    archive: gr.HTML
+    settings: dict[str, gr.components.Component]  # TrainConfig's fields
+    start: gr.Button
+    token: gr.Textbox
+    mistake: gr.HTML
+
+
+def _no_controls() -> None:
+    with gr.Column(elem_classes=["vs-card"]):
+        _caption("Training is switched off on this server; its runs can be watched.")
+
+
+def _controls() -> Controls:
+    first, settings, previews = PRESETS[FIRST], {}, Previews()
+
+    def look_at_data(asked: object) -> dict:
+        """For the script: how the data {preset, data} look to the preset's model; {error} if they cannot be had."""
+        asked = asked if isinstance(asked, dict) else {}
+        try:
+            return previews.look(str(asked.get("data") or ""), preset(str(asked.get("preset") or FIRST)))
+        except Exception as error:
+            return {"error": spoken_as(error, "look_at_data")}
+
+    with gr.Column(elem_classes=["vs-card"]):
+        recipe = gr.Dropdown(list(PRESETS), value=FIRST, label="Preset")
+        data = gr.Dropdown(
+            choices(),
+            value=CUSTOM,
+            label="Data",
+            allow_custom_value=True,
+            info="A name or a Hub id (owner/name)" + ("" if on_spaces() else ", or a folder on this machine"),
+        )
+        archive = widget("data", functions=[look_at_data], data=CUSTOM, preset=FIRST)
+        with gr.Row(elem_classes=["vs-row"]):
+            settings["epochs"] = gr.Number(first.epochs, label="Epochs", precision=0, minimum=1, min_width=80)
+            settings["learning_rate"] = gr.Number(
+                first.learning_rate, label="Learning rate", step=0.0001, min_width=110
+            )
+            settings["beta"] = gr.Number(first.beta, label="β", step=0.1, min_width=70)
+        with gr.Accordion("Advanced", open=False, elem_classes=["vs-advanced"]):
+            with gr.Row(elem_classes=["vs-row"]):
+                settings["batch_size"] = gr.Number(
+                    first.batch_size, label="Batch size", precision=0, minimum=1, min_width=80
+                )
+                settings["seed"] = gr.Number(first.seed, label="Seed", precision=0, minimum=0, min_width=80)
+            settings["reconstruction"] = gr.Dropdown(
+                ["sum", "mean", "l1", "sigma"],
+                value=first.reconstruction,
+                label="Reconstruction term",
+                info="Squares summed or averaged over pixels, absolute differences, or a fitted σ",
+            )
+        start = gr.Button("Start training", variant="primary")
+        limit = minutes_allowed()
+        if limit is not None:
+            _caption(f"On this server a training ends after {limit:g} minutes and keeps what it has learned.")
+        mistake = note()
+    return Controls(recipe, data, archive, settings, start, gr.Textbox(visible=False), mistake)
+
+
+def _caption(text: str) -> None:
+    gr.HTML(f'<p class="vs-caption">{text}</p>', apply_default_css=False)
+
+
+def _wire(controls: Controls, view: gr.HTML, slot: Slot) -> None:
+    names = list(controls.settings)
+
+    def defaults(name: str) -> list:
+        chosen = preset(name)
+        data = CUSTOM if FIRST in name and chosen.data not in choices() else chosen.data
+        return [data, *(getattr(chosen, field) for field in names)]
+
+    @spoken(controls.mistake)
+    def begin(name, data, archive, token, *settings) -> dict:
+        file = archive.get("file") if isinstance(archive, dict) else None
+        source = file.get("path") if isinstance(file, dict) else data
+        config = training(name, source, **dict(zip(names, settings, strict=True)))
+        return {view: {"run": slot.start(config, visitor(token)).name}}
+
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    inputs = [controls.recipe, controls.data]
+    controls.recipe.input(defaults, controls.recipe, [controls.data, *controls.settings.values()], **private)
+    gr.on([controls.recipe.change, controls.data.change], None, inputs, None, js=TELL_DATA, api_visibility="private")
+    controls.start.click(
+        begin,
+        [*inputs, controls.archive, controls.token, *controls.settings.values()],
+        [view, controls.mistake],
+        js=WITH_TOKEN,
+        **private,
+    )
+
+
+TELL_DATA = "(preset, data) => { VS.tell('data', { preset, data }); return []; }"
+WITH_TOKEN = "(preset, data, archive, token, ...rest) => [preset, data, archive, VS.token(), ...rest]"
+
+
+def changer(catalog: Catalog, slot: Slot):
+    """The function with which the page's script stops, continues, renames and deletes runs."""
+
+    def change_run(asked: object) -> dict:
+        """asked: {run, token, do: "stop" | "continue" | "rename" | "delete", epochs or name} -> {run} or {error}."""
+        asked = asked if isinstance(asked, dict) else {}
+        try:
+            run, who = catalog.run(asked.get("run")), visitor(asked.get("token"))
+            match asked.get("do"):
+                case "stop":
+                    slot.stop(run, who)
+                case "continue":
+                    slot.resume(run, whole("Epochs", asked.get("epochs"), 1, 100_000), who)
+                case "rename":
+                    run = slot.rename(run, str(asked.get("name") or ""), who)
+                case "delete":
+                    slot.delete(run, who)
+                    return {"run": None}
+                case _:
+                    raise InputError("A run can be stopped, continued, renamed or deleted.")
+            return {"run": run.name}
+        except Exception as error:
+            return {"error": spoken_as(error, "change_run")}
+
+    return change_run
 
 
 def training(name: object, data: object = None, **changes) -> TrainConfig:
     """The TrainConfig for what a visitor or client asked; what is None or left out is as in the preset.
 
-    Raises InputError for a value of the wrong kind or out of range, an unknown preset, or, on Spaces, data that are
-    not listed.
+    Raises InputError for a value of the wrong kind or out of range, an unknown preset, or data they may not train on.
     """
     base = preset(str(name or FIRST))
-    data = str(data).strip() if data not in (None, "") else base.data
-    if on_spaces() and data not in choices():
-        raise InputError(f"There are no data {data[:80]!r} here; there are {', '.join(choices())}.")
+    data = checked(str(data) if data not in (None, "") else base.data)
     limits = {"epochs": (1, 100_000), "batch_size": (1, 65_536), "seed": (0, 2**63 - 1)}
     ranges = {"learning_rate": (1e-9, 10.0), "beta": (0.0, 1e6)}
     for key, value in changes.items():
@@ -157,6 +196,4 @@ def training(name: object, data: object = None, **changes) -> TrainConfig:
             changes[key] = whole(title, value, *limits[key])
         elif key in ranges:
             changes[key] = number(title, value, *ranges[key])
-    if Path(data).expanduser().is_absolute() and not Path(data).expanduser().exists():
-        raise InputError(f"There is no folder or archive {data[:200]!r}.")
     return preset(base.preset, data=data, **changes)

@@ -1,161 +1,213 @@
-"""What pages that watch a training are told, once a second: only what is new since their cursor."""
+"""What pages that watch trainings are told, about once a second: only what is new since they last asked."""
 
 import base64
+import csv
+import io
 import threading
 import time
+from collections import OrderedDict
 
 from vae.runs import ACTIVE, Run
 from vae.ui.catalog import Catalog
+from vae.ui.owner import owners, visitor
+from vae.ui.tail import Tail, short
 
-LISTED = 50  # runs in the selector
-FIRST_VIEW = 1500  # metric lines of a long run in the first answer
-FIELDS = ("kind", "step", "epoch", "loss", "reconstruction", "kl", "val_loss", "val_reconstruction", "val_kl")
-STATE = ("state", "reason", "epoch", "epochs", "step", "steps", "images_per_second", "seconds_left")
+LISTED = 50  # runs in the list
+COMPARED = 6  # runs in one chart
+FRESH = 0.5  # seconds for which what was read of a folder serves all who ask
+TAILS = 16  # runs whose rows are kept in memory
+ASKS = 12  # answers a second in all; where more pages watch, each is told to ask less often
+LONGEST = 8.0  # seconds between two asks of a page
+PAGES = 1000  # that are told apart
+FETCHED = 12  # previews in one answer
+KINDS = ("samples", "reconstruction")
+STATE = ("state", "reason", "epoch", "epochs", "step", "steps", "images_per_second", "seconds_left", "skipped")
+FIELDS = ("epoch", "step", "kind", "loss", "reconstruction", "kl", "val_loss", "val_reconstruction", "val_kl",
+          "learning_rate", "images_per_second", "seconds")  # fmt: skip
 
 
 class Watcher:
-    """Answers the component "train". Called directly by its script, so it trusts nothing it is sent."""
+    """Answers the component "train". Its script calls it directly, so it trusts nothing it is sent."""
 
     def __init__(self, catalog: Catalog):
         self.catalog = catalog
         self._lock = threading.Lock()
-        self._runs: tuple[float, list[Run], list[dict]] = (0.0, [], [])
+        self._tails: OrderedDict[str, Tail] = OrderedDict()
+        self._bests: dict[str, tuple] = {}
+        self._glances: dict[str, tuple[float, dict]] = {}
+        self._pages: dict[str, float] = {}  # who asks, and when last
+        self._counted = 0.0
+        # The list of runs: each entry with the version at which it last changed. Versions begin at the clock, so that
+        # what a page knows from before a restart is older than all there is now.
+        self._version = self._members = time.time_ns() // 1_000_000
+        self._runs: dict[str, Run] = {}
+        self._entries: dict[str, tuple[int, dict, frozenset[str]]] = {}
+        self._listed_at = 0.0
 
-    def _list(self) -> tuple[list[Run], list[dict]]:
-        """The runs and their short descriptions, read at most twice a second however many pages ask."""
-        with self._lock:
-            if time.monotonic() - self._runs[0] > 0.5:
-                runs = self.catalog.histories()[:LISTED]
-                self._runs = (time.monotonic(), runs, [{"name": r.name, "state": _state(r)} for r in runs])
-            return self._runs[1:]
+    # -- what the script calls ------------------------------------------------------------------------------------
 
-    def watch_run(self, known: dict) -> dict:
-        """What is new of a run.
+    def watch_run(self, known: object) -> dict:
+        """What is new.
 
-        known: {run, cursor, seen, follow}: the run's name, the cursor of the last answer, the step of each kind of
-        preview that is shown, and whether to change to a training that has begun. Whatever is missing or makes no
-        sense counts as not known.
+        known: {page, run, follow, list, cursors, seen, token}: a name the page gave itself, the run that is looked at,
+        whether to change to a training that has begun, the version of the list, the cursor of each run that is drawn,
+        the step of the last preview that is known, and the visitor's token. Whatever is missing or makes no sense
+        counts as not known.
         """
         known = known if isinstance(known, dict) else {}
-        runs, listed = self._list()
-        by_name = {run.name: run for run in runs}
-        run = by_name.get(known["run"]) if isinstance(known.get("run"), str) else None
-        if isinstance(known.get("run"), str) and run is None:  # one that began within the last half second
-            with self._lock:
-                self._runs = (0.0, [], [])
-            runs, listed = self._list()
-            run = {r.name: r for r in runs}.get(known["run"])
-        if runs and (run is None or (known.get("follow") and not _live(listed, run.name))):
-            newest = next((r for r in runs if _live(listed, r.name)), None)
-            run = newest or run or runs[0]
-        if run is None:
-            return {
-                "run": None,
-                "runs": [],
-                "state": {},
-                "rows": [],
-                "cursor": None,
-                "previews": [],
-                "has_model": False,
-            }
+        who = visitor(known.get("token"))
+        with self._lock:
+            self._list(now=known.get("run") not in self._runs)
+            run = self._choose(known.get("run"), bool(known.get("follow")))
+            news = {"run": run and run.name, "list": self._list_since(known.get("list"), who.keys), "host": who.host}
+            news["wait"] = self._wait(known.get("page"), run)
+            if run is None:
+                return news | {"curves": {}, "state": {}, "previews": [], "has_model": False}
+            cursors = known["cursors"] if isinstance(known.get("cursors"), dict) else {}
+            names = [run.name, *(name for name in cursors if name in self._runs and name != run.name)][:COMPARED]
+            news["curves"] = {name: self._curve(name, cursors.get(name)) for name in names}
+            seen = known.get("seen") if known.get("run") == run.name else None
+            if type(seen) is not int or news["curves"][run.name].get("reset"):
+                seen = -1
+            glance = self._glance(run)
+            previews = [preview for preview in glance["previews"] if preview[0] > seen]
+            return news | {"state": glance["state"], "previews": previews, "has_model": glance["has_model"]}
 
-        same = known.get("run") == run.name
-        rows, cursor, reset = _rows(run, known.get("cursor") if same else None)
-        state = run.state() if (run.folder / "state.json").is_file() else _closed(run)
-        seen = known.get("seen") if same and not reset and isinstance(known.get("seen"), dict) else {}
-        return {
-            "run": run.name,
-            "runs": listed,
-            "state": {key: state.get(key) for key in STATE},
-            "steps_per_epoch": _steps_per_epoch(state, rows),
-            "rows": rows,
-            "cursor": cursor,
-            "reset": reset,
-            "previews": _previews(run, seen),
+    def see_previews(self, asked: object) -> dict:
+        """Previews of a run, a few at once: asked {run, wanted: [[kind, step], …]} -> {"kind-step": data URI}."""
+        asked = asked if isinstance(asked, dict) else {}
+        run = self._run(asked.get("run"))
+        wanted = [tuple(w) for w in asked.get("wanted") or () if isinstance(w, list) and len(w) == 2][:FETCHED]
+        found = {}
+        for preview in run.previews() if run and wanted else ():
+            if (preview["kind"], preview["step"]) in wanted:
+                try:
+                    data = preview["path"].read_bytes()
+                except OSError:  # removed meanwhile
+                    continue
+                uri = "data:image/png;base64," + base64.b64encode(data).decode("ascii")
+                found[f"{preview['kind']}-{preview['step']}"] = uri
+        return found
+
+    def curves_csv(self, names: object) -> str:
+        """The whole metrics of the runs named as CSV, a line each."""
+        text = io.StringIO()
+        table = csv.DictWriter(text, ("run", *FIELDS), extrasaction="ignore", lineterminator="\n")
+        table.writeheader()
+        for name in names[:COMPARED] if isinstance(names, list) else ():
+            run = self._run(name)
+            for entry in run.metrics() if run else ():
+                table.writerow({"run": name, **entry})
+        return text.getvalue()
+
+    # -- how it is known ------------------------------------------------------------------------------------------
+
+    def _run(self, name: object) -> Run | None:
+        with self._lock:
+            self._list(now=False)
+            return self._runs.get(name) if isinstance(name, str) else None
+
+    def _list(self, now: bool) -> None:
+        if not now and time.monotonic() - self._listed_at < FRESH:
+            return
+        runs = {run.name: run for run in reversed(self.catalog.histories()[:LISTED])}  # of two names the first
+        runs = dict(reversed(runs.items()))
+        entries = {name: self._entry(run) for name, run in runs.items()}
+        changed = [name for name, entry in entries.items() if entry != self._entries.get(name, (0, None, None))[1:]]
+        moved = list(runs) != list(self._runs)
+        if changed or moved:
+            self._version += 1
+            kept = {name: self._entries.get(name) for name in entries}
+            self._entries = {n: (self._version, *entries[n]) if n in changed else kept[n] for n in entries}
+            self._members = self._version if moved else self._members
+        self._runs, self._listed_at = runs, time.monotonic()
+
+    def _entry(self, run: Run) -> tuple[dict, frozenset[str]]:
+        """A run for the list, and who owns it."""
+        kept = (run.folder / "state.json").is_file()
+        state = run.state() if kept else {"state": "finished"}
+        entry = {"name": run.name, "state": state["state"], "best": short(self._best(run))}
+        entry |= {"epoch": state.get("epoch"), "epochs": state.get("epochs"), "started": state.get("started")}
+        if not kept:  # it came with a bundled model, of whose training only the metrics were kept
+            epochs = self._tail(run).last_epoch.get("epoch")
+            entry |= {"epoch": epochs, "epochs": epochs, "bundled": True}
+        entry["started"] = entry["started"] and int(entry["started"])
+        return entry, owners(run)
+
+    def _best(self, run: Run) -> float | None:
+        try:
+            status = (run.folder / "metrics.jsonl").stat()
+        except OSError:
+            return None
+        stamp, known = (status.st_ino, status.st_size), self._bests.get(str(run.folder))
+        if known is None or known[0] != stamp:
+            known = self._bests[str(run.folder)] = (stamp, self._tail(run).best)
+        return known[1]
+
+    def _tail(self, run: Run) -> Tail:
+        key = str(run.folder)
+        tail = self._tails.pop(key, None) or Tail(run)
+        self._tails[key] = tail
+        while len(self._tails) > TAILS:
+            self._tails.popitem(last=False)
+        return tail.refresh()
+
+    def _list_since(self, version: object, keys: frozenset[str]) -> dict:
+        """The entries changed since that version; and all names, newest first, if any has come or gone."""
+        at = version if type(version) is int and version <= self._version else -1
+        new = [(entry, owned) for changed, entry, owned in self._entries.values() if changed > at]
+        news = {"version": self._version, "changed": [e | {"mine": True} if o & keys else e for e, o in new]}
+        return news | ({"names": list(self._runs)} if self._members > at else {})
+
+    def _choose(self, name: object, follow: bool) -> Run | None:
+        run = self._runs.get(name) if isinstance(name, str) else None
+        if run is None or (follow and not self._live(run.name)):
+            newest = next((r for n, r in self._runs.items() if self._live(n)), None)
+            run = newest or run or next(iter(self._runs.values()), None)
+        return run
+
+    def _live(self, name: str) -> bool:
+        return self._entries[name][1]["state"] in ACTIVE
+
+    def _curve(self, name: str, cursor: object) -> dict:
+        run, tail = self._runs[name], self._tail(self._runs[name])
+        rows, cursor, reset = tail.since(cursor)
+        per_epoch = self._glance(run)["per_epoch"] or tail.per_epoch
+        return {"rows": rows, "cursor": cursor, "per_epoch": per_epoch} | ({"reset": True} if reset else {})
+
+    def _glance(self, run: Run) -> dict:
+        """The run's state and which previews it has: [step, epoch, which of KINDS as bits]."""
+        key = str(run.folder)
+        read, glance = self._glances.get(key, (0.0, {}))
+        if time.monotonic() - read < FRESH:
+            return glance
+        if (run.folder / "state.json").is_file():
+            state = run.state()
+        else:
+            last = self._tail(run).last_epoch
+            ended = {"epochs": last.get("epoch"), "steps": last.get("step"), "state": "finished"}
+            state = {name: last.get(name) for name in STATE} | ended
+        previews: dict[int, list[int]] = {}
+        for preview in run.previews():
+            if preview["kind"] in KINDS:
+                row = previews.setdefault(preview["step"], [preview["step"], preview["epoch"], 0])
+                row[2] |= 1 << KINDS.index(preview["kind"])
+        glance = {
+            "state": {name: short(state[name]) for name in STATE if state.get(name) is not None},
+            "per_epoch": state.get("epoch_steps"),
+            "previews": list(previews.values()),
             "has_model": run.model_folder() is not None or (run.folder / "model.safetensors").is_file(),
         }
+        self._glances = {k: v for k, v in self._glances.items() if time.monotonic() - v[0] < 60}
+        self._glances[key] = (time.monotonic(), glance)
+        return glance
 
-
-def _closed(run: Run) -> dict:
-    """The state of a bundled model's training, of which only the metrics were kept."""
-    last = next((row for row in reversed(run.metrics()) if row.get("kind") == "epoch"), {})
-    epoch, step = last.get("epoch"), last.get("step")
-    return {
-        "state": "finished",
-        "epoch": epoch,
-        "epochs": epoch,
-        "step": step,
-        "steps": step,
-        "images_per_second": last.get("images_per_second"),
-    }
-
-
-def _state(run: Run) -> str:
-    return run.state()["state"] if (run.folder / "state.json").is_file() else "finished"
-
-
-def _live(listed: list[dict], name: str) -> bool:
-    return any(entry["name"] == name and entry["state"] in ACTIVE for entry in listed)
-
-
-def _rows(run: Run, cursor: object) -> tuple[list[dict], list[int] | None, bool]:
-    """The metric lines after the cursor (file's inode, offset), the next cursor, and whether to forget the old lines.
-
-    A resumed run replaces its file by a shorter one, so a cursor into the old file is worth nothing.
-    """
-    try:
-        status = (run.folder / "metrics.jsonl").stat()
-    except OSError:
-        return [], None, cursor is not None
-    ours = (
-        isinstance(cursor, list)
-        and len(cursor) == 2
-        and all(type(part) is int for part in cursor)
-        and cursor[0] == status.st_ino
-        and 0 <= cursor[1] <= status.st_size
-    )
-    try:
-        rows, offset = run.read_metrics(0, cursor[1] if ours else 0)
-    except ValueError:  # an offset that is not the start of a line
-        ours = False
-        rows, offset = run.read_metrics(0, 0)
-    return _thinned(rows), [status.st_ino, offset], cursor is not None and not ours
-
-
-def _thinned(rows: list[dict]) -> list[dict]:
-    """At most about FIRST_VIEW lines, evenly, the last of each kind kept, with six significant digits."""
-    step = -(-len(rows) // FIRST_VIEW)
-    if step > 1:
-        kinds = [[row for row in rows if row.get("kind") == kind] for kind in ("step", "epoch")]
-        rows = sorted(
-            (r for kind in kinds for r in kind[::-1][::step]), key=lambda r: (r["step"], r["kind"] == "epoch")
-        )
-    return [{key: _short(row[key]) for key in FIELDS if key in row} for row in rows]
-
-
-def _short(value: object) -> object:
-    return float(f"{value:.6g}") if isinstance(value, float) else value
-
-
-def _steps_per_epoch(state: dict, rows: list[dict]) -> float:
-    if state.get("epoch_steps"):
-        return state["epoch_steps"]
-    last = next((row for row in reversed(rows) if row.get("kind") == "epoch"), None)
-    return last["step"] / last["epoch"] if last else 1
-
-
-def _previews(run: Run, seen: dict) -> list[dict]:
-    """The newest picture of each kind, if it is newer than what is shown."""
-    newest = {preview["kind"]: preview for preview in run.previews()}
-    found = []
-    for kind, preview in newest.items():
-        known = seen.get(kind)
-        if type(known) is int and known >= preview["step"]:
-            continue
-        try:
-            data = preview["path"].read_bytes()
-        except OSError:  # removed meanwhile
-            continue
-        uri = "data:image/png;base64," + base64.b64encode(data).decode("ascii")
-        found.append({"kind": kind, "step": preview["step"], "epoch": preview["epoch"], "uri": uri})
-    return found
+    def _wait(self, page: object, run: Run | None) -> int:
+        """Milliseconds until this page should ask again: the more pages, and the less happens, the longer."""
+        now = time.monotonic()
+        self._pages[page if isinstance(page, str) else ""] = now
+        if len(self._pages) > PAGES or now - self._counted > 5.0:
+            self._pages = {page: at for page, at in self._pages.items() if now - at < 2 * LONGEST}
+            self._counted = now
+        pace = 1.0 if run is not None and self._live(run.name) else 2.0
+        return round(1000 * min(LONGEST, max(pace, len(self._pages) / ASKS)))

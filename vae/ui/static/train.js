@@ -1,95 +1,128 @@
-// A training, watched: state, curves and previews of one run, kept up to date by asking for what is new since a cursor.
+// A training, watched: state, curves and previews, kept up to date by asking for what is new since a cursor.
 (() => {
   const LIVE = ["starting", "running"];
-  const TERMS = [["loss", "Total loss", "reconstruction + β · KL"], ["reconstruction", "Reconstruction", "how far from the original"], ["kl", "KL divergence", "how far from N(0, I), in nats"]];
+  const MOST = 6; // runs in one chart
+  const STORED = "vae-studio-token";
 
-  VS.part("train", ({ root, props, trigger, server, watch }) => {
+  // What this browser is known by as the one who started a run.
+  let token = null;
+  VS.token = () => {
+    try { token ||= localStorage.getItem(STORED); } catch { /* no storage: until the page is closed */ }
+    if (!token) {
+      token = [...crypto.getRandomValues(new Uint8Array(16))].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+      try { localStorage.setItem(STORED, token); } catch { /* as above */ }
+    }
+    return token;
+  };
+
+  VS.part("train", ({ root, props, server, watch, options }) => {
     const h = VS.h;
-    const share = { log: true, cursor: null, perEpoch: 1, redraw: () => charts.forEach((chart) => chart.draw()) };
-    const charts = TERMS.map(([, title, term]) => VS.chart(title, term, share));
+    const page = Math.random().toString(36).slice(2);
+    const entries = new Map(), data = new Map(); // of all runs; of those drawn: {cursor, steps, epochs, perEpoch, colour}
+    let order = [], version = null, run = null, follow = true, host = false, compared = [], next = 0, summary = "", state = {};
+
     const select = h("select", { id: "vs-run", class: "vs-select" });
     const chip = h("span", { class: "vs-chip" }), facts = h("p", { class: "vs-caption" });
     const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
-    const reason = h("p", { class: "vs-error", hidden: true });
-    const scale = h("button", { type: "button", class: "vs-button", "aria-pressed": "true", onclick: () => {
-      share.log = !share.log;
-      scale.textContent = share.log ? "Linear scale" : "Log scale";
-      share.redraw();
-    } }, "Linear scale");
-    const use = h("button", { type: "button", class: "vs-button", onclick: () => { VS.tell("use-model", run); VS.goTo("Sample"); } }, "Sample from this model");
-    const picture = (title) => {
-      const image = h("img", { class: "crisp", alt: "" }), when = h("span", {});
-      const save = h("a", { class: "vs-link", hidden: true }, "PNG"), note = h("figcaption", {}, h("strong", {}, title), when, save);
-      const frame = h("div", { class: "vs-preview-frame" }, image);
-      const node = h("figure", { class: "vs-preview" }, note, frame);
-      return { node, set: (preview) => {
-        save.hidden = !preview;
-        if (!preview) { image.removeAttribute("src"); when.textContent = image.alt = ""; return; }
-        save.href = preview.uri;
-        save.download = `${preview.kind}-epoch-${preview.epoch}.png`;
-        image.src = preview.uri;
-        image.onload = () => { image.style.width = `${image.naturalWidth * Math.min(VS.factor(image.naturalWidth, frame.clientWidth), 4)}px`; };
-        when.textContent = ` after epoch ${VS.num(preview.epoch)}`;
-        image.alt = `${title} after epoch ${preview.epoch}`;
-      } };
-    };
-    const previews = { samples: picture("Samples from noise"), reconstruction: picture("Originals and reconstructions") };
+    const reason = h("p", { class: "vs-error", role: "alert", hidden: true });
+    const complain = (sentence) => { reason.textContent = sentence || ""; reason.hidden = !sentence; };
+    const change = async (what) => { const answer = await server.change_run({ token: VS.token(), ...what }); next = 0; ask(); return answer; };
+    const stop = h("button", { type: "button", class: "vs-button", disabled: true, onclick: async () => {
+      stop.disabled = true;
+      const { error } = await change({ run, do: "stop" }).catch(() => ({ error: "The server does not answer; try again in a moment." }));
+      if (error) complain(error);
+    } }, "Stop");
+    const use = h("button", { type: "button", class: "vs-button", disabled: true, onclick: () => { VS.tell("use-model", run); VS.goTo("Sample"); } }, "Sample from this model");
+    const curves = VS.curves({ csv: (names) => server.curves_csv(names) });
+    const time = VS.timeMachine({ fetchPreviews: (asked) => server.see_previews(asked) });
+    const list = VS.runList({ watch: (name) => { follow = false; watchRun(name); }, compare: (name, on) => { compared = on ? [...new Set([...compared, name])].slice(0, MOST - 1) : compared.filter((n) => n !== name); next = 0; draw(); ask(); }, change, colour: (name) => data.get(name)?.colour || "accent", most: MOST, training: options.training });
     root.append(
-      h("div", { class: "vs-head" }, h("div", { class: "vs-run" }, h("label", { for: "vs-run" }, "Run"), select, chip), h("div", { class: "vs-actions" }, scale, use)),
-      facts, bar, reason,
-      h("div", { class: "vs-charts" }, charts.map((chart) => chart.node)),
-      h("div", { class: "vs-previews" }, previews.samples.node, previews.reconstruction.node));
+      h("div", { class: "vs-head" }, h("div", { class: "vs-run" }, h("label", { for: "vs-run" }, "Run"), select, chip), h("div", { class: "vs-actions" }, stop, use)),
+      facts, bar, reason, curves.node, time.node, list.node);
 
-    let run = null, cursor = null, seen = {}, steps = [], epochs = [], last = "", follow = true;
-    const forget = () => { [cursor, seen, steps, epochs] = [null, {}, [], []]; Object.values(previews).forEach((p) => p.set(null)); };
-    const watchRun = (name) => { if (name !== run) { run = name; forget(); ask(); } };
+    // The runs that are drawn, the one looked at first; each keeps its colour as long as it is drawn.
+    const drawn = () => [run, ...compared.filter((name) => name !== run && entries.has(name))].filter(Boolean).slice(0, MOST);
+    const settle = () => {
+      const names = drawn();
+      for (const name of data.keys()) if (!names.includes(name)) data.delete(name);
+      for (const name of names) {
+        const taken = [...data.values()].map((d) => d.colour);
+        if (!data.has(name)) data.set(name, { name, cursor: null, steps: [], epochs: [], perEpoch: 1, colour: VS.RUN_COLOURS.find((c) => !taken.includes(c)) });
+      }
+      if (names.length === 1) data.get(names[0]).colour = "accent";
+      return names;
+    };
+    const watchRun = (name) => {
+      if (name !== run) {
+        if (!compared.includes(name)) compared = [];
+        else if (run) compared = [...compared, run];
+        run = name;
+        time.forget(run);
+        curves.whole();
+      }
+      next = 0;
+      draw();
+      ask();
+    };
     select.addEventListener("change", () => { follow = false; watchRun(select.value); });
 
-    const points = (rows, name) => rows.filter((row) => row[name] !== undefined && row[name] !== null).map((row) => [row.step, row[name]]);
-    const draw = () => TERMS.forEach(([name], i) => {
-      const train = points(steps.length > 1 ? steps : epochs, name);
-      charts[i].set([{ name: "train", colour: "accent", points: train }, { name: "validation", colour: "second", dots: true, points: points(epochs, `val_${name}`) }]);
-    });
-
-    const ask = VS.poll(root, 1000, async () => {
-      const asked = run;
-      const news = await server.watch_run({ run, cursor, seen, follow });
-      if (asked !== run) return; // another run was chosen meanwhile
-      if (news.run !== run || news.reset) { run = news.run; forget(); }
-      const names = news.runs.map((r) => `${r.name}|${r.state}`).join();
-      if (names !== last || select.value !== run) {
-        last = names;
-        select.replaceChildren(...news.runs.map((r) => h("option", { value: r.name }, `${r.name} (${r.state})`)));
-        if (!news.runs.length) select.append(h("option", {}, "no run yet"));
-        select.value = run ?? "no run yet";
+    const draw = () => {
+      const names = settle(), all = order.map((name) => entries.get(name)).filter(Boolean), live = LIVE.includes(state.state), entry = entries.get(run);
+      curves.set(names.map((name) => data.get(name)), live && names.length === 1 ? 0 : 0);
+      list.set({ runs: all, chosen: run, compared: names.length > 1 ? names : compared.concat(run || []), host });
+      const options_ = all.map((r) => `${r.name} (${r.state})`).join("|");
+      if (select.dataset.options !== options_) {
+        select.dataset.options = options_;
+        select.replaceChildren(...all.map((r) => h("option", { value: r.name }, `${r.name} (${r.state})`)));
+        if (!all.length) select.append(h("option", {}, "no run yet"));
       }
-      cursor = news.cursor;
-      const { state } = news, live = LIVE.includes(state.state);
-      if (news.rows.length) {
-        for (const row of news.rows) (row.kind === "epoch" ? epochs : steps).push(row);
-        share.perEpoch = news.steps_per_epoch || 1;
-      }
-      for (const preview of news.previews) { previews[preview.kind].set(preview); seen[preview.kind] = preview.step; }
-      draw();
+      select.value = run ?? "no run yet";
       chip.textContent = state.state || "nothing yet";
       chip.classList.toggle("live", live);
       bar.value = state.steps ? state.step / state.steps : 0;
       bar.classList.toggle("live", live);
-      use.disabled = !news.has_model;
+      stop.disabled = !(live && (host || entry?.mine));
+      stop.title = live && stop.disabled ? "Only who started this run, or the host, can stop it." : "";
+      const lastEpoch = data.get(run)?.epochs.at(-1);
       facts.textContent = run === null ? "Press Start training: the handwritten digits take less than a minute." : [
-        state.epochs ? `epoch ${VS.num(Math.min(state.epochs, state.epoch))} of ${state.epochs}` : null,
+        state.epochs ? `epoch ${VS.num(Math.min(state.epochs, state.epoch ?? state.epochs))} of ${VS.num(state.epochs)}` : null,
         state.images_per_second ? `${VS.num(state.images_per_second)} images a second` : null,
-        live && state.seconds_left !== null && state.seconds_left !== undefined ? `${VS.time(Math.max(1, Math.round(state.seconds_left)))} left` : null,
-        epochs.length && epochs.at(-1).val_loss !== undefined ? `validation loss ${VS.num(epochs.at(-1).val_loss)}` : null,
+        live && state.seconds_left !== undefined ? `${VS.time(Math.max(1, Math.round(state.seconds_left)))} left` : null,
+        lastEpoch ? `validation loss ${VS.num(lastEpoch[4])}` : null,
+        state.skipped ? `${VS.num(state.skipped)} ${state.skipped === 1 ? "picture" : "pictures"} could not be read` : null,
       ].filter(Boolean).join(", ") || "Getting the data ready";
-      reason.hidden = !(state.reason && state.state !== "finished");
-      reason.textContent = state.reason || "";
-      const summary = `${run}|${state.state}`;
-      if (root.dataset.summary !== summary) { root.dataset.summary = summary; trigger("state", { run, live }); if (run) VS.say(`Training ${run}: ${state.state}.`); }
+    };
+
+    const ask = VS.poll(root, 250, async () => {
+      if (Date.now() < next) return;
+      const asked = run, names = settle();
+      const cursors = Object.fromEntries(names.map((name) => [name, data.get(name).cursor]));
+      const news = await server.watch_run({ page, run, follow, list: version, cursors, seen: time.last(), token: VS.token() });
+      next = Date.now() + news.wait - 60;
+      host = news.host;
+      version = news.list.version;
+      for (const entry of news.list.changed) entries.set(entry.name, entry);
+      if (news.list.names) { order = news.list.names; for (const name of entries.keys()) if (!order.includes(name)) entries.delete(name); }
+      if (asked !== run) { next = 0; return; } // another run was chosen meanwhile
+      if (news.run !== run) { run = news.run; compared = []; time.forget(run); curves.whole(); }
+      settle();
+      for (const [name, curve] of Object.entries(news.curves)) {
+        const kept = data.get(name);
+        if (!kept) continue;
+        if (curve.reset) { [kept.steps, kept.epochs] = [[], []]; if (name === run) time.forget(run); }
+        for (const row of curve.rows) (row.length > 4 ? kept.epochs : kept.steps).push(row);
+        [kept.cursor, kept.perEpoch] = [curve.cursor, curve.per_epoch || 1];
+      }
+      state = news.state;
+      time.add(news.previews, data.get(run)?.perEpoch);
+      use.disabled = !news.has_model;
+      complain(state.state !== "finished" ? state.reason : "");
+      draw();
+      const now = `${run}|${state.state}`;
+      if (summary !== now) { if (run && summary) VS.say(`Training ${run}: ${state.state}.`); summary = now; }
     });
     // Python says here which run it has just started.
     watch("value", () => { if (props.value?.run) { follow = true; watchRun(props.value.run); } });
-    VS.onTheme(share.redraw);
     draw();
   });
 })();
