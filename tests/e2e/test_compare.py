@@ -1,6 +1,7 @@
 """Comparing models, opening others and drawing from what is no generator, as a visitor does it in a real browser."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -206,3 +207,22 @@ def test_on_a_phone_nothing_is_cut_off(visit):
     page.get_by_role("button", name="Open…").click()
     box = page.locator(".vs-open").bounding_box()
     assert box["x"] >= 0 and box["x"] + box["width"] <= 390
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_text_can_be_read(visit, folders, theme):
+    measure = (Path(__file__).parent / "contrast.js").read_text()
+    page = visit(f"?__theme={theme}")
+    tab(page, "Compare")
+    compared(page, 2)
+    assert page.evaluate(measure) == []
+    page.get_by_role("button", name="Open…").click()
+    expect(page.locator(".vs-known li")).to_have_count(7)
+    assert page.evaluate(measure) == []
+    page.keyboard.press("Escape")
+    open_model(page, folders[0])
+    is_open(page, folders[0])
+    tab(page, "Sample")
+    expect(page.locator(".vs-trio img")).to_have_count(3, timeout=60_000)
+    expect(page.locator('[data-vs="samples"]:not(.stale) .vs-cell')).to_have_count(4, timeout=60_000)
+    assert page.evaluate(measure) == []

@@ -213,7 +213,8 @@
         pane.select.value = pane.encoder;
         const others = partners(pane.encoder);
         if (pane.decoder !== pane.encoder && !others.some((m) => m.name === pane.decoder)) pane.decoder = pane.encoder;
-        pane.pairing.hidden = !panes.some((p) => partners(p.encoder).length);
+        const across = panes.length === 3 ? 3 : 2, row = (k) => Math.floor(k / across);
+        pane.pairing.hidden = !panes.some((p, k) => row(k) === row(i) && partners(p.encoder).length);
         pane.pairing.classList.toggle("none", !others.length);
         pane.second.replaceChildren(h("option", { value: pane.encoder }, "itself"), ...options(others));
         pane.second.value = pane.decoder;
@@ -237,7 +238,7 @@
         h("dt", {}, word, term ? h("small", {}, term) : null), h("dd", { class: top ? "best" : null }, number, unit ? h("small", {}, unit) : null, top ? h("em", {}, "best") : null));
       const dash = "–";
       pane.stats.replaceChildren(
-        row("Closeness", "PSNR", r ? VS.num(r.psnr) : dash, "dB", "Peak signal-to-noise ratio: higher is closer, each 6 dB halves the error", r?.psnr === best("psnr")),
+        row("Closeness", "PSNR", r ? VS.num(r.psnr) : dash, r ? "dB" : "", "Peak signal-to-noise ratio: higher is closer, each 6 dB halves the error", r?.psnr === best("psnr")),
         row("Likeness", "SSIM", r ? VS.num(r.ssim) : dash, "", "Structural similarity: 1 means the same picture", r?.ssim === best("ssim")),
         row("Latent", "", r ? r.latent_shape.join(" × ") : dash, "", "Channels × height × width of what is remembered"),
         row("Bits per pixel", "", r ? r.bits_per_pixel.toPrecision(3) : dash, "", "Of the latent, with 16 bits for each of its numbers (float16)"),
@@ -247,7 +248,7 @@
     // What a pane says over its picture: that it waits, how far it is, or what went wrong.
     const state = () => {
       for (const pane of panes) {
-        const key = keyOf(pane), error = errors.get(key), busy = run?.keys.includes(key) && !results.has(key), now = busy && run.at === key;
+        const key = keyOf(pane), error = errors.get(key), busy = key && !error && !results.has(key), now = busy && run?.at === key;
         pane.cover.hidden = !error && !busy;
         pane.cover.classList.toggle("failed", Boolean(error) && error !== STOPPED);
         pane.says.textContent = error || (now ? run.what || "Starting" : "Waiting");
