@@ -221,6 +221,23 @@ def test_one_training_at_a_time_and_stop(client):
     client.predict(model=run, n=4, api_name="/sample")
 
 
+def test_only_who_started_a_training_can_stop_it(client):
+    """Two clients from elsewhere; one starts a run, neither the other nor a third without a token stops it."""
+    owner, other = (Client(client.src, verbose=False, headers={"X-Forwarded-For": "192.0.2.7"}) for _ in range(2))
+    started = owner.predict(data="digits", epochs=5000, api_name="/train_start")
+    run = {"run": started["run"], "api_name": "/train_stop"}
+    try:
+        wait_for(client, started["run"], "running")
+        assert "Only who started" in refused(other, **run)
+        assert "Only who started" in refused(other, **run, token="x" * 22)
+        assert other.predict(run=started["run"], api_name="/train_status")["state"] == "running"
+        owner.predict(**run)
+        wait_for(client, started["run"], "stopped")
+        assert other.predict(**run, token=started["token"])["state"] == "stopped"
+    finally:
+        client.predict(**run)  # the host may, always
+
+
 @pytest.mark.parametrize("run", ["none-such", "../tiny", "", ".."])
 def test_runs_that_are_none_are_refused(client, run):
     assert "no run" in refused(client, run=run, api_name="/train_status")

@@ -19,7 +19,6 @@ from vae.ui.engine import KEPT, Draw, Engine
 from vae.ui.interpolate import animation, read_end
 from vae.ui.pictures import read_picture, sprite
 from vae.ui.slot import minutes_allowed
-from vae.ui.train import training
 
 
 @pytest.fixture
@@ -130,15 +129,6 @@ def test_an_animation_goes_there_and_back_enlarged(tmp_path):
             100,
             50,
         ]
-
-
-def test_strangers_may_train_on_listed_data_only(monkeypatch, tmp_path):
-    monkeypatch.delenv("SPACE_ID", raising=False)
-    assert training("mnist-vae", str(tmp_path), epochs=3).data == str(tmp_path)
-    monkeypatch.setenv("SPACE_ID", "org/space")
-    with pytest.raises(InputError, match="no data"):
-        training("mnist-vae", str(tmp_path))
-    assert training("mnist-vae", "digits", epochs=3.0).epochs == 3
 
 
 def test_the_time_limit_is_read_strictly(monkeypatch):

@@ -70,7 +70,9 @@ def is_host(request: object) -> bool:
     client, headers = getattr(request, "client", None), getattr(request, "headers", None)
     if on_spaces() or client is None or headers is None or not _loopback(getattr(client, "host", None)):
         return False
-    if any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via", "x-gradio-user")):
+    if any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via")):
+        return False
+    if headers.get("x-gradio-user") == "mcp":  # an agent, whose call Gradio passes on to itself
         return False
     origin = headers.get("origin")
     return _loopback(_hostname(f"//{headers.get('host')}")) and (not origin or _loopback(_hostname(origin)))
