@@ -59,7 +59,7 @@ class AutoEncoder(nn.Module):
         raise NotImplementedError
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, DiagonalGaussian]:
-        """Reconstruction of x through one posterior sample, and the posterior. `noise` as in DiagonalGaussian.sample."""
+        """Reconstruction of x through one posterior sample, and the posterior. `noise`: as `sample` there takes it."""
         posterior = self.encode(x)
         return self.decode(posterior.sample(noise=noise)), posterior
 

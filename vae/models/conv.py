@@ -7,6 +7,7 @@ log-variance need, and the KL stays high.
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 from torch import Tensor, nn
 
@@ -46,7 +47,7 @@ def conv_encoder(features: tuple[int, ...], variational: bool) -> nn.Sequential:
     """Image channels first, latent channels last; twice those and a plain 1x1 convolution for a VAE's two moments."""
     widths = [*features[:-1], features[-1] * (2 if variational else 1)]
     levels = []
-    for i, (fan_in, fan_out) in enumerate(zip(widths, widths[1:], strict=False)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(widths)):
         pool = [nn.MaxPool2d(2)] if i > 0 else []
         levels.append(nn.Sequential(*pool, conv_block(fan_in, fan_out), conv_block(fan_out, fan_out)))
     if variational:
@@ -57,7 +58,7 @@ def conv_encoder(features: tuple[int, ...], variational: bool) -> nn.Sequential:
 def conv_decoder(features: tuple[int, ...]) -> nn.Sequential:
     """Latent channels first, image channels last."""
     levels = []
-    for i, (fan_in, fan_out) in enumerate(zip(features, features[1:], strict=False)):
+    for i, (fan_in, fan_out) in enumerate(pairwise(features)):
         layers: list[nn.Module] = [] if i == 0 else [nn.Upsample(scale_factor=2), conv_block(fan_in, fan_in)]
         if i < len(features) - 2:
             layers += [conv_block(fan_in, fan_in), conv_block(fan_in, fan_out)]
