@@ -67,8 +67,8 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
                         list(TILES),
                         value=next(iter(TILES)),
                         label="Tiles",
-                        info="In pixels. A large picture can be computed in overlapping tiles, which takes less memory, "
-                        "but no tile knows all of the rest",
+                        info="In pixels. A large picture can be computed in overlapping tiles, which takes less "
+                        "memory, but no tile knows all of the rest",
                     )
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
