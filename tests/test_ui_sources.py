@@ -80,7 +80,7 @@ def test_sixteen_pictures_of_an_archive_and_what_is_wrong_with_it(uploads):
     assert "pictures to learn from" in found["says"] and "32 × 32" in found["says"]
     sheet = read_picture({"kind": "inline", "uri": found["sprite"]})
     assert sheet.size == (found["columns"] * 32, 16 // found["columns"] * 32)
-    assert sheet.getpixel((0, 0))[0] == 0  # the preset's black border
+    assert sheet.convert("L").getpixel((0, 0)) == 0  # the preset's black border
 
     (uploads / "bad.zip").write_bytes(b"no archive")
     with pytest.raises(InputError, match=r"bad.zip"):

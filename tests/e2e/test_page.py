@@ -163,54 +163,6 @@ def test_scrub_and_animate(visit):
     expect(page.locator(".vs-caption:visible")).to_contain_text("to digit-7.png")
 
 
-def test_train_watch_reload_stop_and_use(visit):
-    page = visit()
-    tab(page, "Train")
-    page.get_by_label("Epochs", exact=True).fill("250")
-    page.get_by_role("button", name="Start training").click()
-    chip = page.locator(".vs-chip:visible")
-    expect(chip).to_have_text("running", timeout=40_000)
-    run = page.get_by_label("Run", exact=True).input_value()
-
-    def loss() -> float:
-        return float(page.locator(".vs-reading b").first.inner_text().replace("–", "nan"))
-
-    page.wait_for_function("() => parseFloat(document.querySelector('.vs-reading b').textContent) > 0")
-    first = loss()
-    page.wait_for_function(
-        "high => parseFloat(document.querySelector('.vs-reading b').textContent) < high",
-        arg=first * 0.6,
-        timeout=60_000,
-    )
-    expect(page.locator(".vs-caption:visible").first).to_contain_text("images a second")
-    expect(page.locator(".vs-preview img").first).to_have_attribute("src", re.compile("^data:image/png"))
-
-    # while it runs its latest weights are in the picker
-    assert page.locator(f"#vs-model option[value='{run}']").inner_text().startswith(f"{run} (live")
-
-    # a second visitor sees the same training, and cannot start another
-    other = visit()
-    tab(other, "Train")
-    expect(other.locator(".vs-chip:visible")).to_have_text("running")
-    other.get_by_role("button", name="Start training").click()
-    expect(other.get_by_role("alert").filter(has_text="already running")).to_be_visible()
-
-    # a reload attaches again, with the whole curve at once
-    page.reload()
-    tab(page, "Train")
-    expect(chip).to_have_text("running")
-    page.wait_for_function("() => parseFloat(document.querySelector('.vs-reading b').textContent) > 0")
-    assert loss() < first
-    assert page.locator(".vs-chart canvas").first.get_attribute("aria-label").startswith("Total loss, train: from ")
-
-    page.get_by_role("button", name="Stop").click()
-    expect(chip).to_have_text("stopped")
-    page.get_by_role("button", name="Sample from this model").click()
-    expect(page.get_by_label("Model", exact=True)).to_have_value(run)
-    expect(page.get_by_role("group", name="Samples").get_by_role("button")).to_have_count(64)
-    expect(other.locator(f"#vs-model option[value='{run}']")).to_have_text(run)
-
-
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_has_it_all_and_the_result_first(visit, theme):
     page = visit(f"?__theme={theme}", width=390, height=844, device_scale_factor=2)

@@ -37,7 +37,7 @@
     // Draws into a 2D context as if it were `width` by `height` CSS pixels.
     const paint = (c, width, height) => {
       c.font = `11px ${getComputedStyle(document.body).fontFamily}`;
-      const end = Math.max(share.end || 0, ...series.map((s) => s.points.at(-1)?.[0] || 0)) || 1;
+      const end = Math.max(0, ...series.map((s) => s.points.at(-1)?.[0] || 0)) || 1;
       range = share.zoom || [0, end];
       const shown = series.map((s) => ({ ...s, line: within(s.points, range), behind: s.raw ? within(s.raw, range) : null }));
       const values = shown.flatMap((s) => [...s.line, ...(s.behind || [])]).map((p) => p[1]).filter(Number.isFinite);
@@ -165,7 +165,7 @@
         move(at + (way * (b - a)) / 40);
         VS.say(`Epoch ${VS.num(share.cursor)}: ${reading.textContent}`);
       } else if (closer) {
-        const reach = Math.max(share.end || 0, ...series.map((s) => s.points.at(-1)?.[0] || 0));
+        const reach = Math.max(0, ...series.map((s) => s.points.at(-1)?.[0] || 0));
         const left = Math.max(0, at - (at - a) * closer), right = Math.min(reach, at + (b - at) * closer);
         zoom(left <= 0 && right >= reach ? null : [left, right]);
       } else if (event.key === "Escape" && share.zoom) zoom(null);

@@ -7,7 +7,7 @@
   VS.curves = ({ csv }) => {
     const h = VS.h;
     const draw = () => charts.forEach((chart) => chart.draw());
-    const share = { log: true, zoom: null, cursor: null, end: 0, moved: () => { draw(); place(); }, zoomed: () => { reset.hidden = !share.zoom; draw(); place(); } };
+    const share = { log: true, zoom: null, cursor: null, moved: () => { draw(); place(); }, zoomed: () => { reset.hidden = !share.zoom; draw(); place(); } };
     const charts = TERMS.map(([title, term]) => VS.chart(title, term, share));
     let curves = [], smoothing = 0, parts = { train: true, validation: true };
 
@@ -90,10 +90,9 @@
     VS.onTheme(draw);
     return {
       node,
-      set: (all, end) => {
+      set: (all) => {
         asCsv.disabled = asPng.disabled = !all.length;
         curves = all;
-        share.end = end;
         set();
       },
       whole: () => { share.zoom = null; share.zoomed(); },

@@ -19,25 +19,29 @@
     const h = VS.h;
     const page = Math.random().toString(36).slice(2);
     const entries = new Map(), data = new Map(); // of all runs; of those drawn: {cursor, steps, epochs, perEpoch, colour}
-    let order = [], version = null, run = null, follow = true, host = false, compared = [], next = 0, summary = "", state = {};
+    let order = [], version = null, run = null, follow = true, host = false, compared = [], next = 0, summary = "", state = {}, live = false, sorry = "";
 
     const select = h("select", { id: "vs-run", class: "vs-select" });
     const chip = h("span", { class: "vs-chip" }), facts = h("p", { class: "vs-caption" });
     const bar = h("progress", { max: 1, value: 0, "aria-label": "Progress of the training" });
     const reason = h("p", { class: "vs-error", role: "alert", hidden: true });
-    const complain = (sentence) => { reason.textContent = sentence || ""; reason.hidden = !sentence; };
     const change = async (what) => { const answer = await server.change_run({ token: VS.token(), ...what }); next = 0; ask(); return answer; };
-    const stop = h("button", { type: "button", class: "vs-button", disabled: true, onclick: async () => {
-      stop.disabled = true;
-      const { error } = await change({ run, do: "stop" }).catch(() => ({ error: "The server does not answer; try again in a moment." }));
-      if (error) complain(error);
-    } }, "Stop");
+    const act = (text, what) => {
+      const button = h("button", { type: "button", class: "vs-button", disabled: true, onclick: async () => {
+        button.disabled = true;
+        const { error } = await change({ run, ...what() }).catch(() => ({ error: "The server does not answer; try again in a moment." }));
+        sorry = error || "";
+        draw();
+      } }, text);
+      return button;
+    };
+    const stop = act("Stop", () => ({ do: "stop" })), goOn = act("Continue", () => ({ do: "continue", epochs: state.epochs }));
     const use = h("button", { type: "button", class: "vs-button", disabled: true, onclick: () => { VS.tell("use-model", run); VS.goTo("Sample"); } }, "Sample from this model");
     const curves = VS.curves({ csv: (names) => server.curves_csv(names) });
     const time = VS.timeMachine({ fetchPreviews: (asked) => server.see_previews(asked) });
     const list = VS.runList({ watch: (name) => { follow = false; watchRun(name); }, compare: (name, on) => { compared = on ? [...new Set([...compared, name])].slice(0, MOST - 1) : compared.filter((n) => n !== name); next = 0; draw(); ask(); }, change, colour: (name) => data.get(name)?.colour || "accent", most: MOST, training: options.training });
     root.append(
-      h("div", { class: "vs-head" }, h("div", { class: "vs-run" }, h("label", { for: "vs-run" }, "Run"), select, chip), h("div", { class: "vs-actions" }, stop, use)),
+      h("div", { class: "vs-head" }, h("div", { class: "vs-run" }, h("label", { for: "vs-run" }, "Run"), select, chip), h("div", { class: "vs-actions" }, stop, goOn, use)),
       facts, bar, reason, curves.node, time.node, list.node);
 
     // The runs that are drawn, the one looked at first; each keeps its colour as long as it is drawn.
@@ -53,6 +57,7 @@
       return names;
     };
     const watchRun = (name) => {
+      sorry = "";
       if (name !== run) {
         if (!compared.includes(name)) compared = [];
         else if (run) compared = [...compared, run];
@@ -67,8 +72,8 @@
     select.addEventListener("change", () => { follow = false; watchRun(select.value); });
 
     const draw = () => {
-      const names = settle(), all = order.map((name) => entries.get(name)).filter(Boolean), live = LIVE.includes(state.state), entry = entries.get(run);
-      curves.set(names.map((name) => data.get(name)), live && names.length === 1 ? 0 : 0);
+      const names = settle(), all = order.map((name) => entries.get(name)).filter(Boolean), may = host || entries.get(run)?.mine;
+      curves.set(names.map((name) => data.get(name)));
       list.set({ runs: all, chosen: run, compared: names.length > 1 ? names : compared.concat(run || []), host });
       const options_ = all.map((r) => `${r.name} (${r.state})`).join("|");
       if (select.dataset.options !== options_) {
@@ -81,8 +86,17 @@
       chip.classList.toggle("live", live);
       bar.value = state.steps ? state.step / state.steps : 0;
       bar.classList.toggle("live", live);
-      stop.disabled = !(live && (host || entry?.mine));
-      stop.title = live && stop.disabled ? "Only who started this run, or the host, can stop it." : "";
+      const ended = ["interrupted", "stopped"].includes(state.state) && options.training;
+      stop.disabled = !(live && may);
+      stop.title = live && !may ? "Only who started this run, or the host, can stop it." : "";
+      stop.hidden = ended;
+      goOn.hidden = !ended;
+      goOn.disabled = !may;
+      goOn.title = may ? `Go on to epoch ${VS.num(state.epochs)}` : "Only who started this run, or the host, can continue it.";
+      const says = sorry || (state.state !== "finished" && state.reason) || "";
+      if (reason.textContent !== says) reason.textContent = says;
+      reason.hidden = !says;
+      reason.classList.toggle("plain", !sorry && state.state === "stopped");
       const lastEpoch = data.get(run)?.epochs.at(-1);
       facts.textContent = run === null ? "Press Start training: the handwritten digits take less than a minute." : [
         state.epochs ? `epoch ${VS.num(Math.min(state.epochs, state.epoch ?? state.epochs))} of ${VS.num(state.epochs)}` : null,
@@ -116,7 +130,7 @@
       state = news.state;
       time.add(news.previews, data.get(run)?.perEpoch);
       use.disabled = !news.has_model;
-      complain(state.state !== "finished" ? state.reason : "");
+      if (live !== LIVE.includes(state.state)) [sorry, live] = ["", !live];
       draw();
       const now = `${run}|${state.state}`;
       if (summary !== now) { if (run && summary) VS.say(`Training ${run}: ${state.state}.`); summary = now; }

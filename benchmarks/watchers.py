@@ -1,0 +1,208 @@
+"""What watchers cost: pages that follow a training, against none.
+
+    python benchmarks/watchers.py --viewers 20 --seconds 12 --rounds 3
+
+Starts the app in a process of its own, trains mnist-vae there over HTTP, and lets `viewers` pages ask as the Train
+tab's script does: each with its own cursors, at the pace the server tells it, previews fetched at the script's own
+thrift. Windows without and with watchers take turns. Reported as JSON:
+
+    images_per_second   without and with watchers, medians of the windows, and what watching took of them in per cent
+    bytes_per_second    of one page after its first view, both ways together, headers included; and of its first view
+    server_ms_per_ask   CPU time of the server an ask takes, measured with no training running
+    core_share_percent  of one core, that all the watchers take in that state
+
+The watchers run on the same machine, at the lowest priority; on a machine with few cores what they themselves take is
+part of the loss measured, which is then an upper bound. server_ms_per_ask does not have it.
+"""
+
+import argparse
+import http.client
+import json
+import os
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+THRIFT = 2500  # bytes a second, as in timemachine.js
+
+
+class Page:
+    """One page that watches: a thread that asks as the script does."""
+
+    def __init__(self, port: int, component: int, number: int):
+        self.port, self.component, self.number = port, component, number
+        self.bytes = self.first_bytes = self.asks = 0
+        self.known = {"page": f"page {number}", "run": None, "follow": True, "list": None, "cursors": {}, "seen": -1}
+        self.stop = threading.Event()
+        self.thread = threading.Thread(target=self._watch, daemon=True)
+
+    def _call(self, connection: http.client.HTTPConnection, name: str, data: object) -> object:
+        body = json.dumps(
+            {"data": data, "component_id": self.component, "fn_name": name, "session_hash": "watcherpage"}
+        )
+        headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
+        connection.request("POST", "/gradio_api/component_server", body, headers)
+        answer = connection.getresponse()
+        payload = answer.read()
+        self.bytes += len(body) + len(payload) + sum(len(k) + len(v) + 4 for k, v in answer.getheaders()) + 600
+        if answer.getheader("Content-Encoding") == "gzip":
+            import gzip
+
+            payload = gzip.decompress(payload)
+        assert answer.status == 200, payload[:300]
+        return json.loads(payload)
+
+    def _watch(self) -> None:
+        connection, fetch_at, newest = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60), 0.0, None
+        while not self.stop.is_set():
+            news = self._call(connection, "watch_run", self.known)
+            self.asks += 1
+            cursors = {name: curve["cursor"] for name, curve in news["curves"].items()}
+            seen = news["previews"][-1][0] if news["previews"] else self.known["seen"]
+            newest = news["previews"][-1] if news["previews"] else newest
+            self.known |= {"run": news["run"], "list": news["list"]["version"], "cursors": cursors, "seen": seen}
+            if newest and time.monotonic() > fetch_at:
+                wanted = [[kind, newest[0]] for kind in ("samples", "reconstruction")]
+                found = self._call(connection, "see_previews", {"run": news["run"], "wanted": wanted})
+                fetch_at, newest = time.monotonic() + sum(map(len, found.values())) / THRIFT, None
+            if not self.first_bytes:
+                self.first_bytes, self.bytes = self.bytes, 0
+            self.stop.wait(news["wait"] / 1000)
+
+
+def cpu_seconds(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def steps(run: Path) -> tuple[float, int]:
+    state = json.loads((run / "state.json").read_text())
+    return state["updated"], state["step"]
+
+
+def rate(run: Path, seconds: float, batch: int) -> float:
+    """Images a second over a window, from what the training says of itself."""
+    before, first = steps(run)
+    time.sleep(seconds)
+    after, last = steps(run)
+    return (last - first) * batch / (after - before)
+
+
+def watching(port: int, component: int, viewers: int) -> list[Page]:
+    pages = [Page(port, component, i) for i in range(viewers)]
+    for page in pages:
+        page.thread.start()
+        time.sleep(1.0 / viewers)
+    return pages
+
+
+def close(pages: list[Page]) -> None:
+    for page in pages:
+        page.stop.set()
+    for page in pages:
+        page.thread.join(10)
+
+
+def main() -> None:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--viewers", type=int, default=20)
+    options.add_argument("--seconds", type=float, default=12.0)
+    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--data", default="digits")
+    options.add_argument("--threads", type=int, default=1, help="of the training; leave a core for the watchers")
+    given = options.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        print(json.dumps(measured(Path(folder), given), indent=2))
+
+
+def measured(folder: Path, given: argparse.Namespace) -> dict:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    environment = os.environ | {
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_SERVER_NAME": "127.0.0.1",
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "VAE_RUNS_DIR": str(folder / "runs"),
+        "OMP_NUM_THREADS": str(given.threads),
+    }
+    with (folder / "log").open("wb") as log:
+        server = subprocess.Popen([sys.executable, "app.py"], cwd=REPO, env=environment, stdout=log, stderr=log)
+    try:
+        return _measured(folder, given, port, server)
+    finally:
+        server.terminate()
+        server.wait(20)
+
+
+def _measured(folder: Path, given: argparse.Namespace, port: int, server: subprocess.Popen) -> dict:
+    from gradio_client import Client
+
+    patience = time.monotonic() + 120
+    while True:
+        try:
+            client = Client(f"http://127.0.0.1:{port}/", verbose=False)
+            break
+        except Exception:
+            if server.poll() is not None or time.monotonic() > patience:
+                raise SystemExit((folder / "log").read_text()[-2000:]) from None
+            time.sleep(0.5)
+    parts = [c for c in client.config["components"] if "watch_run" in json.dumps(c["props"].get("server_fns") or "")]
+    component = parts[0]["id"]
+    os.nice(15)  # the server comes first
+
+    started = client.predict(data=given.data, epochs=100_000, api_name="/train_start")
+    run, batch = folder / "runs" / started["run"], 128
+    while json.loads((run / "state.json").read_text())["state"] == "starting":
+        time.sleep(0.2)
+    time.sleep(4)
+    alone, watched, sent, first, asks = [], [], [], [], 0
+    for _ in range(given.rounds):
+        alone.append(rate(run, given.seconds, batch))
+        pages = watching(port, component, given.viewers)
+        time.sleep(1)
+        before, start = [page.bytes for page in pages], time.monotonic()
+        watched.append(rate(run, given.seconds, batch))
+        took = time.monotonic() - start
+        sent += [(page.bytes - b) / took for page, b in zip(pages, before, strict=True)]
+        first += [page.first_bytes for page in pages]
+        close(pages)
+        time.sleep(2)
+    client.predict(run=started["run"], api_name="/train_stop")
+    time.sleep(3)
+
+    idle, start = cpu_seconds(server.pid), time.monotonic()
+    time.sleep(given.seconds)
+    idle = (cpu_seconds(server.pid) - idle) / (time.monotonic() - start)
+    pages = watching(port, component, given.viewers)
+    time.sleep(3)
+    busy, start, before = cpu_seconds(server.pid), time.monotonic(), sum(page.asks for page in pages)
+    time.sleep(given.seconds)
+    asks, took = sum(page.asks for page in pages) - before, time.monotonic() - start
+    busy = (cpu_seconds(server.pid) - busy) / took
+    close(pages)
+    without, with_them = statistics.median(alone), statistics.median(watched)
+    return {
+        "viewers": given.viewers,
+        "images_per_second": {
+            "without": round(without, 1),
+            "with": round(with_them, 1),
+            "loss_percent": round(100 * (1 - with_them / without), 2),
+            "windows": [[round(a, 1), round(b, 1)] for a, b in zip(alone, watched, strict=True)],
+        },
+        "bytes_per_second": {"median": round(statistics.median(sent)), "most": round(max(sent))},
+        "first_view_bytes": round(statistics.median(first)),
+        "asks_per_second": round(asks / took, 2),
+        "server_ms_per_ask": round(1000 * (busy - idle) * took / max(asks, 1), 2),
+        "core_share_percent": round(100 * (busy - idle), 2),
+    }
+
+
+if __name__ == "__main__":
+    main()

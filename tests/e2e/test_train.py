@@ -1,0 +1,182 @@
+"""The Train tab as visitors use it: a real training, watched, compared, gone back through, kept in order."""
+
+import csv
+import io
+import re
+import zipfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import expect
+from test_page import tab
+
+
+def test_train_watch_reload_stop_and_use(visit):
+    page = visit()
+    tab(page, "Train")
+    page.get_by_label("Epochs", exact=True).fill("250")
+    page.get_by_role("button", name="Start training").click()
+    chip = page.locator(".vs-chip:visible")
+    expect(chip).to_have_text("running", timeout=40_000)
+    run = page.get_by_label("Run", exact=True).input_value()
+
+    def loss() -> float:
+        return float(page.locator(".vs-reading b").first.inner_text().replace("–", "nan"))
+
+    page.wait_for_function("() => parseFloat(document.querySelector('.vs-reading b').textContent) > 0")
+    first = loss()
+    page.wait_for_function(
+        "high => parseFloat(document.querySelector('.vs-reading b').textContent) < high",
+        arg=first * 0.8,
+        timeout=60_000,
+    )
+    expect(page.locator("[data-vs='train'] > .vs-caption")).to_contain_text("images a second")
+    expect(page.get_by_role("img", name="Samples from noise")).to_be_visible()
+
+    # while it runs its latest weights are in the picker
+    assert page.locator(f"#vs-model option[value='{run}']").inner_text().startswith(f"{run} (live")
+
+    # a second visitor sees the same training, and cannot start another
+    other = visit()
+    tab(other, "Train")
+    expect(other.locator(".vs-chip:visible")).to_have_text("running")
+    other.get_by_role("button", name="Start training").click()
+    expect(other.get_by_role("alert").filter(has_text="already running")).to_be_visible()
+
+    # a reload attaches again, with the whole curve at once
+    page.reload()
+    tab(page, "Train")
+    expect(chip).to_have_text("running")
+    page.wait_for_function("() => parseFloat(document.querySelector('.vs-reading b').textContent) > 0")
+    assert loss() < first
+    assert page.locator(".vs-chart canvas").first.get_attribute("aria-label").startswith("Total loss, train: from ")
+
+    page.get_by_role("button", name="Stop").click()
+    expect(chip).to_have_text("stopped")
+    page.get_by_role("button", name="Sample from this model").click()
+    expect(page.get_by_label("Model", exact=True)).to_have_value(run)
+    expect(page.get_by_role("group", name="Samples").get_by_role("button")).to_have_count(64)
+    expect(other.locator(f"#vs-model option[value='{run}']")).to_have_text(run)
+
+
+def test_compare_zoom_go_back_and_tidy_up(visit):
+    """After the training above: curves of two runs, what can be done with them, and the list of runs."""
+    page = visit()
+    tab(page, "Train")
+    row = page.locator(".vs-run-row").first
+    run = row.get_attribute("data-run")
+    chart = page.locator(".vs-chart canvas").first
+    expect(chart).to_have_attribute("aria-label", re.compile("^Total loss, train: from "))
+
+    # zoom by drag, by keyboard, and back
+    box = chart.bounding_box()
+    page.mouse.move(box["x"] + 150, box["y"] + 90)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 400, box["y"] + 90, steps=3)
+    page.mouse.up()
+    expect(chart).to_have_attribute("aria-label", re.compile("zoomed to epochs"))
+    page.wait_for_timeout(2500)  # while new points are asked for
+    expect(chart).to_have_attribute("aria-label", re.compile("zoomed to epochs"))
+    page.get_by_role("button", name="Whole run").click()
+    expect(chart).not_to_have_attribute("aria-label", re.compile("zoomed"))
+    chart.focus()
+    chart.press("ArrowLeft")
+    chart.press("+")
+    expect(chart).to_have_attribute("aria-label", re.compile("zoomed to epochs"))
+    chart.press("Escape")
+
+    # smoothing keeps the raw line behind; a second run joins, with the colours told in the legend
+    page.get_by_label("Smoothing").fill("0.9")
+    page.get_by_label("Compare mnist-ae").check()
+    expect(page.locator(".vs-reading").first).to_contain_text("mnist-ae train")
+    expect(page.locator(".vs-reading").first).to_contain_text(f"{run} train")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="CSV").click()
+    lines = list(csv.DictReader(io.StringIO(Path(saved.value.path()).read_text())))
+    assert {line["run"] for line in lines} == {run, "mnist-ae"} and float(lines[0]["loss"]) > 0
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="PNG", exact=True).click()
+    picture = Image.open(saved.value.path())
+    assert picture.width == 1920 and len(picture.convert("RGB").getcolors(10**6)) > 20
+
+    # the time machine: another moment, another picture
+    moment = page.get_by_label("Moment of the training")
+    sheet = page.get_by_role("img", name="Originals and reconstructions")
+    expect(sheet).to_have_attribute("aria-label", re.compile("after epoch"))
+
+    def pixels() -> str:
+        return sheet.evaluate("c => c.toDataURL()")
+
+    last = pixels()
+    moment.press("Home")
+    expect(sheet).to_have_attribute("aria-label", re.compile("before training"))
+    assert pixels() != last
+    moment.press("End")
+    page.wait_for_function(
+        "old => [...document.querySelectorAll('.vs-preview canvas')].at(-1).toDataURL() === old", arg=last
+    )
+
+    # renamed, not deleted without asking, continued, deleted
+    row.get_by_role("button", name="Change").click()
+    page.get_by_label("Name", exact=True).fill("../up")
+    page.get_by_role("button", name="Rename").click()
+    expect(row.get_by_role("alert")).to_contain_text("letters, digits")
+    page.get_by_label("Name", exact=True).fill("my first")
+    page.get_by_role("button", name="Rename").click()
+    expect(row.locator(".vs-run-name")).to_have_text("my first")
+    page.get_by_role("button", name="Continue", exact=True).first.click()
+    expect(row.locator(".vs-state")).to_have_text("running")
+    page.get_by_role("button", name="Stop").click()
+    expect(row.locator(".vs-state")).to_have_text("stopped")
+    row.get_by_role("button", name="Change").click()
+    row.get_by_role("button", name="Delete…").click()
+    row.get_by_role("button", name="Keep").click()
+    row.get_by_role("button", name="Delete…").click()
+    row.get_by_role("button", name="Delete", exact=True).click()
+    expect(page.locator("[data-run='my first']")).to_have_count(0)
+
+
+def test_an_archive_is_seen_before_it_is_trained_on(visit, tmp_path):
+    page = visit()
+    tab(page, "Train")
+    look = page.locator(".vs-look-part")
+    expect(look).to_contain_text("1,437 pictures to learn from")
+    expect(look.get_by_role("listitem")).to_have_count(11)
+
+    with zipfile.ZipFile(tmp_path / "shades.zip", "w") as file:
+        for i in range(40):
+            Image.new("L", (20, 20), 6 * i).save(buffer := io.BytesIO(), "PNG")
+            file.writestr(f"{'dark' if i < 20 else 'light'}/{i}.png", buffer.getvalue())
+        file.writestr("dark/broken.png", b"no picture")
+    page.locator("#vs-archive").set_input_files(tmp_path / "shades.zip")
+    expect(look).to_contain_text("1 could not be read and is left out")
+    expect(look.get_by_role("listitem")).to_have_text(["2 classes", "dark", "light"])
+
+    page.get_by_label("Epochs", exact=True).fill("2")
+    page.get_by_role("button", name="Start training").click()
+    state = page.locator(".vs-run-row").first.locator(".vs-state")
+    expect(state).to_have_text("finished", timeout=30_000)
+    expect(page.locator("[data-vs='train'] > .vs-caption")).to_contain_text("1 picture could not be read")
+
+    (tmp_path / "empty.zip").write_bytes(b"no archive")
+    page.locator("#vs-archive").set_input_files(tmp_path / "empty.zip")
+    expect(page.get_by_role("alert").filter(has_text="empty.zip is damaged")).to_be_visible()
+
+
+def test_a_stranger_watches_but_cannot_stop(visit):
+    """Through a proxy nobody is the host: the run belongs to the browser that started it."""
+    through = {"extra_http_headers": {"X-Forwarded-For": "192.0.2.7"}}
+    page, other = visit(**through), visit(**through)
+    for visitor in (page, other):
+        tab(visitor, "Train")
+    page.get_by_label("Epochs", exact=True).fill("400")
+    page.get_by_role("button", name="Start training").click()
+    expect(page.locator(".vs-chip:visible")).to_have_text("running", timeout=40_000)
+    expect(other.locator(".vs-chip:visible")).to_have_text("running")
+    expect(other.get_by_role("button", name="Stop")).to_be_disabled()
+    other.locator(".vs-run-row").first.get_by_role("button", name="Change").click()
+    expect(other.locator(".vs-panel")).to_contain_text("Only who started this run")
+    page.reload()
+    tab(page, "Train")
+    page.get_by_role("button", name="Stop").click()
+    expect(other.locator(".vs-chip:visible")).to_have_text("stopped")
