@@ -140,3 +140,18 @@ def test_a_broken_picture_among_good_ones_leaves_nothing(vae, model, picture, tm
     bad.write_bytes(b"not a picture")
     code, _, err = vae("reconstruct", model, picture, bad, "-o", tmp_path / "out")
     assert code == 2 and "bad.png" in err and not (tmp_path / "out").exists()
+
+
+def test_export_opens_in_diffusers_with_the_same_weights(vae, tmp_path):
+    from diffusers import AutoencoderKL
+
+    from vae.models.autoencoder_kl import KLConfig
+
+    torch.manual_seed(0)
+    ours = build(KLConfig(sample_size=16, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1))
+    save(ours, tmp_path / "ours")
+    code, out, err = vae("export", tmp_path / "ours", "--format", "diffusers", tmp_path / "theirs", "--json")
+    assert code == 0, err
+    theirs = AutoencoderKL.from_pretrained(json.loads(out)["folder"]).state_dict()
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in ours.state_dict().items())
+    assert vae("export", tmp_path / "ours", "--format", "onnx", tmp_path / "other")[0] == 2

@@ -20,6 +20,7 @@ from vae.checkpoints import load
 from vae.data import load_data
 from vae.errors import InputError
 from vae.images import to_float
+from vae.latents import scale
 from vae.models import build
 from vae.runs import Run, RunWriter, new_run_folder
 from vae.train import fit
@@ -452,3 +453,12 @@ def test_initial_weights_depend_on_the_seed_alone(tmp_path):
     model = build(tiny().model)
     saved = weights(run)
     assert all(torch.allclose(saved[name], p, atol=1e-6) for name, p in model.named_parameters())
+
+
+def test_the_saved_model_says_what_it_was_trained_on_and_how_its_latents_scale(tmp_path):
+    run = fit(tiny(epochs=2), tmp_path / "run", device="cpu")
+    model = load(run.folder, device="cpu")
+    assert model.config.trained_on == "digits"
+    x = to_float(load_data("digits", "test", 8, 1).images[:64])
+    z = model.encode(x).sample(torch.Generator().manual_seed(0))
+    assert scale(model, z).std().item() == pytest.approx(1.0, abs=0.05)

@@ -328,3 +328,32 @@ def evaluate(
     with _bar(len(images), "image") as bar:
         figures = measure(loaded, images, seed=seed, on_progress=lambda done: bar.update(done - bar.n))
     _say({"model": model, "data": data, "split": split, **figures}, json_)
+
+
+@app.command()
+def export(
+    model: Model,
+    folder: Annotated[Path, typer.Argument(help="Where to write it.")],
+    format_: Annotated[str, typer.Option("--format", help="diffusers.")] = "diffusers",
+    device: Device = "cpu",
+    json_: Json = False,
+) -> None:
+    """Write a model as another library opens it: diffusers' AutoencoderKL.from_pretrained, say."""
+    from vae.checkpoints import export as write
+    from vae.checkpoints import load
+
+    written = write(load(model, device=device), folder, format_)
+    _say({"model": model, "folder": str(written), "format": format_}, json_)
+
+
+@app.command()
+def push(
+    model: Model,
+    repository: Annotated[str, typer.Argument(help="org/name on the Hugging Face Hub.")],
+    private: Annotated[bool, typer.Option("--private", help="If the repository is made, make it private.")] = False,
+    json_: Json = False,
+) -> None:
+    """Publish a model, with its card, on the Hugging Face Hub. Needs `hf auth login` or HF_TOKEN."""
+    from vae.checkpoints import push as publish
+
+    _say({"model": model, "address": publish(model, repository, private=private)}, json_)

@@ -31,6 +31,7 @@ from vae.stopping import REASONS, Stopper
 
 TERMS = ("loss", "reconstruction", "kl")
 EXPLODED = 1e4  # a loss so many times its first value will not come back
+LATENTS = 64  # validation images whose latents' spread gives the scaling_factor
 ASK_EVERY = 10  # updates between two questions whether to stop, where several processes must agree
 
 
@@ -422,6 +423,7 @@ class Trainer:
         tensors = (*self.raw.state_dict().values(), *self.ema.model.state_dict().values())
         if not all(torch.isfinite(tensor).all() for tensor in tensors):
             self._judge(math.nan)
+        self._describe()
         state = {
             "model": self.raw.state_dict(),
             "optimizer": self.optimizer.state_dict(),
@@ -434,3 +436,13 @@ class Trainer:
             "update_images": self.plan.update_images,
         }
         self.keeper.checkpoint(self.step, self.ema.model, state)
+
+    @torch.no_grad()
+    def _describe(self) -> None:
+        """Write into the saved model's config what it was trained on, and the scaling_factor that gives its latents a
+        standard deviation of 1, which is what a diffusion model wants."""
+        with self._evaluating() as model:
+            posterior = model.encode(self._validation(0, min(len(self.val_set), LATENTS)))
+        std = (posterior.mean.var() + posterior.var.mean()).sqrt().item()
+        known = {"trained_on": self.train_set.name, "scaling_factor": round(1.0 / std, 5) if std > 1e-5 else 1.0}
+        self.ema.model.config = replace(self.raw.config, **known)
