@@ -7,6 +7,7 @@ tab's script does: each with its own cursors, at the pace the server tells it, p
 thrift. Windows without and with watchers take turns. Reported as JSON:
 
     images_per_second   without and with watchers, medians of the windows, and what watching took of them in per cent
+    images_per_cpu_second   the same for each CPU second of the server, which other work on the machine disturbs less
     bytes_per_second    of one page after its first view, both ways together, headers included; and of its first view
     server_ms_per_ask   CPU time of the server an ask takes, measured with no training running
     core_share_percent  of one core, that all the watchers take in that state
@@ -86,12 +87,25 @@ def steps(run: Path) -> tuple[float, int]:
     return state["updated"], state["step"]
 
 
-def rate(run: Path, seconds: float, batch: int) -> float:
-    """Images a second over a window, from what the training says of itself."""
-    before, first = steps(run)
+def rate(run: Path, seconds: float, batch: int, pid: int) -> tuple[float, float]:
+    """Images a second over a window, from what the training says of itself; and a CPU second of the whole server."""
+    (before, first), spent = steps(run), cpu_seconds(pid)
     time.sleep(seconds)
-    after, last = steps(run)
-    return (last - first) * batch / (after - before)
+    spent, (after, last) = cpu_seconds(pid) - spent, steps(run)
+    images = (last - first) * batch / (after - before)
+    return images, images * seconds / spent
+
+
+def compared(windows: list[tuple[float, float]]) -> dict:
+    """Medians of (without, with) pairs, and of what each pair lost."""
+    without, watched = (statistics.median(side) for side in zip(*windows, strict=True))
+    lost = statistics.median(100 * (1 - b / a) for a, b in windows)
+    return {
+        "without": round(without, 1),
+        "with": round(watched, 1),
+        "loss_percent": round(lost, 2),
+        "windows": [[round(a), round(b)] for a, b in windows],
+    }
 
 
 def watching(port: int, component: int, viewers: int) -> list[Page]:
@@ -164,11 +178,11 @@ def _measured(folder: Path, given: argparse.Namespace, port: int, server: subpro
     time.sleep(4)
     alone, watched, sent, first, asks = [], [], [], [], 0
     for _ in range(given.rounds):
-        alone.append(rate(run, given.seconds, batch))
+        alone.append(rate(run, given.seconds, batch, server.pid))
         pages = watching(port, component, given.viewers)
         time.sleep(1)
         before, start = [page.bytes for page in pages], time.monotonic()
-        watched.append(rate(run, given.seconds, batch))
+        watched.append(rate(run, given.seconds, batch, server.pid))
         took = time.monotonic() - start
         sent += [(page.bytes - b) / took for page, b in zip(pages, before, strict=True)]
         first += [page.first_bytes for page in pages]
@@ -187,15 +201,11 @@ def _measured(folder: Path, given: argparse.Namespace, port: int, server: subpro
     asks, took = sum(page.asks for page in pages) - before, time.monotonic() - start
     busy = (cpu_seconds(server.pid) - busy) / took
     close(pages)
-    without, with_them = statistics.median(alone), statistics.median(watched)
+    wall, cpu = ([(a[i], b[i]) for a, b in zip(alone, watched, strict=True)] for i in (0, 1))
     return {
         "viewers": given.viewers,
-        "images_per_second": {
-            "without": round(without, 1),
-            "with": round(with_them, 1),
-            "loss_percent": round(100 * (1 - with_them / without), 2),
-            "windows": [[round(a, 1), round(b, 1)] for a, b in zip(alone, watched, strict=True)],
-        },
+        "images_per_second": compared(wall),
+        "images_per_cpu_second": compared(cpu),
         "bytes_per_second": {"median": round(statistics.median(sent)), "most": round(max(sent))},
         "first_view_bytes": round(statistics.median(first)),
         "asks_per_second": round(asks / took, 2),

@@ -87,6 +87,14 @@ def test_sixteen_pictures_of_an_archive_and_what_is_wrong_with_it(uploads):
         Previews().look(str(uploads / "bad.zip"), PRESETS["mnist-vae"])
 
 
+def test_looking_fetches_no_data_set(tmp_path, monkeypatch):
+    monkeypatch.setenv("VAE_DATA_DIR", str(tmp_path))
+    monkeypatch.setattr(sources, "data_names", list)
+    monkeypatch.setattr(sources, "load_data", lambda *_, **__: pytest.fail("it would be downloaded"))
+    found = Previews().look("cifar10", PRESETS["sd-small"])
+    assert found["sprite"] is None and "when a training begins" in found["says"]
+
+
 def test_a_preview_is_made_once_for_all(monkeypatch):
     made, previews = [], Previews()
     monkeypatch.setattr(sources, "_look", lambda data, fitted: made.append(fitted) or {"n": len(made)})

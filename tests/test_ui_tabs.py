@@ -146,3 +146,16 @@ def test_without_any_model_the_page_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("vae.ui.catalog.bundled", dict)
     with pytest.raises(InputError, match="no model yet"):
         Engine(Catalog(tmp_path)).sample(None, 1, 0, 1.0, "normal")
+
+
+@pytest.mark.parametrize(("setting", "shown"), [("on", True), ("off", False)])
+def test_training_switched_off_leaves_only_the_watching(tmp_path, monkeypatch, setting, shown):
+    from vae.ui.app import create_app
+
+    monkeypatch.setenv("VAE_RUNS_DIR", str(tmp_path))
+    monkeypatch.setenv("VAE_TRAINING", setting)
+    monkeypatch.setenv("VAE_MAX_TRAIN_MINUTES", "2.5")
+    page = repr([block.get_config() for block in create_app().blocks.values()])
+    assert ("Start training" in page) is ("ends after 2.5 minutes" in page) is shown
+    assert ("switched off on this server" in page) is not shown
+    assert 'data-vs="train"' in page

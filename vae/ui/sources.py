@@ -129,9 +129,13 @@ class Previews:
     def look(self, data: str, config: TrainConfig) -> dict:
         """{sprite, n, columns, width, height, says, classes, more, skipped}. Raises InputError where load_data does.
 
-        skipped: pictures of an archive that cannot be read; None where they were not all looked at.
+        skipped: pictures of an archive that cannot be read; None where they were not all looked at. Of a known set that
+        is not here yet there is nothing to see: it is only fetched for a training.
         """
         data = checked(data)
+        if data in KNOWN and data not in data_names():
+            says = "Fetched when a training begins; until then there is nothing to show."
+            return {"sprite": None, "n": 0, "says": says, "classes": [], "more": 0, "skipped": None}
         with torch.device("meta"):  # a model without weights, for what it says of itself
             model = build(config.model)
         fitted = {"size": model.config.sample_size, "channels": model.in_channels, "border": model.config.border}
