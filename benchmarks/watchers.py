@@ -30,7 +30,7 @@ import time
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
-THRIFT = 2500  # bytes a second, as in timemachine.js
+THRIFT = 1500  # bytes a second, as in timemachine.js
 
 
 class Page:

@@ -169,14 +169,23 @@ def test_a_stranger_watches_but_cannot_stop(visit):
     page, other = visit(**through), visit(**through)
     for visitor in (page, other):
         tab(visitor, "Train")
-    page.get_by_label("Epochs", exact=True).fill("400")
+    page.get_by_label("Epochs", exact=True).fill("600")
     page.get_by_role("button", name="Start training").click()
     expect(page.locator(".vs-chip:visible")).to_have_text("running", timeout=40_000)
     expect(other.locator(".vs-chip:visible")).to_have_text("running")
     expect(other.get_by_role("button", name="Stop")).to_be_disabled()
+
+    # what watching costs after the first view: 5 KB a second for the whole page, at most
+    other.wait_for_timeout(3000)
+    wire, received = other.context.new_cdp_session(other), []
+    wire.send("Network.enable")
+    wire.on("Network.loadingFinished", lambda event: received.append(event["encodedDataLength"]))
+    other.wait_for_timeout(8000)
+    assert 0 < sum(received) / 8 < 5000, received
+
     other.locator(".vs-run-row").first.get_by_role("button", name="Change").click()
     expect(other.locator(".vs-panel")).to_contain_text("Only who started this run")
     page.reload()
     tab(page, "Train")
     page.get_by_role("button", name="Stop").click()
-    expect(other.locator(".vs-chip:visible")).to_have_text("stopped")
+    expect(other.locator(".vs-chip:visible")).to_have_text("stopped", timeout=20_000)

@@ -2,7 +2,7 @@
 (() => {
   const KINDS = [["samples", "Samples from noise"], ["reconstruction", "Originals and reconstructions"]];
   const AT_ONCE = 12; // pictures in one answer
-  const THRIFT = 2500; // bytes a second for pictures nobody asked for
+  const THRIFT = 1500; // bytes a second for pictures nobody asked for
 
   VS.timeMachine = ({ fetchPreviews }) => {
     const h = VS.h;
