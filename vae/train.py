@@ -21,6 +21,7 @@ from vae import images, loss
 from vae.data import ImageSet, load_data
 from vae.ema import EMA
 from vae.errors import InputError
+from vae.host import give_way, keep_freed_memory
 from vae.keeper import Keeper
 from vae.models import build
 from vae.parallel import accelerator_for, all_mean, share_batch_norm
@@ -43,6 +44,7 @@ def fit(
     max_minutes: float | None = None,
     on_progress: Callable[[dict], None] | None = None,
     log_with: str | None = None,
+    background: bool = False,
 ) -> Run:
     """Train as `config` says, in the run folder `run` (a new one under the runs' folder unless given).
 
@@ -50,11 +52,15 @@ def fit(
     those of an uninterrupted run to the last bit. The folder's own config is used, but for `epochs`.
     max_minutes: of this call, after which the run stops as if asked to. on_progress is called about twice a second
     with the run's state. log_with: a tracker's name for Accelerate ("tensorboard", "trackio", "wandb", …).
+    background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
     In a main thread Ctrl-C and SIGTERM stop the run too, after the step they come in.
 
     Returns the Run, finished or stopped. Raises InputError, with the reason also in the run's state, where the data
     cannot be read, the folder not written, the loss is not finite or explodes, or the run is being trained already.
     """
+    keep_freed_memory()
+    if background:
+        give_way()
     writer = RunWriter(run or new_run_folder(config.preset))
     if resume and writer.begun():
         config = replace(TrainConfig.from_dict(writer.config()), epochs=config.epochs)

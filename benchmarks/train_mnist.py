@@ -1,0 +1,347 @@
+"""Time to quality on MNIST: this project's training beside the plain loop of seed 2, and beside pythae's trainer.
+
+    python benchmarks/train_mnist.py                  the whole comparison: about 25 minutes on two cores
+    python benchmarks/train_mnist.py --peer-epochs 3  shorter: the loss to reach is then the plain loop's after 3 epochs
+    python benchmarks/train_mnist.py --quick          the machinery alone, on scikit-learn's digits, in seconds
+
+Each contestant is a process of its own, and they take turns of one epoch, so that whatever else the machine does slows
+all alike. Only a contestant's own turns count as its time, from its first update on, its validation included.
+
+  plain   what seed 2 describes: batches of 128 by index, Adam at a constant 1e-3, the loss read back at every batch;
+          float32; its network with the moments put right, as here, in the modules PyTorch has for it
+  ours    `vae.fit` with the preset mnist-vae, everything on: previews, checkpoints, metrics
+  pythae  its BaseTrainer and VAE on the same layers, for its images a second. It is looked for in this Python, or in
+          another given by --pythae (it installs by: pip install --no-deps pythae imageio cloudpickle)
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+REPO = Path(__file__).resolve().parents[1]
+
+
+class Turns:
+    """In a contestant's process: wait for one's turn, say how it went."""
+
+    def __init__(self):
+        self.out = os.fdopen(os.dup(1), "w")
+        os.dup2(2, 1)  # what a library prints must not come between
+        self.clock = dict.fromkeys(("forward", "backward", "step"), 0.0)
+        self.wait()
+
+    def wait(self) -> None:
+        if not sys.stdin.readline():
+            raise SystemExit  # the comparison is over
+        for part in self.clock:
+            self.clock[part] = 0.0
+        self.start = time.perf_counter()
+
+    def done(self, images: int, trained: float | None = None, **figures) -> None:
+        """The epoch is over. trained: its seconds without validation, else all of them."""
+        seconds = time.perf_counter() - self.start
+        core = sum(self.clock.values())
+        figures |= {"seconds": seconds, "trained": trained or seconds, "images": images, "core": core}
+        print(json.dumps(figures), file=self.out, flush=True)
+        self.wait()
+
+    def timed(self, part: str, function):
+        """`function`, its time added to that part's."""
+
+        def call(*arguments, **named):
+            start = time.perf_counter()
+            try:
+                return function(*arguments, **named)
+            finally:
+                self.clock[part] += time.perf_counter() - start
+
+        return call
+
+
+def plain(options) -> None:
+    """Seed 2's loop."""
+    import torch
+
+    from vae.data import load_data
+    from vae.models import ConvConfig, build
+
+    torch.manual_seed(options.seed)
+    model = plain_network(build(ConvConfig()))
+    train, test = (load_data(options.data, split, 32, 1, 2).images[:, 0].float() / 255 for split in ("train", "test"))
+    optimizer = torch.optim.Adam(model.parameters(), 1e-3)
+    turns = Turns()
+
+    def losses(x):
+        mean, logvar = model[0](x).chunk(2, 1)
+        logvar = logvar.clamp(-30, 20)
+        z = mean + torch.exp(0.5 * logvar) * torch.randn_like(mean)
+        reconstruction = (model[1](z) - x).square().sum((1, 2, 3)).mean()
+        kl = 0.5 * (mean.square() + logvar.exp() - 1 - logvar).sum((1, 2, 3)).mean()
+        return reconstruction, kl
+
+    forward, step = turns.timed("forward", losses), turns.timed("step", optimizer.step)
+    while True:
+        model.train()
+        average, ids, start = 0.0, torch.randperm(len(train)), time.perf_counter()
+        for first in range(0, len(train), 128):
+            x = train[ids[first : first + 128], None]
+            reconstruction, kl = forward(x)
+            loss = reconstruction + kl
+            optimizer.zero_grad()
+            turns.timed("backward", loss.backward)()
+            step()
+            average += loss.detach().cpu().numpy()
+        trained = time.perf_counter() - start
+        model.eval()
+        with torch.no_grad():
+            parts = [sum(losses(x[:, None])).item() * len(x) for x in test.split(1000)]
+        turns.done(len(train), trained, val_loss=sum(parts) / len(test))
+
+
+def plain_network(model):
+    """Encoder and decoder in PyTorch's own modules and standard layout, with the same parameters."""
+    from torch import nn
+
+    def rebuilt(module):
+        if isinstance(module, nn.Sequential):
+            return nn.Sequential(*(rebuilt(child) for child in module))
+        return module
+
+    return nn.ModuleList([rebuilt(model.encoder), rebuilt(model.decoder)])
+
+
+def ours(options) -> None:
+    from vae import train
+    from vae.presets import preset
+
+    turns = None
+
+    class Timed(train.Trainer):
+        def prepare(self):
+            nonlocal turns
+            super().prepare()
+            turns = Turns()
+            self.model.forward = turns.timed("forward", self.model.forward)
+            self._loss = turns.timed("forward", self._loss)
+            self.accelerator.backward = turns.timed("backward", self.accelerator.backward)
+            self.optimizer.step = turns.timed("step", self.optimizer.step)
+
+        def validate(self):
+            self.trained = time.perf_counter() - turns.start
+            self.clock = dict(turns.clock)
+            return super().validate()
+
+        def log(self, kind, row, rate=None):
+            super().log(kind, row, rate)
+            if kind == "epoch":
+                turns.clock |= self.clock
+                val_loss = self.writer.metrics()[-1]["val_loss"]
+                turns.done(self.plan.epoch_steps * self.plan.update_images, self.trained, val_loss=val_loss)
+
+    train.Trainer = Timed
+    config = preset("mnist-vae", data=options.data, epochs=options.epochs, seed=options.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        train.fit(config, run=Path(folder) / "run", device="cpu")
+
+
+def pythae(options) -> None:
+    import pythae.models
+    import pythae.trainers
+    import torch
+    from pythae.data.datasets import BaseDataset
+    from pythae.models.base.base_utils import ModelOutput
+    from pythae.models.nn import BaseDecoder, BaseEncoder
+    from torch import nn
+
+    from vae.data import load_data
+    from vae.models import ConvConfig, build
+
+    torch.manual_seed(options.seed)
+    layers = plain_network(build(ConvConfig()))
+
+    class Encoder(BaseEncoder):
+        def __init__(self):
+            nn.Module.__init__(self)
+            self.layers = layers[0]
+
+        def forward(self, x):
+            mean, logvar = self.layers(x).chunk(2, 1)
+            return ModelOutput(embedding=mean.flatten(1), log_covariance=logvar.flatten(1))
+
+    class Decoder(BaseDecoder):
+        def __init__(self):
+            nn.Module.__init__(self)
+            self.layers = layers[1]
+
+        def forward(self, z):
+            return ModelOutput(reconstruction=self.layers(z.reshape(-1, 4, 4, 4)))
+
+    train = load_data(options.data, "train", 32, 1, 2).images.float() / 255
+    config = pythae.models.VAEConfig(input_dim=(1, 32, 32), latent_dim=64, reconstruction_loss="mse")
+    model = pythae.models.VAE(config, Encoder(), Decoder())
+    turns = None
+
+    class Trainer(pythae.trainers.BaseTrainer):
+        def train_step(self, epoch):
+            nonlocal turns
+            turns = turns or Turns()
+            loss = super().train_step(epoch)
+            turns.done(len(train))
+            return loss
+
+    with tempfile.TemporaryDirectory() as folder:
+        settings = pythae.trainers.BaseTrainerConfig(
+            output_dir=folder, num_epochs=10_000, per_device_train_batch_size=128, learning_rate=1e-3, no_cuda=True
+        )
+        Trainer(model, BaseDataset(train, torch.zeros(len(train))), training_config=settings).train()
+
+
+CONTESTANTS = {"plain": plain, "ours": ours, "pythae": pythae}
+
+
+class Contestant:
+    """The parent's side of one."""
+
+    def __init__(self, name: str, python: str, options):
+        self.name, self.epochs = name, []
+        arguments = ["--data", options.data, "--epochs", str(options.epochs), "--seed", str(options.seed)]
+        environment = os.environ | {"PYTHONPATH": str(REPO)}
+        self.process = subprocess.Popen(
+            [python, __file__, "--be", name, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=None if options.verbose else subprocess.DEVNULL,
+            text=True,
+            env=environment,
+        )
+
+    def turn(self) -> bool:
+        """One epoch; False if there are no more."""
+        try:
+            self.process.stdin.write("go\n")
+            self.process.stdin.flush()
+            line = self.process.stdout.readline()
+        except BrokenPipeError:
+            line = ""
+        if line:
+            self.epochs.append(json.loads(line))
+        return bool(line)
+
+    def end(self) -> None:
+        for pipe in (self.process.stdin, self.process.stdout):
+            pipe.close()
+        self.process.kill()
+        self.process.wait()
+
+    def seconds_to(self, loss: float) -> tuple[int, float] | None:
+        """Epochs and seconds of its own turns until its validation loss was at most that."""
+        seconds = 0.0
+        for number, epoch in enumerate(self.epochs, 1):
+            seconds += epoch["seconds"]
+            if epoch["val_loss"] <= loss:
+                return number, seconds
+        return None
+
+    def figures(self) -> dict:
+        trained = sum(epoch["trained"] for epoch in self.epochs)
+        images = sum(epoch["images"] for epoch in self.epochs)
+        found = {"epochs": len(self.epochs), "images_per_second": images / trained}
+        if self.epochs[-1]["core"]:
+            found["outside_share"] = 1.0 - sum(epoch["core"] for epoch in self.epochs) / trained
+        if "val_loss" in self.epochs[-1]:
+            found["val_loss"] = self.epochs[-1]["val_loss"]
+        return found
+
+
+def compare(options) -> dict:
+    contestants = {name: Contestant(name, sys.executable, options) for name in ("plain", "ours")}
+    if python := find_pythae(options.pythae):
+        contestants["pythae"] = Contestant("pythae", python, options)
+    limits = {"plain": options.peer_epochs, "ours": options.epochs, "pythae": options.pythae_epochs}
+    try:
+        for epoch in range(max(limits.values())):
+            for name, contestant in contestants.items():
+                if epoch < limits[name] and contestant.turn():
+                    last = contestant.epochs[-1]
+                    loss = f"validation loss {last['val_loss']:.3f}" if "val_loss" in last else ""
+                    print(f"{name:7} epoch {epoch + 1:3} {last['seconds']:7.2f} s  {loss}", file=sys.stderr)
+    finally:
+        for contestant in contestants.values():
+            contestant.end()
+    if not all(contestant.epochs for contestant in contestants.values()):
+        failed = min(name for name, contestant in contestants.items() if not contestant.epochs)
+        raise SystemExit(f"{failed} did not finish an epoch; --verbose shows why.")
+    peer, mine = contestants["plain"], contestants["ours"]
+    target = peer.epochs[-1]["val_loss"]
+    report = {name: contestant.figures() for name, contestant in contestants.items()}
+    report["target"] = target
+    theirs, reached = peer.seconds_to(target), mine.seconds_to(target)
+    report["plain"] |= {"seconds_to_target": theirs[1], "epochs_to_target": theirs[0]}
+    if reached:
+        report["ours"] |= {"seconds_to_target": reached[1], "epochs_to_target": reached[0]}
+        report["time_ratio"] = sum(epoch["seconds"] for epoch in peer.epochs) / reached[1]
+    rates = {name: report[name]["images_per_second"] for name in contestants}
+    report["images_ratio"] = {name: rates["ours"] / rate for name, rate in rates.items() if name != "ours"}
+    return report
+
+
+def find_pythae(python: str | None) -> str | None:
+    python = python or sys.executable
+    there = subprocess.run([python, "-c", "import pythae.trainers"], capture_output=True, check=False).returncode == 0
+    if not there:
+        print("pythae is not installed here, so it is left out (see --help).", file=sys.stderr)
+    return python if there else None
+
+
+def say(report: dict) -> None:
+    print(f"\n{'':8}{'images/s':>9}{'outside*':>10}{'epochs':>8}{'loss':>9}{'to the target':>26}")
+    for name in CONTESTANTS:
+        if name not in report:
+            continue
+        row = report[name]
+        outside = f"{row['outside_share']:.1%}" if "outside_share" in row else "–"
+        loss = f"{row['val_loss']:.2f}" if "val_loss" in row else "–"
+        to = (
+            f"{row['epochs_to_target']} epochs, {row['seconds_to_target']:.0f} s" if "seconds_to_target" in row else "–"
+        )
+        print(f"{name:8}{row['images_per_second']:9.0f}{outside:>10}{row['epochs']:8}{loss:>9}{to:>26}")
+    print("* share of the training time that is neither forward, backward nor step\n")
+    print(f"target: validation loss {report['target']:.3f}, the plain loop's after {report['plain']['epochs']} epochs")
+    for name, ratio in report["images_ratio"].items():
+        print(f"images a second: ours is {ratio:.2f} times {name}")
+    if "time_ratio" in report:
+        ratio = report["time_ratio"]
+        print(f"time to the target: ours is {ratio:.1f} times faster than all the plain loop's epochs")
+    else:
+        print("ours did not reach the target; give it more --epochs")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", default="mnist", help="a data set of grey pictures, as for python -m vae train")
+    parser.add_argument("--peer-epochs", type=int, default=40, help="of the plain loop, whose last loss is the target")
+    parser.add_argument("--epochs", type=int, default=6, help="of ours")
+    parser.add_argument("--pythae-epochs", type=int, default=3, help="of pythae, for its images a second")
+    parser.add_argument("--pythae", metavar="PYTHON", help="a Python that has pythae")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--quick", action="store_true", help="digits, few epochs: tests the machinery only")
+    parser.add_argument("--json", action="store_true", help="print the figures as JSON")
+    parser.add_argument("--verbose", action="store_true", help="let the contestants print")
+    parser.add_argument("--be", choices=CONTESTANTS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.quick:
+        options.data, options.peer_epochs, options.epochs, options.pythae_epochs = "digits", 2, 4, 1
+    if options.be:
+        CONTESTANTS[options.be](options)
+        return
+    report = compare(options)
+    print(json.dumps(report, indent=2)) if options.json else say(report)
+
+
+if __name__ == "__main__":
+    main()
