@@ -135,7 +135,7 @@ class Slot:
         from vae.train import fit  # heavy, and only needed here
 
         try:
-            fit(config, run=run.folder, resume=resume, max_minutes=limit)
+            fit(config, run=run.folder, resume=resume, max_minutes=limit, background=True)
         except InputError as error:
             failure.append(error)  # the run's state says it too
         except BaseException as error:
