@@ -6,10 +6,10 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from vae.errors import InputError
-from vae.locate import Found, find
+from vae.locate import BESIDE, Found, find
 
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 URL = re.compile(r"(?:https?://)?(?:www\.)?huggingface\.co/")
@@ -75,11 +75,13 @@ def fetch(
             found = find(sizes, read_text, f"The repository {wanted}", wanted.subfolder, variant)
         if found.config is None and not found.pair:
             _check_header(wanted, info.sha, found.weights[0], token)
-        total = sum(sizes[name] for name in found.files)
+        folder = PurePosixPath(found.weights[0]).parent
+        files = [name for name in (str(folder / name) for name in BESIDE) if name in sizes] + list(found.files)
+        total = sum(sizes[name] for name in files)
         if progress:
             progress(0, total)  # an InputError raised there ends it before anything is kept
         bar = _bar(progress, total)
-        for name in found.files:
+        for name in files:
             path = hf_hub_download(wanted.repo, name, revision=wanted.revision, token=token, tqdm_class=bar)
         return Path(path).parents[name.count("/")], found
 

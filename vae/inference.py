@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vae import images
+from vae import images, priors
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.metrics import psnr, ssim
@@ -145,16 +145,16 @@ def sample_latents(
 
     temperature scales the standard deviation: 1 is the prior itself, below 1 is nearer its centre. size: the side in
     pixels of the pictures that they are latents of, where it is not the config's sample_size.
-    Raises InputError for n outside 1 to MAX_SAMPLES, a temperature outside 0 to 10, or a prior the model lacks.
+    Raises InputError for n outside 1 to MAX_SAMPLES, a temperature outside 0 to 10, a prior the model lacks, or a size
+    that a fitted prior was not fitted at.
     """
     if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MAX_SAMPLES:
         raise InputError(f"The number of samples must be from 1 to {MAX_SAMPLES}, not {n}.")
     if not 0.0 <= temperature <= 10.0:
         raise InputError(f"The temperature must be from 0 to 10, not {temperature}.")
-    if prior not in model.priors:
-        raise InputError(f"This model has no prior {prior!r}; it has {', '.join(model.priors)}.")
-    noise = torch.randn((n, *model.latent_shape(size, size)), generator=make_generator(seed)) * temperature
-    return noise if prior == "normal" else model.fitted_priors[prior](noise)
+    fitted = None if prior == "normal" else priors.of(model, prior)
+    noise = torch.randn((n, *model.latent_shape(size, size)), generator=make_generator(seed))
+    return noise * temperature if fitted is None else fitted(noise, temperature)
 
 
 @torch.inference_mode()

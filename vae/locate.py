@@ -12,6 +12,7 @@ from vae.weights import SUFFIXES
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
 STEMS = ("model", "diffusion_pytorch_model")
+BESIDE = ("priors.safetensors", "statistics.safetensors")  # these belong to a model and are none
 HALF = re.compile(r"(?P<stem>.*?)_?(?P<half>encoder|decoder)(?P<suffix>\.(safetensors|pth|pt|bin))")
 
 
@@ -66,7 +67,8 @@ def find(
         if pair:
             return Found(None, tuple(str(PurePosixPath(folder) / name) for name in pair), pair=True)
     # With a config.json that is not an auto-encoder's, a weight file beside it is not one either.
-    alone = [] if complaints else [n for n in folders.get(order[0], []) if PurePosixPath(n).suffix in SUFFIXES]
+    here = [name for name in folders.get(order[0], []) if name not in BESIDE]
+    alone = [] if complaints else [name for name in here if PurePosixPath(name).suffix in SUFFIXES]
     if len(alone) == 1:
         return Found(None, (str(PurePosixPath(order[0]) / alone[0]),))
     if alone:

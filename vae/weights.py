@@ -28,11 +28,13 @@ SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 @dataclass(frozen=True)
 class Weights:
-    """The tensors of one or more files: their shapes by name, and `read(name)`, which gives one that may be kept."""
+    """The tensors of one or more files: their shapes by name, and `read(name)`, which gives one that may be kept.
+    files: where they lie."""
 
     shapes: dict[str, tuple[int, ...]]
     read: Callable[[str], Tensor]
     metadata: dict[str, str] = field(default_factory=dict)
+    files: tuple[Path, ...] = ()
 
 
 def open_weights(path: Path) -> Weights:
@@ -52,7 +54,8 @@ def join(parts: list[Weights], prefixes: tuple[str, ...] = ()) -> Weights:
                 raise InputError(f"Two of the weight files hold the tensor {name[:100]}.")
             home[joint] = part, name
     shapes = {joint: part.shapes[name] for joint, (part, name) in home.items()}
-    return Weights(shapes, lambda joint: home[joint][0].read(home[joint][1]), parts[0].metadata)
+    files = tuple(file for part in parts for file in part.files)
+    return Weights(shapes, lambda joint: home[joint][0].read(home[joint][1]), parts[0].metadata, files)
 
 
 def _open_safetensors(path: Path) -> Weights:
@@ -85,7 +88,7 @@ def _open_safetensors(path: Path) -> Weights:
             raise InputError(f"{path.name} was changed while it was read.")
         return content.view(DTYPES[dtypes[name]]).reshape(shapes[name])
 
-    return Weights(shapes, read, metadata)
+    return Weights(shapes, read, metadata, (path,))
 
 
 def _open_pickle(path: Path) -> Weights:
@@ -107,4 +110,4 @@ def _open_pickle(path: Path) -> Weights:
     if not tensors or not all(isinstance(name, str) for name in tensors):
         raise InputError(f"{path.name} holds no tensors by name, as a state_dict does.")
     read = (lambda name: tensors[name].clone()) if mapped else tensors.__getitem__
-    return Weights({name: tuple(tensor.shape) for name, tensor in tensors.items()}, read)
+    return Weights({name: tuple(tensor.shape) for name, tensor in tensors.items()}, read, files=(path,))

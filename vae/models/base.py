@@ -47,6 +47,7 @@ class AutoEncoder(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.fitted_priors: dict = {}
+        self.refused_priors: str | None = None  # why priors that lie beside the weights were not taken
 
     def encode(self, x: Tensor) -> DiagonalGaussian:
         raise NotImplementedError

@@ -1,0 +1,53 @@
+"""Where a model's latents lie: the standardised space in which priors are fitted, and the way back."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae.errors import InputError
+
+USED = 0.01  # share of a dimension's variance that must come from the pictures for it to be modelled
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One number for each of the D latent dimensions, in the latent's own order.
+
+    mean, scale: of the aggregate posterior, i.e. of z ~ q(z|x) over all the training pictures x.
+    used: whether the dimension depends on the picture. One that does not, because its posterior is the prior whatever
+    the picture, needs no model: there the noise itself is passed on.
+    """
+
+    mean: Tensor
+    scale: Tensor
+    used: Tensor
+
+    def place(self, noise: Tensor, used: Tensor) -> Tensor:
+        """Latents (n, D): `used` (n, A), standardised, in the used dimensions and the noise (n, D) in the others."""
+        u = noise.clone()
+        u[:, self.used] = used
+        return self.mean + self.scale * u
+
+    def standardise(self, z: Tensor) -> Tensor:
+        """(n, D) -> (n, D), the inverse of `mean + scale * u`; 0 in a dimension that never varies."""
+        return torch.where(self.scale > 0, (z - self.mean) / self.scale.clamp_min(1e-30), 0.0)
+
+
+def fit_frame(means: Tensor, stds: Tensor) -> tuple[Frame, Tensor]:
+    """The frame of posteriors N(means, stds²), each (N, D), and their means in it: (N, A) of variance 1.
+
+    A posterior's mean is its latent drawn towards the prior's centre, so means spread less than the samples that the
+    decoder was trained on. Here they are stretched back, dimension by dimension, to the spread of the samples: pictures
+    decoded from them are as sharp as from the means, and have the contrast of the data. For a plain auto-encoder, whose
+    stds are 0, nothing is stretched.
+
+    Raises InputError where a latent is not finite, or none of the dimensions depends on the picture.
+    """
+    if not (torch.isfinite(means).all() and torch.isfinite(stds).all()):
+        raise InputError("The model's latents hold numbers that are not finite (NaN or infinity); nothing fits them.")
+    centre, between, within = means.mean(0), means.var(0, unbiased=False), stds.square().mean(0)
+    frame = Frame(centre, (between + within).sqrt(), between > USED * (between + within))
+    if not frame.used.any():
+        raise InputError("The model's latents do not depend on the picture, so there is nothing to fit a prior to.")
+    return frame, ((means - centre) / between.sqrt().clamp_min(1e-30))[:, frame.used]

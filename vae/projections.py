@@ -1,0 +1,87 @@
+"""Two-dimensional maps of a latent space, and the way from a place on the map back into the space."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from vae.errors import InputError
+
+
+@dataclass(frozen=True)
+class Projection:
+    """An affine map of D latent dimensions onto two: y = (z - centre) @ matrix, matrix (D, 2).
+
+    lift: (2, D), how a latent moves where its place on the map moves by one. Of the many ways to move it (all that
+    project to the same step) it is the one that a latent takes on average over the data, the regression of z on y,
+    so that moving over the map keeps to where latents are; lift @ matrix is the identity.
+    """
+
+    centre: Tensor
+    matrix: Tensor
+    lift: Tensor
+
+    def project(self, z: Tensor) -> Tensor:
+        """Places on the map, (n, 2), of latents (n, C, h, w) or (n, D)."""
+        return (z.float().cpu().flatten(1) - self.centre) @ self.matrix
+
+    def invert(self, places: Tensor, base: Tensor) -> Tensor:
+        """Latents (n, C, h, w) at places (n, 2) of the map, that otherwise are as the base point (C, h, w) is.
+
+        Exact: projecting them gives the places again.
+        """
+        here = self.project(base[None])
+        return base[None] + ((places.float() - here) @ self.lift).view(-1, *base.shape)
+
+
+def pca(z: Tensor) -> Projection:
+    """The two directions in which latents (N, D) vary most (Pearson 1901). Needs three or more of them."""
+    if len(z) < 3:
+        raise InputError("A map takes three or more pictures.")
+    centre, z = z.mean(0), z.double()
+    if z.shape[1] <= 2048:
+        covariance = torch.cov(z.T)
+        matrix = torch.linalg.eigh(covariance)[1][:, -2:].flip(1)
+    else:  # the same from the other side: there are fewer pictures than dimensions
+        chosen = z[torch.arange(min(len(z), 2048)) * len(z) // min(len(z), 2048)]
+        matrix = torch.linalg.svd(chosen - chosen.mean(0), full_matrices=False)[2][:2].T
+    return _projection(z, centre, matrix)
+
+
+def lda(z: Tensor, labels: Tensor) -> Projection | None:
+    """The two directions that tell the classes apart best (linear discriminant analysis, Fisher 1936), as seed 2 has
+    them; None where there are no two such: under three classes, or no more latents than dimensions."""
+    if len(labels.unique()) < 3 or len(z) <= z.shape[1] + 3:
+        return None
+    from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+    analysis = LinearDiscriminantAnalysis(n_components=2)
+    analysis.fit(z.double().numpy(), labels.numpy())
+    matrix = torch.from_numpy(analysis.scalings_)[:, :2]
+    if matrix.shape[1] < 2 or not torch.isfinite(matrix).all():
+        return None
+    return _projection(z, z.mean(0), matrix)
+
+
+def two_dimensions(z: Tensor, i: int, j: int) -> Projection:
+    """The plane of the latent dimensions i and j, which alone move with the place."""
+    dims = z.shape[1]
+    if not (0 <= i < dims and 0 <= j < dims and i != j):
+        raise InputError(f"Two different latent dimensions from 0 to {dims - 1} make a map, not {i} and {j}.")
+    matrix = torch.zeros(dims, 2)
+    matrix[i, 0] = matrix[j, 1] = 1.0
+    return Projection(torch.zeros(dims), matrix, matrix.T.contiguous())
+
+
+def _projection(z: Tensor, centre: Tensor, matrix: Tensor) -> Projection:
+    """With the signs settled, each direction's largest entry being positive, and the lift by regression."""
+    matrix = matrix.double()
+    matrix = matrix * matrix.gather(0, matrix.abs().argmax(0, keepdim=True)).sign()
+    centred = z.double() - z.double().mean(0)
+    y = centred @ matrix
+    gram = y.T @ y
+    if torch.linalg.cond(gram) > 1e12:  # all on one line: the shortest way back will do
+        lift = torch.linalg.pinv(matrix)
+    else:
+        lift = torch.linalg.solve(gram, y.T @ centred)
+    return Projection(centre.float(), matrix.float(), lift.float())
