@@ -1,0 +1,49 @@
+"""How a model computes fastest on a device without its being seen: layout and number format, chosen by measurement.
+
+Measured with Stable Diffusion's network and random weights, against float32 (PSNR, peak 2). All in bfloat16: encode
+55 dB, decode 43 dB. With only the convolutions at the highest resolutions and the attention in bfloat16, and float32
+between the blocks: encode 62 dB, decode 52 dB, both in a row over 50 dB. The cost of a network lies at its high
+resolutions, while an error made at a low one is spread over many pixels and grows on the way.
+"""
+
+import torch
+
+from vae.models.autoencoder_kl import AutoencoderKL
+from vae.models.base import AutoEncoder
+from vae.models.layers import Attention, Conv3x3
+
+ENCODER_LEVELS, DECODER_LEVELS = 1, 2  # how many, from the image on, compute in bfloat16
+
+
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has bfloat16 instructions. Where they are emulated they are slower than float32."""
+    if device.type == "cpu":
+        return torch.cpu._is_avx512_bf16_supported()
+    return device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False)
+
+
+def best_dtype(device: torch.device) -> torch.dtype:
+    """What dtype="auto" keeps the weights in: bfloat16 on a GPU that has it, else float32. Never float16: SDXL's own
+    network overflows in it (`force_upcast`)."""
+    return torch.bfloat16 if device.type == "cuda" and has_bfloat16(device) else torch.float32
+
+
+def arrange(model: AutoEncoder) -> AutoEncoder:
+    """In place, the memory layout in which convolutions are fastest: channels last on a CPU (1.3 times as fast)."""
+    return model.to(memory_format=torch.channels_last) if model.device.type == "cpu" else model
+
+
+def hasten(model: AutoEncoder) -> AutoEncoder:
+    """In place: a float32 model on a CPU computes partly in bfloat16, over 50 dB from what it computes otherwise.
+
+    The weights stay as they are, and so does computing with gradients. Models of other families, and all models on a
+    CPU without bfloat16 instructions, are left alone.
+    """
+    on_cpu = model.device.type == "cpu" and has_bfloat16(model.device)
+    if not on_cpu or not isinstance(model, AutoencoderKL) or model.dtype != torch.float32:
+        return model
+    levels = (*model.encoder.down_blocks[:ENCODER_LEVELS], *model.decoder.up_blocks[-DECODER_LEVELS:])
+    parts = [module for level in levels for module in level.modules() if isinstance(module, Conv3x3)]
+    for part in (*parts, *(module for module in model.modules() if isinstance(module, Attention))):
+        part.low = True
+    return model
