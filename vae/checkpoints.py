@@ -9,7 +9,7 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 
-from vae import hub
+from vae import hub, priors
 from vae.configs import diffusers_config, read_config
 from vae.convert import Naming, recognise
 from vae.device import pick_device
@@ -58,6 +58,7 @@ def load(
     with torch.device("meta"):
         model = build(opened.config)
     _fill(model, opened, device, best_dtype(device) if dtype == "auto" else dtype or torch.float32)
+    priors.attach(model, opened.weights.files)
     arrange(model.eval().requires_grad_(False))
     return hasten(model) if dtype == "auto" else model
 
@@ -67,15 +68,30 @@ def load_config(source: str | Path) -> ModelConfig:
     return _open(source).config
 
 
+def weight_files(source: str | Path) -> tuple[Path, ...]:
+    """The files on this machine that `load(source)` reads the weights from; what belongs to the model lies beside.
+
+    Raises InputError as `load` does, and for a Hub id: its files are the cache's.
+    """
+    if not _local_folder(source).exists():
+        raise InputError(
+            f"{str(source)[:200]!r} is no checkpoint on this machine, which is what this can be stored beside; "
+            "give a bundled name, a checkpoint or run folder, or a weight file."
+        )
+    return _open(source).weights.files
+
+
 def save(model: AutoEncoder, folder: str | Path) -> Path:
     """Write `config.json` and `model.safetensors`, which `load` reads back bit for bit, and return the folder.
+
+    Fitted priors go along, in `priors.safetensors`.
 
     A new folder appears whole or not at all; in one that exists each file is replaced whole.
     """
     config = json.dumps(config_to_dict(model.config), indent=2)
     # The config rides along in the weights' header too, so that the one file can be sent around alone. It is the only
     # entry there: of several the order would be random, and the same model a different file each time.
-    return _write(model, Path(folder), config, WEIGHTS, {"config": config})
+    return _write(model, Path(folder), config, WEIGHTS, {"config": config}, model.fitted_priors)
 
 
 def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") -> Path:
@@ -127,13 +143,17 @@ x_hat = model.decode(posterior.mode())
 """
 
 
-def _write(model: AutoEncoder, folder: Path, config: str, weights: str, metadata: dict[str, str]) -> Path:
+def _write(
+    model: AutoEncoder, folder: Path, config: str, weights: str, metadata: dict[str, str], fitted: dict | None = None
+) -> Path:
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
     with appearing(folder) as place:
         with replacing(place / weights) as part:
             save_file(tensors, part, metadata=metadata)
         with replacing(place / CONFIG) as part:
             part.write_text(config + "\n", encoding="utf-8")
+        if fitted:
+            priors.write((place / weights,), fitted)
     return folder
 
 
