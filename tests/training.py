@@ -12,7 +12,15 @@ TIMES = ("images_per_second", "seconds")
 def tiny(**changes) -> TrainConfig:
     """A VAE of 700 parameters on 8x8 digits; 10 updates an epoch."""
     model = config_to_dict(ConvConfig(features=(1, 4, 4, 2), sample_size=8, border=0))
-    settings = {"model": model, "data": "digits", "epochs": 3, "batch_size": 140, "precision": "fp32", "seed": 5}
+    settings = {
+        "model": model,
+        "data": "digits",
+        "epochs": 3,
+        "batch_size": 140,
+        "learning_rate": 6e-3,
+        "precision": "fp32",
+        "seed": 5,
+    }
     return TrainConfig(**settings | changes)
 
 

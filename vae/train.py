@@ -164,7 +164,12 @@ class Trainer:
             share_batch_norm(model)
         self.plan = plan(config, len(self.train_set), accelerator.num_processes, saved and saved.state["update_images"])
         accelerator.gradient_accumulation_steps = self.plan.accumulate
-        optimizer = torch.optim.Adam(model.parameters(), lr=config.learning_rate, fused=self.device.type != "mps")
+        optimizer = torch.optim.Adam(
+            model.parameters(),
+            lr=config.learning_rate,
+            betas=(0.9, config.beta2),
+            fused=self.device.type != "mps",
+        )
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         exact = torch.float32 if self.device.type == "mps" else torch.float64
         # [the epoch so far, since the last step line] x [loss, reconstruction, kl, batches]
