@@ -16,51 +16,13 @@ all alike. Only a contestant's own turns count as its time, from its first updat
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[1]
-
-
-class Turns:
-    """In a contestant's process: wait for one's turn, say how it went."""
-
-    def __init__(self):
-        self.out = os.fdopen(os.dup(1), "w")
-        os.dup2(2, 1)  # what a library prints must not come between
-        self.clock = dict.fromkeys(("forward", "backward", "step"), 0.0)
-        self.wait()
-
-    def wait(self) -> None:
-        if not sys.stdin.readline():
-            raise SystemExit  # the comparison is over
-        for part in self.clock:
-            self.clock[part] = 0.0
-        self.start = time.perf_counter()
-
-    def done(self, images: int, trained: float | None = None, **figures) -> None:
-        """The epoch is over. trained: its seconds without validation, else all of them."""
-        seconds = time.perf_counter() - self.start
-        core = sum(self.clock.values())
-        figures |= {"seconds": seconds, "trained": trained or seconds, "images": images, "core": core}
-        print(json.dumps(figures), file=self.out, flush=True)
-        self.wait()
-
-    def timed(self, part: str, function):
-        """`function`, its time added to that part's."""
-
-        def call(*arguments, **named):
-            start = time.perf_counter()
-            try:
-                return function(*arguments, **named)
-            finally:
-                self.clock[part] += time.perf_counter() - start
-
-        return call
+from turns import Contestant, Turns
 
 
 def plain(options) -> None:
@@ -204,87 +166,57 @@ def pythae(options) -> None:
 CONTESTANTS = {"plain": plain, "ours": ours, "pythae": pythae}
 
 
-class Contestant:
-    """The parent's side of one."""
+def seconds_to(turns: list[dict], loss: float) -> tuple[int, float] | None:
+    """Epochs, and seconds of its own turns, until a contestant's validation loss was at most that."""
+    seconds = 0.0
+    for number, epoch in enumerate(turns, 1):
+        seconds += epoch["seconds"]
+        if epoch["val_loss"] <= loss:
+            return number, seconds
+    return None
 
-    def __init__(self, name: str, python: str, options):
-        self.name, self.epochs = name, []
-        arguments = ["--data", options.data, "--epochs", str(options.epochs), "--seed", str(options.seed)]
-        environment = os.environ | {"PYTHONPATH": str(REPO)}
-        self.process = subprocess.Popen(
-            [python, __file__, "--be", name, *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=None if options.verbose else subprocess.DEVNULL,
-            text=True,
-            env=environment,
-        )
 
-    def turn(self) -> bool:
-        """One epoch; False if there are no more."""
-        try:
-            self.process.stdin.write("go\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
-        if line:
-            self.epochs.append(json.loads(line))
-        return bool(line)
-
-    def end(self) -> None:
-        for pipe in (self.process.stdin, self.process.stdout):
-            pipe.close()
-        self.process.kill()
-        self.process.wait()
-
-    def seconds_to(self, loss: float) -> tuple[int, float] | None:
-        """Epochs and seconds of its own turns until its validation loss was at most that."""
-        seconds = 0.0
-        for number, epoch in enumerate(self.epochs, 1):
-            seconds += epoch["seconds"]
-            if epoch["val_loss"] <= loss:
-                return number, seconds
-        return None
-
-    def figures(self) -> dict:
-        trained = sum(epoch["trained"] for epoch in self.epochs)
-        images = sum(epoch["images"] for epoch in self.epochs)
-        found = {"epochs": len(self.epochs), "images_per_second": images / trained}
-        if self.epochs[-1]["core"]:
-            found["outside_share"] = 1.0 - sum(epoch["core"] for epoch in self.epochs) / trained
-        if "val_loss" in self.epochs[-1]:
-            found["val_loss"] = self.epochs[-1]["val_loss"]
-        return found
+def figures(turns: list[dict]) -> dict:
+    trained, images = (sum(epoch[key] for epoch in turns) for key in ("trained", "images"))
+    found = {"epochs": len(turns), "images_per_second": images / trained}
+    if turns[-1]["core"]:
+        found["outside_share"] = 1.0 - sum(epoch["core"] for epoch in turns) / trained
+    if "val_loss" in turns[-1]:
+        found["val_loss"] = turns[-1]["val_loss"]
+    return found
 
 
 def compare(options) -> dict:
-    contestants = {name: Contestant(name, sys.executable, options) for name in ("plain", "ours")}
-    if python := find_pythae(options.pythae):
-        contestants["pythae"] = Contestant("pythae", python, options)
+    pythons = {"plain": sys.executable, "ours": sys.executable, "pythae": find_pythae(options.pythae)}
+    settings = ["--data", options.data, "--epochs", options.epochs, "--seed", options.seed]
+    contestants = {
+        name: Contestant(__file__, ["--be", name, *settings], python, options.verbose)
+        for name, python in pythons.items()
+        if python
+    }
     limits = {"plain": options.peer_epochs, "ours": options.epochs, "pythae": options.pythae_epochs}
     try:
         for epoch in range(max(limits.values())):
             for name, contestant in contestants.items():
                 if epoch < limits[name] and contestant.turn():
-                    last = contestant.epochs[-1]
+                    last = contestant.turns[-1]
                     loss = f"validation loss {last['val_loss']:.3f}" if "val_loss" in last else ""
                     print(f"{name:7} epoch {epoch + 1:3} {last['seconds']:7.2f} s  {loss}", file=sys.stderr)
     finally:
         for contestant in contestants.values():
             contestant.end()
-    if not all(contestant.epochs for contestant in contestants.values()):
-        failed = min(name for name, contestant in contestants.items() if not contestant.epochs)
+    if not all(contestant.turns for contestant in contestants.values()):
+        failed = min(name for name, contestant in contestants.items() if not contestant.turns)
         raise SystemExit(f"{failed} did not finish an epoch; --verbose shows why.")
     peer, mine = contestants["plain"], contestants["ours"]
-    target = peer.epochs[-1]["val_loss"]
-    report = {name: contestant.figures() for name, contestant in contestants.items()}
+    target = peer.turns[-1]["val_loss"]
+    report = {name: figures(contestant.turns) for name, contestant in contestants.items()}
     report["target"] = target
-    theirs, reached = peer.seconds_to(target), mine.seconds_to(target)
+    theirs, reached = seconds_to(peer.turns, target), seconds_to(mine.turns, target)
     report["plain"] |= {"seconds_to_target": theirs[1], "epochs_to_target": theirs[0]}
     if reached:
         report["ours"] |= {"seconds_to_target": reached[1], "epochs_to_target": reached[0]}
-        report["time_ratio"] = sum(epoch["seconds"] for epoch in peer.epochs) / reached[1]
+        report["time_ratio"] = sum(epoch["seconds"] for epoch in peer.turns) / reached[1]
     rates = {name: report[name]["images_per_second"] for name in contestants}
     report["images_ratio"] = {name: rates["ours"] / rate for name, rate in rates.items() if name != "ours"}
     return report
@@ -325,7 +257,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist", help="a data set of grey pictures, as for python -m vae train")
     parser.add_argument("--peer-epochs", type=int, default=40, help="of the plain loop, whose last loss is the target")
-    parser.add_argument("--epochs", type=int, default=6, help="of ours")
+    parser.add_argument("--epochs", type=int, default=8, help="of ours")
     parser.add_argument("--pythae-epochs", type=int, default=3, help="of pythae, for its images a second")
     parser.add_argument("--pythae", metavar="PYTHON", help="a Python that has pythae")
     parser.add_argument("--seed", type=int, default=0)
