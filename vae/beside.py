@@ -38,7 +38,9 @@ def fingerprint(files: Sequence[Path]) -> str:
 
 def write(path: Path, weights: str, content: dict, tensors: dict[str, Tensor]) -> None:
     """One safetensors file that appears whole or not at all. weights: the fingerprint of those it belongs to."""
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    tensors = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()
+    }
     with replacing(path) as part:
         # One entry of metadata only: of several, safetensors' order is random, and so would be the file.
         save_file(tensors, part, metadata={_CONTENT: json.dumps({_WEIGHTS: weights, **content})})

@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
@@ -19,8 +20,10 @@ Model = Annotated[str, typer.Argument(help="A bundled name, run folder, checkpoi
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else, on stdout.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-Prior = Annotated[str, typer.Option(help="normal is N(0, I); see `info` for others a model may have.")]
-Mode = Annotated[str, typer.Option(help="slerp, along the great circle, or lerp, straight.")]
+Prior = Annotated[str, typer.Option(help="normal is N(0, I); fit-prior adds gaussian, mixture and flow.")]
+Mode = Annotated[
+    str, typer.Option(help="slerp, along the great circle; lerp, straight; prior, through the space of a fitted prior.")
+]
 
 
 def main() -> None:
@@ -38,10 +41,40 @@ def _say(facts: dict, as_json: bool) -> None:
     if as_json:
         print(json.dumps(facts))
         return
+    facts = dict(_flat(facts))
     width = max(len(key) for key in facts)
     for key, value in facts.items():
         text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and "seed" not in key else value
         print(f"{key:<{width}}  {text:.4g}" if isinstance(value, float) else f"{key:<{width}}  {text}")
+
+
+def _flat(facts: dict, prefix: str = ""):
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+@contextmanager
+def _phases():
+    """A bar that is told (what, done, total), and starts again where another thing is done."""
+    bar = None
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None or bar.desc != f"{what}: ":
+            if bar is not None:
+                bar.close()
+            bar = _bar(total, "")
+            bar.set_description(what)
+        bar.update(done - bar.n)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()
 
 
 def _bar(total: int, unit: str):
@@ -67,7 +100,10 @@ def info(model: Model, json_: Json = False, device: Device = "auto") -> None:
     from vae.info import describe
 
     loaded = load(model, device=device)
-    _say(describe(loaded) | {"name": model, "priors": loaded.priors, "device": str(loaded.device)}, json_)
+    facts = describe(loaded) | {"name": model, "priors": loaded.priors, "device": str(loaded.device)}
+    if loaded.refused_priors:
+        facts["priors_refused"] = loaded.refused_priors
+    _say(facts, json_)
 
 
 @app.command()
@@ -183,12 +219,15 @@ def interpolate(
     from vae.images import enlarge
     from vae.inference import decode_path, latent_of
     from vae.latents import interpolate as between
+    from vae.priors import for_paths
 
     _output(output, (".gif", ".mp4", ".png"))
     ends = [_end(text) for text in (a, b)]
     loaded = load(model, device=device)
     start = time.perf_counter()
-    path = between(*(latent_of(loaded, end) for end in ends), steps, mode)
+    prior = for_paths(loaded) if mode == "prior" else None
+    drawn_from = prior.kind if prior else "normal"
+    path = between(*(latent_of(loaded, end, drawn_from) for end in ends), steps, mode, prior)
     with _bar(steps, "frame") as bar:
         frames = decode_path(loaded, path, on_progress=lambda done: bar.update(done - bar.n))
     write_animation([enlarge(frame, scale) for frame in frames], output, fps=fps)
@@ -315,21 +354,105 @@ def evaluate(
     model: Model,
     data: Annotated[str, typer.Option(help="As for train.")] = "digits",
     split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    samples: Annotated[
+        int, typer.Option(help="Importance samples for the bound on log p(x), of 1,000 pictures; 0: not measured.")
+    ] = 0,
+    variance: Annotated[
+        float | None,
+        typer.Option(help="Of the bound's likelihood, for pixels in [0, 1]; the best one unless given. SSE + KL: 0.5."),
+    ] = None,
+    generation: Annotated[
+        bool,
+        typer.Option(
+            "--generation",
+            help="Also draw pictures from each prior and measure how near they come to the test pictures; "
+            "the first time, a classifier is trained on the data for it, which takes a minute or two.",
+        ),
+    ] = False,
+    draws: Annotated[int, typer.Option(help="Pictures drawn from each prior for --generation.")] = 10_000,
     seed: Seed = 0,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Measure a model on a data set: loss, reconstruction, KL, PSNR, SSIM."""
+    """Measure a model on a data set: loss, reconstruction, KL, PSNR, SSIM, active units, a bound on log p(x)
+    (--samples), and how good the pictures are that it generates (--generation)."""
+    from vae.bound import importance_bound
     from vae.checkpoints import load
     from vae.data import load_data
+    from vae.errors import InputError
     from vae.evaluate import evaluate as measure
+    from vae.generation import measure_generation
 
+    if samples < 0:
+        raise InputError(f"The number of samples must be 0 or more, not {samples}.")
+    loaded = load(model, device=device)
+    config = loaded.config
+    fitted = {"size": config.sample_size, "channels": loaded.in_channels, "border": config.border}
+    images = load_data(data, split, **fitted)
+    with _phases() as report:
+        figures = measure(loaded, images, seed=seed, on_progress=lambda done: report("images", done, len(images)))
+        if samples:
+            figures["bound"] = importance_bound(
+                loaded, images, samples, variance, seed=seed, on_progress=lambda *at: report("bound", *at)
+            )
+        if generation:
+            sets = [images if split == part else load_data(data, part, **fitted) for part in ("train", "test")]
+            figures["generation"] = measure_generation(loaded, *sets, draws, seed, on_progress=report)
+    _say({"model": model, "data": data, "split": split, **figures}, json_)
+    if not json_ and not (samples and generation):
+        print("Not measured unless asked for: --samples 64 (log p(x)), --generation.", file=sys.stderr)
+
+
+@app.command()
+def statistics(
+    model: Model,
+    data: Annotated[str, typer.Option(help="As for train.")] = "digits",
+    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Measure a model's latents over a data set, and store what the map of them needs beside the checkpoint."""
+    from vae.checkpoints import load, weight_files
+    from vae.data import load_data
+    from vae.statistics import measure, write
+
+    weights = weight_files(model)
     loaded = load(model, device=device)
     config = loaded.config
     images = load_data(data, split, config.sample_size, loaded.in_channels, config.border)
     with _bar(len(images), "image") as bar:
-        figures = measure(loaded, images, seed=seed, on_progress=lambda done: bar.update(done - bar.n))
-    _say({"model": model, "data": data, "split": split, **figures}, json_)
+        found = measure(loaded, images, split, lambda done: bar.update(done - bar.n))
+    _say({"model": model, "output": str(write(weights, found)), **found.summary()}, json_)
+
+
+@app.command("fit-prior")
+def fit_prior(
+    model: Model,
+    data: Annotated[str, typer.Option(help="The pictures the model was trained on, as for train.")] = "digits",
+    prior: Annotated[str, typer.Option(help="gaussian, mixture, flow, or all of them.")] = "all",
+    updates: Annotated[int, typer.Option(help="Of the flow's weights.", min=1, max=1_000_000)] = 8000,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Fit priors to a model's latents, beside N(0, I), and store them beside the checkpoint; `sample` then has them."""
+    from vae.checkpoints import load, weight_files
+    from vae.data import load_data
+    from vae.errors import InputError
+    from vae.priors import KINDS, fit_priors, write
+
+    if prior != "all" and prior not in KINDS:
+        raise InputError(f"The prior to fit must be {', '.join(KINDS)} or all, not {prior!r}.")
+    kinds = KINDS if prior == "all" else (prior,)
+    weights = weight_files(model)
+    loaded = load(model, device=device)
+    config = loaded.config
+    images = load_data(data, "train", config.sample_size, loaded.in_channels, config.border)
+    with _phases() as report:
+        fitted = fit_priors(loaded, images, kinds, seed, updates, on_progress=report)
+    kept = {**loaded.fitted_priors, **fitted}  # others fitted before, to these weights, stay
+    path = write(weights, {kind: kept[kind] for kind in KINDS if kind in kept})
+    _say({"model": model, "output": str(path), "priors": {kind: kept[kind].facts for kind in fitted}}, json_)
 
 
 @app.command()

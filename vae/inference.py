@@ -93,11 +93,11 @@ def reconstruct(
 
 
 @torch.inference_mode()
-def latent_of(model: AutoEncoder, end: Image.Image | int) -> Tensor:
+def latent_of(model: AutoEncoder, end: Image.Image | int, prior: str = "normal") -> Tensor:
     """One end of an interpolation, a latent (C, h, w) on the CPU: the posterior's mean of a picture, fitted to the
-    model's sample_size so that any two ends agree in shape, or the draw from N(0, I) that belongs to a seed."""
+    model's sample_size so that any two ends agree in shape, or the draw from `prior` that belongs to a seed."""
     if not isinstance(end, Image.Image):
-        return sample_latents(model, 1, end)[0]
+        return sample_latents(model, 1, end, prior=prior)[0]
     config = model.config
     x = images.to_tensor(images.fit(end, config.sample_size, model.in_channels, border=config.border))
     return encode(model, x.to(model.device)).mode()[0].float().cpu()

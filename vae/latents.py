@@ -1,12 +1,15 @@
 """Working with latents: the scaling diffusion models expect, and the ways from one latent to another."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from vae.errors import InputError
 from vae.models.base import AutoEncoder
+from vae.priors import Prior
 
-MODES = ("slerp", "lerp")
+MODES = ("slerp", "lerp", "prior")
 MAX_STEPS = 1000
 
 
@@ -36,13 +39,16 @@ def _channel_statistics(model: AutoEncoder, z: Tensor) -> tuple[Tensor | None, T
     return z.new_tensor(mean).view(1, -1, 1, 1), z.new_tensor(std).view(1, -1, 1, 1)
 
 
-def interpolate(a: Tensor, b: Tensor, steps: int, mode: str = "slerp") -> Tensor:
+def interpolate(a: Tensor, b: Tensor, steps: int, mode: str = "slerp", prior: Prior | None = None) -> Tensor:
     """`steps` latents on the way from a to b, both ends included and exact.
 
     a, b: latents of one shape, (C, h, w) or (1, C, h, w). Returns (steps, C, h, w). "lerp" is the straight line.
     "slerp" (Shoemake 1985) goes along the great circle, its length changing evenly from |a| to |b|: halfway between
     two draws from N(0, I) a straight line passes nearer the origin than any draw ever comes, the circle does not.
-    Raises InputError for fewer than 2 or more than MAX_STEPS steps, an unknown mode, or shapes that differ.
+    "prior" goes along the circle between the noises that `prior`, one of a model's fitted priors, maps to a and b, so
+    that what lies between is as likely under it as the ends.
+    Raises InputError for fewer than 2 or more than MAX_STEPS steps, an unknown mode, shapes that differ, or "prior"
+    without a prior that can be inverted.
     """
     a, b = (z[0] if z.dim() == 4 and z.shape[0] == 1 else z for z in (a, b))
     if a.shape != b.shape or a.dim() != 3:
@@ -51,11 +57,52 @@ def interpolate(a: Tensor, b: Tensor, steps: int, mode: str = "slerp") -> Tensor
         raise InputError(f"An interpolation takes 2 to {MAX_STEPS} steps, not {steps}.")
     if mode not in MODES:
         raise InputError(f"The interpolation mode must be one of {', '.join(MODES)}, not {mode!r}.")
-    t = torch.linspace(0.0, 1.0, steps, device=a.device, dtype=torch.float32).view(-1, 1, 1, 1)
-    path = _slerp(a.float(), b.float(), t) if mode == "slerp" else (1.0 - t) * a.float() + t * b.float()
-    path = path.to(a.dtype)
+    if mode == "prior":
+        path = _through(prior, a, b, steps)
+    else:
+        t = torch.linspace(0.0, 1.0, steps, device=a.device, dtype=torch.float32).view(-1, 1, 1, 1)
+        path = _slerp(a.float(), b.float(), t) if mode == "slerp" else (1.0 - t) * a.float() + t * b.float()
+    path = path.to(a)
     path[0], path[-1] = a, b
     return path
+
+
+def loop(stops: Sequence[Tensor], steps: int, mode: str = "slerp", prior: Prior | None = None) -> Tensor:
+    """A round trip through two or more latents, `steps` from each to the next: (len(stops) * steps, C, h, w).
+
+    It begins at the first stop and ends one step before it, so that played in a circle it runs evenly.
+    Raises InputError for fewer than two stops, more than MAX_STEPS latents in all, and as `interpolate` does.
+    """
+    if len(stops) < 2:
+        raise InputError("A loop takes two or more pictures.")
+    if steps < 1 or len(stops) * steps > MAX_STEPS:
+        raise InputError(f"A loop takes 1 to {MAX_STEPS} steps in all, not {len(stops)} times {steps}.")
+    legs = zip(stops, [*stops[1:], stops[0]], strict=True)
+    return torch.cat([interpolate(a, b, steps + 1, mode, prior)[:-1] for a, b in legs])
+
+
+def corners(four: Sequence[Tensor], rows: int, columns: int, mode: str = "slerp", prior: Prior | None = None) -> Tensor:
+    """What lies between four latents: (rows, columns, C, h, w), with them, exact, in the corners.
+
+    four: top left, top right, bottom left, bottom right. The left and the right side are interpolated first, then each
+    row between them. Raises InputError for another number of latents, and as `interpolate` does.
+    """
+    if len(four) != 4:
+        raise InputError(f"A grid has four corners, not {len(four)}.")
+    if rows * columns > MAX_STEPS:
+        raise InputError(f"A grid takes up to {MAX_STEPS} pictures, not {rows} times {columns}.")
+    left = interpolate(four[0], four[2], rows, mode, prior)
+    right = interpolate(four[1], four[3], rows, mode, prior)
+    return torch.stack([interpolate(a, b, columns, mode, prior) for a, b in zip(left, right, strict=True)])
+
+
+def _through(prior: Prior | None, a: Tensor, b: Tensor, steps: int) -> Tensor:
+    if prior is None:
+        raise InputError(
+            'The mode "prior" goes through the space of a fitted prior, and this model has none that can be inverted; '
+            "fit one with `python -m vae fit-prior MODEL --data DATA --prior flow`."
+        )
+    return prior(interpolate(*prior.inverse(torch.stack([a, b])), steps, "slerp"))
 
 
 def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:

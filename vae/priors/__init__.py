@@ -208,3 +208,11 @@ def of(model: AutoEncoder, name: str) -> Prior:
             f"`python -m vae fit-prior MODEL --data DATA --prior {name}`, or use {', '.join(model.priors)}."
         )
     raise InputError(f"This model has no prior {name!r}; it has {', '.join(model.priors)}.")
+
+
+def for_paths(model: AutoEncoder) -> Prior | None:
+    """The prior through whose space to go from one latent to another: the best the model has that can be inverted;
+    None if it has none. Raises InputError if there are some that were refused."""
+    if model.refused_priors:
+        raise InputError(model.refused_priors)
+    return next((model.fitted_priors[kind] for kind in ("flow", "gaussian") if kind in model.fitted_priors), None)

@@ -6,11 +6,13 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.func import jacrev, vmap
 
 from vae.errors import InputError
 
 LARGEST = 4096  # dimensions
 HARMONICS = 16
+CLOSE = 1e-5  # how far off, in standard deviations, an inverse may be
 
 
 class Flow(nn.Module):
@@ -55,20 +57,45 @@ class Flow(nn.Module):
             u = u + self._advance(u, k)
         return u
 
-    @torch.no_grad()
+    @torch.inference_mode(False)
     def inverse(self, u: Tensor) -> Tensor:
-        """The noise that comes out as u: each step undone by fixed-point iteration, so that it is the inverse of the
-        map as computed and not only of the equation."""
-        for k in reversed(range(self.steps)):
-            before = u - self._advance(u, k)
-            for _ in range(60):
-                again = u - self._advance(before, k)
-                done = (again - before).abs().max() < 1e-6
-                before = again
-                if done:
-                    break
-            u = before
+        """The noise that comes out as u: of the map as computed, not only of the equation."""
+        u = u.clone()  # a tensor made in inference mode takes no part in derivatives
+        with torch.no_grad():
+            for k in reversed(range(self.steps)):
+                u = self._undo(u, k)
         return u
+
+    def _undo(self, after: Tensor, k: int) -> Tensor:
+        """The x (n, A) with x + _advance(x, k) = after: by fixed-point iteration and, where the step stretches too
+        much for that to converge (between clusters it does), by Newton's method, its steps halved while too long."""
+        x = after - self._advance(after, k)
+        for _ in range(12):
+            residual = x + self._advance(x, k) - after
+            if residual.abs().max() < CLOSE:
+                return x
+            x = x - residual
+        start = after - self._advance(after, k)
+        residual = x + self._advance(x, k) - after
+        x = torch.where((residual.abs().amax(1, keepdim=True) < CLOSE), x, start)
+        identity = torch.eye(x.shape[1], device=x.device)
+        for _ in range(25):
+            residual = x + self._advance(x, k) - after
+            far = (residual.abs().amax(1) >= CLOSE).nonzero()[:, 0]
+            if not len(far):
+                break
+            y, target, error = x[far], after[far], residual[far]
+            jacobian = vmap(jacrev(lambda row: self._advance(row[None], k)[0]), chunk_size=64)(y) + identity
+            step = torch.linalg.lstsq(jacobian, error[..., None]).solution[..., 0]
+            size = torch.ones(len(far), 1, device=x.device)
+            for _ in range(8):
+                trial = y - size * step
+                worse = (trial + self._advance(trial, k) - target).norm(dim=1) > error.norm(dim=1)
+                if not worse.any():
+                    break
+                size[worse] *= 0.5
+            x[far] = y - size * step
+        return x
 
 
 def fit_flow(
