@@ -92,9 +92,7 @@ def pythae(options, train, test, measure: Judge) -> dict:
     x_train, x_test = (data.images[..., cut, cut].float() / 255 for data in (train, test))
     config = VAEConfig(input_dim=(1, 28, 28), latent_dim=16)
     model = VAE(config, Encoder_Conv_VAE_MNIST(config), Decoder_Conv_AE_MNIST(config))
-    device = torch.device(
-        options.device if options.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    )
+    device = pick_device(options.device)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
         settings = BaseTrainerConfig(
