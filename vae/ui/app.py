@@ -103,15 +103,16 @@ def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, gr.Tab], refres
                 yield {shown: {**seen, name: chosen}, **step}
 
         def opened(seen: dict, chosen: str | None, *rest, name=name, update=update) -> Iterator[dict]:
-            for step in update(seen, name, chosen, *rest):
-                yield {open_tab: name, **step}
+            yield from update(seen, name, chosen, *rest)
 
         outputs = [shown, *refresh["outputs"]]
         options = {"api_visibility": "private", "show_progress_on": refresh["outputs"][0]}
-        tab.select(opened, [shown, *refresh["inputs"]], [open_tab, *outputs], **options)
+        # By itself and at once: the slow result of a tab already left must not say that it is still open.
+        tab.select(lambda name=name: name, None, open_tab, queue=False, api_visibility="private")
+        tab.select(opened, [shown, *refresh["inputs"]], outputs, **options)
         model.change(update, [shown, open_tab, *refresh["inputs"]], outputs, **options)
         if name == first:
-            demo.load(opened, [shown, *refresh["inputs"]], [open_tab, *outputs], **options)
+            demo.load(opened, [shown, *refresh["inputs"]], outputs, **options)
 
 
 def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpolate.Parts, tabs: gr.Tabs) -> None:
