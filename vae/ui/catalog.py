@@ -83,6 +83,30 @@ class Catalog:
         names = [model["name"] for model in self.models() if model["kind"] != "live"]
         return next((name for name in (self.wanted, FIRST) if name in names), names[0] if names else None)
 
+    def counterpart(self, name: str | None) -> str | None:
+        """The bundled model to be seen beside the one called `name`, to show what variational means.
+
+        Trained on the same data, variational where that one is not or the reverse; of several the one most like it, None
+        if there is none. Raises InputError if the model cannot be read.
+        """
+        models = {model["name"]: model for model in self.models()}
+        name = name or self.first()
+        own = models.get(name) or self.facts(name)
+        data = (own["trained_on"] or "").casefold()
+
+        def likeness(other: dict) -> tuple:
+            return other["latent_shape"] != own["latent_shape"], abs(other["parameters"] - own["parameters"])
+
+        others = [
+            other
+            for other in models.values()
+            if other["kind"] == "bundled"
+            and data
+            and (other["trained_on"] or "").casefold() == data
+            and other["variational"] != own["variational"]
+        ]
+        return min(others, key=likeness)["name"] if others else None
+
     def source(self, name: str | None) -> str | Path:
         """What vae.load takes for the model called `name`; the first model for None, the live run for "live".
 
