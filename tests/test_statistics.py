@@ -99,6 +99,14 @@ def test_pca_sees_the_variance_and_lda_the_classes():
     assert lda(z, labels).matrix[2].abs().max() < 0.1
 
 
+def test_lda_leaves_out_what_hardly_varies():
+    z, labels = blobs()
+    whisper = torch.cat([z, 1e-5 * labels[:, None]], 1)  # tells the classes apart perfectly, and is rounding to float16
+    found = lda(whisper, labels)
+    assert found.matrix[6].abs().max() == 0 and found.matrix.abs().max() < 100
+    assert lda(torch.cat([z[:, 2:3], 1e-3 * z], 1), labels) is None
+
+
 def test_directions_have_a_settled_sign():
     z, _ = blobs()
     torch.testing.assert_close(pca(z).matrix[:, 0], pca(z.flip(0)).matrix[:, 0])

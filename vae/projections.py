@@ -7,6 +7,8 @@ from torch import Tensor
 
 from vae.errors import InputError
 
+VARIES = 0.07  # of the largest standard deviation: dimensions under it are as good as constant
+
 
 @dataclass(frozen=True)
 class Projection:
@@ -50,16 +52,25 @@ def pca(z: Tensor) -> Projection:
 
 def lda(z: Tensor, labels: Tensor) -> Projection | None:
     """The two directions that tell the classes apart best (linear discriminant analysis, Fisher 1936), as seed 2 has
-    them; None where there are no two such: under three classes, or no more latents than dimensions."""
-    if len(labels.unique()) < 3 or len(z) <= z.shape[1] + 3:
+    them; None where there are no two such: under three classes, or no more latents than dimensions.
+
+    Dimensions that hardly vary are left out: LDA would enlarge them, and with them their rounding errors, until they
+    spread as far as the others.
+    """
+    spread = z.std(0)
+    alive = spread > VARIES * spread.max()
+    dims = int(alive.sum())
+    if len(labels.unique()) < 3 or dims < 2 or len(z) <= dims + 3:
         return None
     from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
     analysis = LinearDiscriminantAnalysis(n_components=2)
-    analysis.fit(z.double().numpy(), labels.numpy())
-    matrix = torch.from_numpy(analysis.scalings_)[:, :2]
-    if matrix.shape[1] < 2 or not torch.isfinite(matrix).all():
+    analysis.fit(z[:, alive].double().numpy(), labels.numpy())
+    found = torch.from_numpy(analysis.scalings_)[:, :2]
+    if found.shape[1] < 2 or not torch.isfinite(found).all():
         return None
+    matrix = torch.zeros(z.shape[1], 2, dtype=torch.float64)
+    matrix[alive] = found
     return _projection(z, z.mean(0), matrix)
 
 
