@@ -200,6 +200,10 @@ class Engine:
         side = min(DRAWN, self.catalog.facts(name)["image_size"])
         return self._call(jobs.spread, name, image, side, seed)
 
+    def decode(self, name: str | None, z: Tensor) -> Tensor:
+        """uint8 pictures (n, C, H, W) that latents (n, C, h, w) decode to."""
+        return self._call(jobs.paint, name, z)
+
     def sample(
         self, name: str | None, n: int, seed: int, temperature: float, prior: str, small: bool = False
     ) -> Pictures:

@@ -85,6 +85,11 @@ def decode(
     return images.to_image(x[0]), seconds
 
 
+def paint(model: AutoEncoder, z: Tensor) -> Tensor:
+    """uint8 pictures (n, C, H, W) on the CPU that latents (n, C, h, w) decode to."""
+    return images.to_uint8(inference.decode(model, z)).cpu()
+
+
 def encode_shared(model: AutoEncoder, image: Image.Image, size: Size, report: Report) -> tuple[Encoded, Tensor]:
     """Also the posterior's mean, scaled as diffusion models see it: what models of one latent space agree on."""
     found = encode(model, image, size, report)

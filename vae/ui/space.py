@@ -1,0 +1,283 @@
+"""Models' latent spaces for the page: what was measured of them, and pictures decoded from places in them."""
+
+import base64
+import binascii
+import hashlib
+import threading
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from vae import images, statistics
+from vae.checkpoints import bundled, weight_files
+from vae.errors import InputError
+from vae.known import NAMES
+from vae.projections import Projection
+from vae.statistics import COLUMNS, Statistics
+from vae.ui.catalog import FIRST, Catalog
+from vae.ui.components import number, spoken_as, whole
+from vae.ui.engine import Engine
+
+KEPT = 8  # statistics in memory
+WAITING = 12  # decodings asked for at a time, by all visitors
+SLIDERS, BARS = 8, 128  # dimensions on the page, the most active ones and those with the most KL
+REACH = 3.0  # a slider's, in standard deviations
+FAR = 1e6  # no place and no number of a latent is further out
+
+
+class Spaces:
+    """Reads statistics when they are first asked for. What scripts call trusts nothing it is sent and answers at once,
+    without Gradio's queue; all of it may be called from any thread."""
+
+    def __init__(self, engine: Engine):
+        self.engine = engine
+        self._kept: OrderedDict[tuple, Statistics] = OrderedDict()
+        self._lock = threading.Lock()
+        self._room = threading.Semaphore(WAITING)
+
+    def find(self, name: str | None) -> Statistics | None:
+        """The statistics of the model called `name`, None if it was not measured. Raises InputError if they are
+        damaged or belong to another checkpoint, or there is no such model."""
+        source = self.engine.catalog.source(name)
+        if source not in bundled() and not Path(source).exists():
+            return None  # on the Hub, where nothing can be stored beside it
+        weights = weight_files(source)
+        path = weights[0].parent / statistics.FILE
+        if not path.is_file():
+            return None
+        key = (str(path), path.stat().st_mtime_ns, *(file.stat().st_mtime_ns for file in weights))
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+        found = statistics.read(weights)
+        with self._lock:
+            self._kept[key] = found
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+    def opened(self, name: str | None) -> dict:
+        """The value of the component "latent" for the chosen model: {spaces: one or two, unmeasured: None}.
+
+        A model that was not measured, or whose statistics are refused, is `unmeasured`: {name, says, commands}; the
+        spaces are then those of bundled models. Raises InputError if there is no such model.
+        """
+        name = name or self.engine.catalog.first()
+        unmeasured, own = None, None
+        try:
+            own = self.find(name)
+        except InputError as error:
+            unmeasured = {"name": name, "says": str(error), "commands": [], "refused": True}
+        if own is None and unmeasured is None:
+            unmeasured = missing(self.engine.catalog, name)
+        shown = name if own is not None else self._example()
+        names = [] if shown is None else [shown, self.engine.catalog.counterpart(shown)]
+        spaces = [told(other, self.engine.catalog.facts(other), found) for other, found in self._measured(names)]
+        return {"spaces": sorted(spaces, key=lambda space: space["variational"]), "unmeasured": unmeasured}
+
+    def _measured(self, names: list[str | None]) -> list[tuple[str, Statistics]]:
+        """Those of the models that have statistics, and these."""
+        found = []
+        for name in names:
+            try:
+                own = self.find(name) if name else None
+            except InputError:
+                continue
+            if own is not None:
+                found.append((name, own))
+        return found
+
+    def _example(self) -> str | None:
+        """A bundled model to look at where the chosen one has no map."""
+        names = sorted(bundled(), key=lambda name: name != FIRST)
+        return next((name for name, _ in self._measured(names)), None)
+
+    def space_map(self, asked: object) -> dict:
+        """Where the pictures lie on a map. asked: {model, map}; a map is "lda", "pca" or two dimensions [i, j].
+
+        {points: float32 in base64, two for each picture, prior: {centre, spread}: mean and covariance of N(0, I) on
+        this map}, or {error}.
+        """
+        try:
+            found = self._asked(asked)
+            projection = _projection(found, asked.get("map"))
+            return {
+                "points": _base64(projection.project(found.embeddings).numpy()),
+                "prior": {
+                    "centre": _rounded(-projection.centre @ projection.matrix),
+                    "spread": [_rounded(row) for row in projection.matrix.T @ projection.matrix],
+                },
+            }
+        except Exception as error:
+            return {"error": spoken_as(error, "space_map")}
+
+    def space_sheet(self, asked: object) -> dict:
+        """The pictures themselves, small, as one. asked: {model}. {uri} or {error}."""
+        try:
+            sheet = self._asked(asked).sheet
+            return {"uri": "data:image/webp;base64," + base64.b64encode(sheet).decode("ascii")}
+        except Exception as error:
+            return {"error": spoken_as(error, "space_sheet")}
+
+    def space_look(self, asked: object) -> dict:
+        """Decode one latent. asked: {model, map, and how to come to it}: `z`, a latent as this function hands it back;
+        or the latent of picture `at`; or the mean where neither is given. From there, `to` a place [x, y] of the map,
+        or with some numbers `set`: {dimension: value}.
+
+        {picture: data URI, z, place: where it is on the map, values: those of the sliders}, or {error}.
+        """
+        if not self._room.acquire(blocking=False):
+            return {"error": "The server is busy decoding for others; move again in a moment."}
+        try:
+            return self._look(asked)
+        except Exception as error:
+            return {"error": spoken_as(error, "space_look")}
+        finally:
+            self._room.release()
+
+    def _look(self, asked: object) -> dict:
+        found = self._asked(asked)
+        projection = _projection(found, asked.get("map"))
+        z = _start(found, asked)
+        if asked.get("to") is not None:
+            z = projection.invert(_place(asked["to"]), z)[0]
+        flat = z.flatten().clone()
+        for dim, value in _changes(asked.get("set")).items():
+            flat[whole("The dimension", dim, 0, flat.numel() - 1)] = number("The value", value, -FAR, FAR)
+        flat = flat.clamp(-FAR, FAR)
+        pixels = self.engine.decode(asked["model"], flat.view(1, *z.shape))
+        return {
+            "picture": images.data_uri(images.to_image(pixels[0])),
+            "z": write_latent(flat),
+            "place": _rounded(projection.project(flat[None])[0]),
+            "values": _rounded(flat[found.most_active()[:SLIDERS]]),
+        }
+
+    def _asked(self, asked: object) -> Statistics:
+        if not isinstance(asked, dict) or not isinstance(asked.get("model"), str):
+            raise InputError("A model is chosen by its name.")
+        found = self.find(asked["model"])
+        if found is None:
+            raise InputError(f"{asked['model'][:80]} has not been measured yet.")
+        return found
+
+
+def told(name: str, facts: dict, found: Statistics) -> dict:
+    """What the page is told of a space before it asks for more."""
+    dims, width = found.most_active()[:SLIDERS], found.std.flatten()
+    kl, mean, active = found.kl.flatten(), found.mean.flatten(), found.active.flatten()
+    order = (kl if facts["variational"] else width).argsort(descending=True)[:BARS].tolist()
+    return {
+        "name": name,
+        "variational": facts["variational"],
+        "data": found.data,
+        "split": found.split,
+        "images": found.images,
+        "n": len(found.embeddings),
+        "dims": kl.numel(),
+        "active": int(active.sum()),
+        "kl": round(kl.sum().item(), 3),
+        "classes": found.classes if found.labels is not None else None,
+        "labels": None if found.labels is None else found.labels.tolist(),
+        "maps": [*(name for name in ("lda", "pca") if name in found.projections), "dims"],
+        "first": found.most_active()[:2],
+        "sheet": hashlib.sha256(found.sheet).hexdigest()[:16],
+        "side": found.side,
+        "columns": COLUMNS,
+        "image_size": facts["image_size"],
+        "sliders": [
+            {
+                "dim": dim,
+                "mean": _rounded(mean[dim]),
+                "low": _rounded(mean[dim] - REACH * width[dim]),
+                "high": _rounded(mean[dim] + REACH * width[dim]),
+            }
+            for dim in dims
+        ],
+        "bars": [
+            {"dim": dim, "kl": _rounded(kl[dim]), "std": _rounded(width[dim]), "active": bool(active[dim])}
+            for dim in order
+        ],
+    }
+
+
+def missing(catalog: Catalog, name: str) -> dict:
+    """Says that a model was not measured, and how to do it."""
+    source, entry = catalog.source(name), next((m for m in catalog.models() if m["name"] == name), None)
+    facts = entry or catalog.facts(name)
+    data = str(facts.get("trained_on") or "").casefold()
+    data = data if data in NAMES else "FOLDER-OF-PICTURES"
+    measure = "python -m vae statistics {} --data " + data
+    if source not in bundled() and not Path(source).exists():
+        folder = name.split("@")[0].split("/")[-1]
+        commands = [f"hf download {name.split('@')[0]} --local-dir {folder}", measure.format(folder)]
+        says = "A model from the Hub takes two steps: fetch it into a folder, and measure that. Then open the folder here."
+    else:
+        run = entry is not None and entry["kind"] in ("run", "live")
+        commands = [measure.format(f"{catalog.runs_dir.name}/{name}" if run else name)]
+        says = "This takes a few seconds for a small model, and the map is here as soon as it is done."
+    return {"name": name, "says": says, "commands": commands, "refused": False}
+
+
+def write_latent(z: Tensor) -> str:
+    """A latent's numbers as the page keeps them: float32 in base64."""
+    return _base64(z.flatten().numpy())
+
+
+def read_latent(text: object) -> Tensor:
+    """The flat latent that `write_latent` wrote. Raises InputError if it is none."""
+    try:
+        data = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
+    except (binascii.Error, TypeError, ValueError):
+        raise InputError("The latent in the request is damaged.") from None
+    if not np.isfinite(data).all():
+        raise InputError("The latent in the request holds numbers that are not finite (NaN or infinity).")
+    return torch.from_numpy(data.copy())
+
+
+def _start(found: Statistics, asked: dict) -> Tensor:
+    if asked.get("at") is not None:
+        return found.embeddings[whole("The picture", asked["at"], 0, len(found.embeddings) - 1)]
+    if asked.get("z") is None:
+        return found.mean
+    z = read_latent(asked["z"])
+    if z.numel() != found.mean.numel():
+        raise InputError(f"A latent of this model has {found.mean.numel()} numbers, not {z.numel()}.")
+    return z.view(found.mean.shape)
+
+
+def _projection(found: Statistics, name: object) -> Projection:
+    if isinstance(name, list):
+        if len(name) != 2:
+            raise InputError("Two latent dimensions make a map.")
+        most = found.mean.numel() - 1
+        return found.plane(*(whole("The latent dimension", dim, 0, most) for dim in name))
+    return found.map(str(name)[:80])
+
+
+def _place(value: object) -> Tensor:
+    if not isinstance(value, list) or len(value) != 2:
+        raise InputError("A place on the map is two numbers.")
+    return torch.tensor([[number("A place on the map", part, -FAR, FAR) for part in value]])
+
+
+def _changes(value: object) -> dict:
+    if value is None:
+        return {}
+    if not isinstance(value, dict) or len(value) > SLIDERS or not all(str(dim).isdecimal() for dim in value):
+        raise InputError(f"Up to {SLIDERS} numbers are set, each by its dimension.")
+    return {int(dim): part for dim, part in value.items()}
+
+
+def _base64(values: np.ndarray) -> str:
+    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
+
+
+def _rounded(values: Tensor):
+    """A number or a list of them, short enough for a page."""
+    numbers = values.tolist()
+    return [float(f"{v:.5g}") for v in numbers] if isinstance(numbers, list) else float(f"{numbers:.5g}")
