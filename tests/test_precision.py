@@ -20,7 +20,7 @@ def decibels(a, b):
 
 @pytest.mark.parametrize("batch", [1, 2])
 def test_enlarging_in_one_step_equals_two(batch):
-    conv = randomise(EnlargingConv(6, 6, padding=1))
+    conv = randomise(EnlargingConv(6, 6, 3, padding=1))
     x = torch.randn(batch, 6, 40, 33, generator=torch.Generator().manual_seed(0))
     expected = F.conv2d(F.interpolate(x, scale_factor=2.0), conv.weight, conv.bias, padding=1)
     with torch.no_grad():

@@ -143,7 +143,7 @@ def test_large_images_are_tiled_and_small_ones_are_not():
 
     with torch.device("meta"):
         sd, small = build(KL_PRESETS["sd"]), build(KL_PRESETS["sd-small"])
-    assert tiling.tile_for(sd, 1024, 1024) is None and tiling.tile_for(sd, 4096, 4096) == 512
+    assert tiling.tile_for(sd, 1024, 1024) is None and tiling.tile_for(sd, 4096, 4096) == tiling.TILE
     assert tiling.tile_for(small, 2048, 2048) is None
 
 

@@ -26,7 +26,7 @@ from vae.models.base import AutoEncoder
 from vae.models.layers import SHARED_STATISTICS
 from vae.models.tiny import TinyConfig
 
-TILE, OVERLAP = 512, 64  # pixels
+TILE, OVERLAP = 768, 64  # pixels
 CROPS, CROP = 4, 16  # a sample has up to CROPS x CROPS crops, with sides of a quarter tile, at least CROP latent pixels
 
 

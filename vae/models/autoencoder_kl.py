@@ -126,7 +126,8 @@ class Decoder(nn.Module):
         x = self.mid_block(self.conv_in(x))
         for level in self.up_blocks:
             x = level(x)
-        return self.conv_out(activate(self.conv_norm_out(x), "silu"))
+        x = activate(self.conv_norm_out(x), "silu")
+        return self.conv_out(x.to(self.conv_out.weight.dtype))
 
 
 class AutoencoderKL(AutoEncoder):

@@ -33,22 +33,16 @@ class GroupNorm(nn.GroupNorm):
         return F.batch_norm(x, mean, variance, self.weight.float(), self.bias.float(), training=False, eps=self.eps)
 
 
-class Conv3x3(nn.Conv2d):
-    """A 3x3 convolution that, with `low` set and no gradient recorded, computes in bfloat16: `precision` sets it."""
-
-    low = False
-
-    def __init__(self, fan_in: int, fan_out: int, **options):
-        super().__init__(fan_in, fan_out, 3, **options)
+class Conv(nn.Conv2d):
+    """A convolution that, where no gradient is recorded, computes in its input's number format."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if not self.low or torch.is_grad_enabled():
+        if x.dtype == self.weight.dtype or torch.is_grad_enabled():
             return super().forward(x)
-        weight, bias = self.weight.bfloat16(), self.bias.bfloat16()
-        return F.conv2d(x.bfloat16(), weight, bias, self.stride, self.padding)
+        return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype), self.stride, self.padding)
 
 
-class EnlargingConv(Conv3x3):
+class EnlargingConv(Conv):
     """The 3x3 convolution of a picture twice as large, nearest neighbour.
 
     A row of the enlarged picture sees only two rows of the small one, so nine products a pixel can be had with four:
@@ -59,11 +53,10 @@ class EnlargingConv(Conv3x3):
         # On a CPU, which it makes twice as fast; a small picture is not worth the making of the kernel.
         if torch.is_grad_enabled() or x.device.type != "cpu" or x.shape[0] * x.shape[2] * x.shape[3] < 1024:
             return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        dtype = torch.bfloat16 if self.low else x.dtype
         padded = F.pad(self.weight.float().flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
         kernel = padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
-        kernel = kernel.to(dtype, memory_format=torch.channels_last)
-        return F.conv_transpose2d(x.to(dtype), kernel, self.bias.to(dtype), stride=2, padding=1)
+        kernel = kernel.to(x.dtype, memory_format=torch.channels_last)
+        return F.conv_transpose2d(x, kernel, self.bias.to(x.dtype), stride=2, padding=1)
 
 
 def activate(x: Tensor, name: str) -> Tensor:
@@ -81,10 +74,10 @@ class ResBlock(nn.Module):
         super().__init__()
         self.act, self.act_twice = act, act_twice
         self.norm1 = GroupNorm(groups, fan_in, eps=eps)
-        self.conv1 = Conv3x3(fan_in, fan_out, padding=1)
+        self.conv1 = Conv(fan_in, fan_out, 3, padding=1)
         self.norm2 = GroupNorm(groups, fan_out, eps=eps)
-        self.conv2 = Conv3x3(fan_out, fan_out, padding=1)
-        self.conv_shortcut = nn.Conv2d(fan_in, fan_out, 1) if fan_in != fan_out else None
+        self.conv2 = Conv(fan_out, fan_out, 3, padding=1)
+        self.conv_shortcut = Conv(fan_in, fan_out, 1) if fan_in != fan_out else None
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv1(activate(self.norm1(x), self.act))
@@ -106,7 +99,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Single-head self-attention over all positions, with a residual. Memory grows linearly with their number."""
 
-    low = False  # scores and their products in bfloat16; as in Conv3x3
+    low = False  # scores and their products in bfloat16, where no gradient is recorded: `precision` sets it
 
     def __init__(self, channels: int, groups: int, eps: float):
         super().__init__()
@@ -132,10 +125,10 @@ class Downsample(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = Conv3x3(channels, channels, stride=2)
+        self.conv = Conv(channels, channels, 3, stride=2)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(F.pad(x, (0, 1, 0, 1))).to(x.dtype)
+        return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
 class Upsample(nn.Module):
@@ -143,14 +136,16 @@ class Upsample(nn.Module):
 
     def __init__(self, channels: int):
         super().__init__()
-        self.conv = EnlargingConv(channels, channels, padding=1)
+        self.conv = EnlargingConv(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.conv(x).to(x.dtype)
+        return self.conv(x)
 
 
 class Level(nn.Module):
     """The residual blocks at one resolution, then the change to the next: `resample` is "down", "up" or None."""
+
+    low = False  # computes in bfloat16 where no gradient is recorded: `precision` sets it
 
     def __init__(self, fan_in: int, fan_out: int, depth: int, resample: str | None, **block):
         super().__init__()
@@ -159,6 +154,8 @@ class Level(nn.Module):
         self.upsamplers = nn.ModuleList([Upsample(fan_out)] if resample == "up" else [])
 
     def forward(self, x: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():
+            x = x.to(torch.bfloat16 if self.low else self.resnets[0].conv1.weight.dtype)
         for layer in (*self.resnets, *self.downsamplers, *self.upsamplers):
             x = layer(x)
         return x

@@ -1,18 +1,18 @@
 """How a model computes fastest on a device without its being seen: layout and number format, chosen by measurement.
 
-Measured with Stable Diffusion's network and random weights, against float32 (PSNR, peak 2). All in bfloat16: encode
-55 dB, decode 43 dB. With only the convolutions at the highest resolutions and the attention in bfloat16, and float32
-between the blocks: encode 62 dB, decode 52 dB, both in a row over 50 dB. The cost of a network lies at its high
-resolutions, while an error made at a low one is spread over many pixels and grows on the way.
+Measured with Stable Diffusion's network and random weights at 512 pixels, against float32 (PSNR, peak 2). All in
+bfloat16: encode 55 dB, decode 47 dB. With only the two highest resolutions and the attention in bfloat16: encode 58 dB,
+decode 52 dB, at two thirds of float32's time. The cost of a network lies at its high resolutions, while an error made
+at a low one is spread over many pixels and grows on the way.
 """
 
 import torch
 
 from vae.models.autoencoder_kl import AutoencoderKL
 from vae.models.base import AutoEncoder
-from vae.models.layers import Attention, Conv3x3
+from vae.models.layers import Attention
 
-ENCODER_LEVELS, DECODER_LEVELS = 1, 2  # how many, from the image on, compute in bfloat16
+LEVELS = 2  # how many, from the image on, compute in bfloat16
 
 
 def has_bfloat16(device: torch.device) -> bool:
@@ -42,8 +42,7 @@ def hasten(model: AutoEncoder) -> AutoEncoder:
     on_cpu = model.device.type == "cpu" and has_bfloat16(model.device)
     if not on_cpu or not isinstance(model, AutoencoderKL) or model.dtype != torch.float32:
         return model
-    levels = (*model.encoder.down_blocks[:ENCODER_LEVELS], *model.decoder.up_blocks[-DECODER_LEVELS:])
-    parts = [module for level in levels for module in level.modules() if isinstance(module, Conv3x3)]
-    for part in (*parts, *(module for module in model.modules() if isinstance(module, Attention))):
+    levels = (*model.encoder.down_blocks[:LEVELS], *model.decoder.up_blocks[-LEVELS:])
+    for part in (*levels, *(module for module in model.modules() if isinstance(module, Attention))):
         part.low = True
     return model
