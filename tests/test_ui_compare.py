@@ -19,7 +19,8 @@ from vae.models.tiny import TinyConfig
 from vae.ui import jobs, noprior, pictures, wellknown
 from vae.ui.catalog import Catalog
 from vae.ui.compare import answers, compare
-from vae.ui.engine import DRAWN, Engine
+from vae.ui.drawing import DRAWN
+from vae.ui.engine import Engine
 from vae.ui.jobs import Size
 from vae.ui.opener import PUBLIC_LIMIT, Opener
 from vae.ui.progress import Done, Progress, Stopped, Tasks

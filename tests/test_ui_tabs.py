@@ -15,9 +15,11 @@ from vae.errors import InputError
 from vae.models import ConvConfig, build
 from vae.ui import reconstruct
 from vae.ui.catalog import Catalog
-from vae.ui.engine import KEPT, Draw, Engine
-from vae.ui.interpolate import animation, read_end
+from vae.ui.drawing import Draw
+from vae.ui.engine import KEPT, Engine
+from vae.ui.interpolate import read_end
 from vae.ui.pictures import read_picture, sprite
+from vae.ui.saving import animation
 from vae.ui.slot import minutes_allowed
 
 
@@ -65,7 +67,7 @@ def test_a_sample_on_its_way_to_interpolate_keeps_its_latent(engine, tmp_path):
     drawn = engine.sample(name, 9, 3, 0.8, "normal").pixels
     value = {"kind": "sample", "model": name, "seed": 3, "index": 6, "temperature": 0.8, "prior": "normal"}
     end = read_end(value, name)
-    frames = engine.interpolate(name, end, Draw(1), 4, "slerp").pixels
+    frames = engine.interpolate(name, [end, Draw(1)], 4, "slerp").pixels
     assert torch.equal(frames[0], drawn[6])
     uri = images.data_uri(images.to_image(drawn[6]))
     assert isinstance(read_end(value | {"uri": uri}, "another model"), Image.Image)

@@ -29,6 +29,10 @@ TITLES = {
 REMEDY = "fit the priors again with `python -m vae fit-prior`"
 
 
+class Unfitted(InputError):
+    """A prior that might be fitted to the model, but is not, or not to these weights."""
+
+
 @dataclass(frozen=True)
 class Prior:
     """A map of noise onto latents. core: it, in the standardised space of the latent dimensions in use; see Frame.
@@ -201,13 +205,18 @@ def of(model: AutoEncoder, name: str) -> Prior:
     if name in model.fitted_priors:
         return model.fitted_priors[name]
     if name in KINDS and model.refused_priors:
-        raise InputError(model.refused_priors)
+        raise Unfitted(model.refused_priors)
     if name in KINDS:
-        raise InputError(
+        raise Unfitted(
             f"This model has no {name} prior yet; fit it with "
             f"`python -m vae fit-prior MODEL --data DATA --prior {name}`, or use {', '.join(model.priors)}."
         )
     raise InputError(f"This model has no prior {name!r}; it has {', '.join(model.priors)}.")
+
+
+def best(model: AutoEncoder) -> str:
+    """The name of the prior that comes nearest to the latents of pictures, of those that the model has."""
+    return next((kind for kind in reversed(KINDS) if kind in model.fitted_priors), "normal")
 
 
 def for_paths(model: AutoEncoder) -> Prior | None:

@@ -11,10 +11,11 @@ from vae.inference import MAX_SAMPLES, MAX_SEED, draw_seed
 from vae.ui import owner
 from vae.ui.catalog import Catalog
 from vae.ui.components import endpoint, number, whole
-from vae.ui.engine import Draw, End, Engine
-from vae.ui.interpolate import animation
+from vae.ui.drawing import Draw, End
+from vae.ui.engine import Engine
 from vae.ui.pictures import read_picture
 from vae.ui.reconstruct import figures
+from vae.ui.saving import SHOWN, animation
 from vae.ui.slot import Slot
 from vae.ui.train import training
 
@@ -50,12 +51,19 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
             n: How many pictures; they come in one grid.
             seed: The same seed gives the same pictures; drawn and handed back if left out.
             temperature: Scales the standard deviation of the draw; 1 is the prior itself.
-            prior: Which of the model's priors to draw from; normal is N(0, I).
+            prior: Which of the model's priors to draw from: normal is N(0, I); gaussian, mixture and flow are there
+                where they were fitted to the model.
         """
         n = whole("n", n, 1, MAX_SAMPLES)
         used = draw_seed() if seed is None else whole("The seed", seed, 0, MAX_SEED)
         found = engine.sample(model, n, used, number("The temperature", temperature, 0, 10), str(prior or "normal"))
-        facts = {"n": n, "seed": used, "temperature": temperature, "prior": prior, "seconds": round(found.seconds, 4)}
+        facts = {
+            "n": n,
+            "seed": used,
+            "temperature": temperature,
+            "prior": found.prior,
+            "seconds": round(found.seconds, 4),
+        }
         return written(images.grid(found.pixels), f"samples-seed-{used}.png"), facts
 
     def interpolate(
@@ -76,15 +84,18 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
             seed_a: The seed of the one end, where there is no picture.
             seed_b: The seed of the other end, where there is no picture.
             steps: How many pictures from end to end, both included.
-            mode: slerp goes around the sphere, lerp straight.
+            mode: slerp goes around the sphere, lerp straight, prior through the space of a prior that was fitted to the
+                model, from which seeds then draw, too.
         """
         steps = whole("steps", steps, 2, 256)
         a, b = end(image_a, seed_a, "seed_a"), end(image_b, seed_b, "seed_b")
-        found = engine.interpolate(model, a, b, steps, mode)
-        path = animation(found.pixels, Path(tempfile.mkdtemp(dir=cache())))
+        found = engine.interpolate(model, [a, b], steps, mode)
+        size = max(SHOWN, *found.pixels.shape[-2:])
+        path = animation(found.pixels, Path(tempfile.mkdtemp(dir=cache())), size=size)
         facts = {
             "steps": steps,
             "mode": mode,
+            "prior": found.prior,
             "seed_a": a.seed if isinstance(a, Draw) else None,
             "seed_b": b.seed if isinstance(b, Draw) else None,
             "seconds": round(found.seconds, 4),

@@ -86,8 +86,8 @@ class Catalog:
     def counterpart(self, name: str | None) -> str | None:
         """The bundled model to be seen beside the one called `name`, to show what variational means.
 
-        Trained on the same data, variational where that one is not or the reverse; of several the one most like it, None
-        if there is none. Raises InputError if the model cannot be read.
+        Trained on the same data, variational where that one is not or the reverse; of several the one most like it.
+        None if there is none. Raises InputError if the model cannot be read.
         """
         models = {model["name"]: model for model in self.models()}
         name = name or self.first()

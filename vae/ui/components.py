@@ -17,7 +17,7 @@ from vae.ui.theme import variables
 
 log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
-STYLES = ("studio", "picker", "train", "compare")
+STYLES = ("studio", "picker", "train", "compare", "priors")
 SCRIPTS = (
     "core",
     "picture",

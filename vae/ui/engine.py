@@ -2,9 +2,8 @@
 
 import os
 import threading
-import time
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,42 +11,22 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vae import images, inference, latents
+from vae import images, inference, priors
 from vae.checkpoints import load
 from vae.errors import InputError
 from vae.metrics import psnr, ssim
 from vae.models import AutoEncoder
-from vae.ui import jobs
+from vae.ui import drawing, jobs
 from vae.ui.catalog import Catalog
+from vae.ui.drawing import DRAWN, End, Pictures
 from vae.ui.jobs import Box, Size, Spread
 from vae.ui.progress import Report
+from vae.ui.recent import Recent, fingerprint
 
 KEPT = 2  # models in memory
-DRAWN = 256  # side in pixels of what is drawn from noise on the page, for models that take any size and are large
-MAX_PIXELS = 48_000_000  # in one answer of many pictures
-
-
-@dataclass(frozen=True)
-class Draw:
-    """A latent from a prior: number `index` of the `n` that `vae.sample` draws with that seed."""
-
-    seed: int
-    index: int = 0
-    temperature: float = 1.0
-    prior: str = "normal"
-
+WAYS = 128_000_000  # bytes of the last interpolations, for those who then want them as a file
 
 Progress = Callable[[int, int], None]
-End = Draw | Image.Image  # of an interpolation: a picture's latent is its posterior's mean
-
-
-@dataclass(frozen=True)
-class Pictures:
-    """uint8 (n, C, H, W), the seconds they took, and the model's priors."""
-
-    pixels: Tensor
-    seconds: float
-    priors: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -79,6 +58,8 @@ class Engine:
     def __init__(self, catalog: Catalog):
         self.catalog = catalog
         self._models: OrderedDict[str, AutoEncoder] = OrderedDict()
+        self._stamps: dict[str, int] = {}
+        self._ways = Recent(WAYS)
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._run = on_gpu(self._compute)
@@ -91,15 +72,18 @@ class Engine:
             return job(self._model(source), *arguments)
 
     def _model(self, source: str, progress: Progress | None = None) -> AutoEncoder:
-        """The model, loaded if need be. A live run's newest checkpoint is another source than its last one."""
+        """The model, loaded if need be, and again once other priors lie beside it. A live run's newest checkpoint is
+        another source than its last one."""
+        stamp = _stamp(source)
         with self._lock:
-            if source in self._models:
+            if source in self._models and self._stamps[source] == stamp:
                 self._models.move_to_end(source)
                 return self._models[source]
+            self._models.pop(source, None)
         self._make_room(KEPT - 1)
         model = load(source, progress=progress)
         with self._lock:
-            self._models[source] = model
+            self._models[source], self._stamps[source] = model, stamp
         self._make_room(KEPT)
         return model
 
@@ -205,14 +189,35 @@ class Engine:
         return self._call(jobs.paint, name, z)
 
     def sample(
-        self, name: str | None, n: int, seed: int, temperature: float, prior: str, small: bool = False
+        self, name: str | None, n: int, seed: int, temperature: float, prior: str | None, small: bool = False
     ) -> Pictures:
-        """n new pictures; InputError beyond MAX_PIXELS in all. small: at most DRAWN pixels wide, if the model can."""
-        return self._call(_sample, name, n, seed, temperature, prior, small)
+        """n new pictures, of the model's best prior if none is named; InputError beyond MAX_PIXELS in all.
 
-    def interpolate(self, name: str | None, a: End, b: End, steps: int, mode: str, small: bool = False) -> Pictures:
-        """`steps` pictures on the way from a to b. small as in `sample`, so that its samples are found again."""
-        return self._call(_interpolate, name, a, b, steps, mode, small)
+        small: at most DRAWN pixels wide, if the model can."""
+        return self._call(drawing.sample, name, n, seed, temperature, prior, small)
+
+    def interpolate(
+        self,
+        name: str | None,
+        ends: Sequence[End],
+        steps: int,
+        mode: str,
+        kind: str = "path",
+        small: bool = False,
+        report: Report | None = None,
+    ) -> Pictures:
+        """The pictures of a way through two ends or more, as drawing.travel gives them; the last ones are kept, so that
+        a visitor who then wants them as a file need not wait again. small as in `sample`, so that its samples are found
+        again; report as in `reconstruct`."""
+        report = _heard(report)
+        report("Opening the model", None)
+        source = str(self.catalog.source(name))
+        key = source, _stamp(source), fingerprint(ends), steps, mode, kind, small
+        found = self._ways.get(key)
+        if found is None:
+            found = self._call(drawing.travel, name, kind, ends, steps, mode, small, report)
+            self._ways.keep(key, found, found.pixels.nbytes)
+        return found
 
 
 def zero_gpu() -> bool:
@@ -234,47 +239,13 @@ def _heard(report: Report | None) -> Report:
     return report if report is not None and not zero_gpu() else jobs.unheard
 
 
-def _sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str, small: bool) -> Pictures:
-    size = _side(model, small, prior)
-    if isinstance(n, int):
-        _room(n, size)
-    start = time.perf_counter()
-    z = inference.sample_latents(model, n, seed, temperature, prior, size)
-    batch = max(1, min(64, 64 * 64**2 // size**2))  # bounds the memory; the pictures are the same
-    pictures = torch.cat([images.to_uint8(inference.decode(model, part)).cpu() for part in z.split(batch)])
-    return Pictures(pictures, time.perf_counter() - start, tuple(model.priors))
-
-
-def _interpolate(model: AutoEncoder, a: End, b: End, steps: int, mode: str, small: bool) -> Pictures:
-    size = _side(model, small, *(end.prior for end in (a, b) if isinstance(end, Draw)))
-    if isinstance(steps, int):
-        _room(steps, size)
-    start = time.perf_counter()
-    path = latents.interpolate(_latent(model, a, size), _latent(model, b, size), steps, mode)
-    batch = max(1, min(16, 64 * 64**2 // size**2))
-    frames = torch.cat([images.to_uint8(inference.decode(model, part)).cpu() for part in path.split(batch)])
-    return Pictures(frames, time.perf_counter() - start, tuple(model.priors))
-
-
-def _latent(model: AutoEncoder, end: End, size: int) -> Tensor:
-    """(C, h, w) on the CPU, of a picture size x size, so that any two ends fit together."""
-    if isinstance(end, Draw):
-        return inference.sample_latents(model, end.index + 1, end.seed, end.temperature, end.prior, size)[end.index]
-    fitted = images.fit(end, size, model.in_channels, border=model.config.border)
-    return inference.encode(model, images.to_tensor(fitted).to(model.device)).mode()[0].cpu()
-
-
-def _side(model: AutoEncoder, small: bool, *priors: str) -> int:
-    """Side in pixels of what is drawn; fitted priors know only the model's own size."""
-    side = model.config.sample_size
-    free = small and not model.config.fixed_size and all(prior == "normal" for prior in priors)
-    return min(side, DRAWN) if free else side
-
-
-def _room(n: int, size: int) -> None:
-    most = max(1, MAX_PIXELS // size**2)
-    if n > most:
-        raise InputError(f"{n} pictures of this model are too many at once; up to {min(most, 4096)} are accepted.")
+def _stamp(source: str) -> int:
+    """When the priors beside a model's weights were written; 0 if there are none, or it is not on this machine."""
+    place = Path(source).expanduser()
+    try:
+        return ((place if place.is_dir() else place.parent) / priors.FILE).stat().st_mtime_ns
+    except (OSError, ValueError):
+        return 0
 
 
 def runs_folder() -> Path:

@@ -1,27 +1,21 @@
 """The Interpolate tab: the way from one latent to another."""
 
-import base64
-import tempfile
 from dataclasses import dataclass
-from pathlib import Path
 
 import gradio as gr
-from torch import Tensor
 
-from vae import images
-from vae.animation import write_animation
 from vae.errors import InputError
 from vae.inference import MAX_SAMPLES, MAX_SEED
 from vae.ui.components import fold, lead, note, number, spoken, whole, widget
-from vae.ui.engine import Draw, End, Engine
+from vae.ui.drawing import Draw, End
+from vae.ui.engine import Engine
 from vae.ui.formulas import formula
 from vae.ui.pictures import read_picture, sprite
+from vae.ui.saving import SHOWN, linked
 
 STEPS, MOST = 32, 96
 ROUND, STRAIGHT = "Around the sphere (slerp)", "Straight line (lerp)"
 MODES = {ROUND: "slerp", STRAIGHT: "lerp"}
-FPS = 16.0
-SMALL, SHOWN = 128, 256  # a smaller picture is enlarged by a whole factor to about SHOWN pixels in an animation
 
 LEAD = (
     "Two points in the latent space, and all that lies between them. In a good latent space every step is a picture of "
@@ -64,7 +58,8 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
         n = whole("Frames", n, 2, MOST)
         if path not in MODES:
             raise InputError(f"The path is {ROUND} or {STRAIGHT}.")
-        return engine.interpolate(model, read_end(end_a, model), read_end(end_b, model), n, MODES[path], small=True)
+        ends = [read_end(end_a, model), read_end(end_b, model)]
+        return engine.interpolate(model, ends, n, MODES[path], small=True)
 
     @spoken(mistake)
     def show(model, end_a, end_b, n, path) -> dict:
@@ -75,10 +70,9 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
     @spoken(mistake)
     def animate(model, end_a, end_b, n, path) -> dict:
         found = frames(model, end_a, end_b, n, path)
-        with tempfile.TemporaryDirectory() as folder:
-            data = animation(found.pixels, Path(folder)).read_bytes()
-        name = "".join(c if c.isalnum() else "-" for c in f"{label(end_a)} to {label(end_b)}") + ".gif"
-        return {saver: {"uri": "data:image/gif;base64," + base64.b64encode(data).decode("ascii"), "name": name}}
+        uri, ending = linked(found.pixels, "path", "gif", SHOWN)
+        name = "".join(c if c.isalnum() else "-" for c in f"{label(end_a)} to {label(end_b)}") + ending
+        return {saver: {"uri": uri, "name": name}}
 
     inputs = [picker, a, b, steps, mode]
     private = {"api_visibility": "private", "show_progress_on": view}
@@ -113,13 +107,3 @@ def label(value: dict) -> str:
         return f"seed {value.get('seed')}"
     name = value.get("label") or (value.get("file") or {}).get("orig_name") or "picture"
     return str(name)[:60]
-
-
-def animation(pixels: Tensor, folder: Path) -> Path:
-    """Frames (n, C, H, W) uint8 as a GIF that goes there and back; small ones enlarged by a whole factor."""
-    side = max(pixels.shape[-2:])
-    factor = max(1, SHOWN // side) if side <= SMALL else 1
-    there = [images.enlarge(images.to_image(frame), factor) for frame in pixels]
-    path = folder / "interpolation.gif"
-    write_animation([*there, *there[-2:0:-1]], path, fps=FPS)
-    return path

@@ -1,25 +1,27 @@
-"""The Sample tab: pictures from nothing but noise."""
+"""The Sample tab: pictures from nothing but noise, of a variational auto-encoder and of a plain one side by side."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gradio as gr
 
-from vae.errors import InputError
 from vae.inference import MAX_SEED, draw_seed
-from vae.ui import noprior
-from vae.ui.components import fold, lead, note, number, spoken, spoken_steps, whole, widget
+from vae.priors import Unfitted
+from vae.ui import lesson, noprior
+from vae.ui.components import fold, lead, note, number, spoken_steps, whole, widget
+from vae.ui.drawing import Pictures
 from vae.ui.engine import Engine
 from vae.ui.formulas import formula
 from vae.ui.pictures import sprite
 
-COUNT = 64
+COUNT = 25
 MOST = 256  # on the page; HTTP takes more
 LARGE, FEW, FEW_MOST = 256, 4, 16  # pictures from that many pixels on: so many at first, and at most
 
 LEAD = (
-    "No picture goes in here. The decoder is handed pure noise, and paints what those numbers would mean. "
-    "A variational auto-encoder was trained so that noise makes sense; a plain one was not, and it shows."
+    "No picture goes in here. The decoder is handed noise, and paints what those numbers would mean. "
+    "A variational auto-encoder was trained so that plain noise makes sense; a plain one was not, and it shows: choose "
+    "<em>plain noise</em> below. A fitted prior repairs that afterwards, by drawing where the pictures' latents lie."
 )
 WHY = (
     "<p>Training pulls the cloud of every picture towards the standard normal distribution. So a draw from that "
@@ -27,6 +29,10 @@ WHY = (
     + formula('x = decoder(τ ε) , " with " ε ∼ N(0, I)')
     + "<p>The temperature τ widens or narrows the draw: near 0 all samples become the one most average picture; "
     "above 1 they come from further out than anything the decoder has seen.</p>"
+    "<p>A fitted prior is a map f that is put before the decoder. It was fitted, after training, to the latents of the "
+    "training pictures, so that f(ε) lies as they do.</p>"
+    + formula('x = decoder(f(τ ε)) , " with " ε ∼ N(0, I)')
+    + "<p>The same seed is the same ε on both sides and for every prior.</p>"
 )
 
 
@@ -38,16 +44,17 @@ class Parts:
 
 def build(engine: Engine, picker: gr.HTML) -> Parts:
     lead(LEAD)
+    beside = engine.catalog.first() and engine.catalog.counterpart(None)  # the layout before the first result
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
                 draw = gr.Button("Draw new samples", variant="primary")
                 mistake = note()
+                prior = widget("priors", events=["choose"], priors=lesson.options())
                 count = gr.Slider(1, MOST, COUNT, step=1, label="How many")
                 temperature = gr.Slider(
                     0.0, 2.0, 1.0, step=0.05, label="Temperature", info="How far out to draw: 1 is the prior itself"
                 )
-                prior = gr.Radio(["normal"], value="normal", label="Prior", visible=False)
                 with gr.Row(elem_classes=["vs-row"]):
                     seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
                     keep = gr.Checkbox(False, label="Keep this seed", container=False, min_width=120)
@@ -58,7 +65,7 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
             with gr.Column(elem_classes=["vs-card", "vs-notice"]):
                 notice = noprior.Parts(widget("noprior"), *looked)
             with gr.Column(elem_classes=["vs-card"]):
-                view = widget("samples", events=["send"])
+                view = widget("samples", events=["send"], halves=2 if beside else 1)
     wished = gr.State(None)  # how many samples the visitor wanted before a model that paints large pictures was chosen
 
     def bearable(model, n: int, before: int | None) -> tuple[int, dict]:
@@ -70,36 +77,47 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
             return before, {count: gr.Slider(maximum=MOST, value=before), wished: None}
         return n, {}
 
-    def drawn(model, n, number_, tau, name, before) -> dict:
+    def drawn(model, n, number_, tau, known, before, insisted: bool) -> Iterator[dict]:
+        """The samples of the model, then those of its counterpart. insisted: whether the prior chosen is kept to where
+        the model has none such; else the best that it has takes its place."""
         n, changes = bearable(model, n, before)
-        try:
-            found = engine.sample(model, n, number_, tau, name, small=True)
-        except InputError:
-            if name == "normal":
-                raise
-            name = "normal"  # the model chosen meanwhile has no such prior, or the error comes again
-            found = engine.sample(model, n, number_, tau, name, small=True)
-        facts = {"seed": number_, "temperature": tau, "prior": name, "model": model, "seconds": found.seconds}
-        choices = gr.Radio(choices=list(found.priors), value=name, visible=len(found.priors) > 1)
-        return {view: sprite(found.pixels) | facts, prior: choices, **changes}
+        known = known if isinstance(known, dict) else {}
+        name = known.get("chosen") if known.get("chosen") in list(lesson.PRIORS) else None
+        own, found = half(engine, model, n, number_, tau, name)
+        if found is None and not insisted:
+            own, found = half(engine, model, n, number_, tau, None)
+        name = found.prior if found else name
+        if found:
+            changes[prior] = {"chosen": name, "has": list(found.priors), "refused": found.refused}
+        value = {"seed": number_, "temperature": tau, "prior": name}
+        other = engine.catalog.counterpart(model)
+        yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}
+        if other:
+            theirs, _ = half(engine, other, n, number_, tau, name)
+            yield {view: value | {"halves": [own, theirs]}}
 
     def checked(n, number_, tau) -> tuple[int, int, float]:
         n = whole("How many", n, 1, MOST)
         return n, whole("The seed", number_ or 0, 0, MAX_SEED), number("The temperature", tau, 0, 2)
 
     @spoken_steps(mistake)
-    def show(model, n, number_, tau, name, before, photograph, known) -> Iterator[dict]:
+    def show(model, n, number_, tau, known, before, photograph, looked_at) -> Iterator[dict]:
         n, number_, tau = checked(n, number_, tau)
         if noprior.concerns(engine, model):
             yield {view: {"waiting": True}}
-        yield noprior.look(engine, notice, model, photograph, known)
-        yield drawn(model, n, number_, tau, name, before)
+        yield noprior.look(engine, notice, model, photograph, looked_at)
+        yield from drawn(model, n, number_, tau, known, before, False)
 
-    @spoken(mistake)
-    def anew(model, n, number_, tau, name, before, kept) -> dict:
+    @spoken_steps(mistake)
+    def again(model, n, number_, tau, known, before) -> Iterator[dict]:
+        yield from drawn(model, *checked(n, number_, tau), known, before, True)
+
+    @spoken_steps(mistake)
+    def anew(model, n, number_, tau, known, before, kept) -> Iterator[dict]:
         n, number_, tau = checked(n, number_, tau)
         number_ = number_ if kept else draw_seed()
-        return drawn(model, n, number_, tau, name, before) | {seed: number_}
+        for step in drawn(model, n, number_, tau, known, before, True):
+            yield step | {seed: number_}
 
     def seen(model, photograph, known) -> dict:
         return noprior.look(engine, notice, model, photograph, known)
@@ -109,7 +127,23 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
     refresh = {"fn": show, "inputs": [*inputs, *notice.inputs], "outputs": [*outputs, *notice.outputs]}
     draw.click(anew, [*inputs, keep], [*outputs, seed], **private)
     for control in (count, temperature, seed):
-        control.input(**refresh, **private, trigger_mode="always_last")
-    prior.input(**refresh, **private)
+        control.input(again, inputs, outputs, **private, trigger_mode="always_last")
+    prior.choose(again, inputs, outputs, **private, trigger_mode="always_last")
     notice.picture.change(seen, [picker, *notice.inputs], notice.outputs, **private)
     return Parts(view, refresh)
+
+
+def half(
+    engine: Engine, model: str | None, n: int, seed: int, tau: float, prior: str | None
+) -> tuple[dict, Pictures | None]:
+    """One model's samples for the page, or the sentence that says why it has none from that prior."""
+    model = model or engine.catalog.first()
+    variational = engine.catalog.facts(model)["variational"]
+    head = {"model": model, "variational": variational}
+    try:
+        found = engine.sample(model, n, seed, tau, prior, small=True)
+    except Unfitted as error:
+        return head | {"missing": str(error).replace("MODEL", model)}, None
+    words = lesson.PRIORS[found.prior]
+    says = words.for_vae if variational else words.for_plain
+    return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found
