@@ -8,7 +8,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from vae.ui import api, compare, interpolate, picker, reconstruct, sample, train
+from vae.ui import api, compare, interpolate, latent, picker, reconstruct, sample, train
 from vae.ui.catalog import Catalog
 from vae.ui.components import head
 from vae.ui.engine import Engine, runs_folder
@@ -71,19 +71,25 @@ def create_app() -> gr.Blocks:
                 drawn = sample.build(engine, model)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
                 between = interpolate.build(engine, model)
+            with gr.Tab("Latent space", id="latent") as latent_tab:
+                space = latent.build(engine, model)
             with gr.Tab("Compare", id="compare"):
                 compare.build(engine, tasks)
             with gr.Tab("Train", id="train"):
                 train.build(catalog, slot)
-        opened = {"reconstruct": reconstruct_tab, "sample": sample_tab, "interpolate": interpolate_tab}
-        refreshes = {"reconstruct": rebuilt.refresh, "sample": drawn.refresh, "interpolate": between.refresh}
-        _keep_fresh(demo, model, opened, refreshes)
+        opened = {
+            "reconstruct": (reconstruct_tab, rebuilt.refresh),
+            "sample": (sample_tab, drawn.refresh),
+            "interpolate": (interpolate_tab, between.refresh),
+            "latent": (latent_tab, space.refresh),
+        }
+        _keep_fresh(demo, model, opened)
         _send_on(drawn, rebuilt, between, tabs)
         api.build(engine, catalog, slot)
     return demo.queue(max_size=128, default_concurrency_limit=4)
 
 
-def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, gr.Tab], refreshes: dict[str, dict]) -> None:
+def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, dict]]) -> None:
     """A tab that is opened shows a result of the chosen model: made when first seen, and again when the model changes.
 
     Which model each tab shows is the visitor's own state; so is which tab is open.
@@ -91,8 +97,7 @@ def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, gr.Tab], refres
     first = next(iter(tabs))
     shown, open_tab = gr.State({}), gr.State(first)
 
-    for name, tab in tabs.items():
-        refresh = refreshes[name]
+    for name, (tab, refresh) in tabs.items():
 
         def update(seen: dict, opened: str, chosen: str | None, *rest, name=name, refresh=refresh) -> Iterator[dict]:
             if opened != name or (name in seen and seen[name] == chosen):

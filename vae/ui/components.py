@@ -17,13 +17,17 @@ from vae.ui.theme import variables
 
 log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"
-STYLES = ("studio", "picker", "train", "compare", "priors")
+STYLES = ("studio", "picker", "train", "compare", "priors", "latent")
 SCRIPTS = (
     "core",
     "picture",
     "reconstruct",
     "sample",
     "interpolate",
+    "morph",
+    "scatter",
+    "bars",
+    "latent",
     "picker",
     "chart",
     "curves",

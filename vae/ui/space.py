@@ -4,7 +4,9 @@ import base64
 import binascii
 import hashlib
 import threading
+import time
 from collections import OrderedDict
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -22,6 +24,7 @@ from vae.ui.components import number, spoken_as, whole
 from vae.ui.engine import Engine
 
 KEPT = 8  # statistics in memory
+FRESH = 1.0  # seconds for which the disk is not asked whether they are still the same
 WAITING = 12  # decodings asked for at a time, by all visitors
 SLIDERS, BARS = 8, 128  # dimensions on the page, the most active ones and those with the most KL
 REACH = 3.0  # a slider's, in standard deviations
@@ -34,31 +37,30 @@ class Spaces:
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        self._kept: OrderedDict[tuple, Statistics] = OrderedDict()
+        self._kept: OrderedDict[str, tuple[float, tuple | None, Statistics | None]] = OrderedDict()
         self._lock = threading.Lock()
         self._room = threading.Semaphore(WAITING)
 
     def find(self, name: str | None) -> Statistics | None:
         """The statistics of the model called `name`, None if it was not measured. Raises InputError if they are
         damaged or belong to another checkpoint, or there is no such model."""
-        source = self.engine.catalog.source(name)
-        if source not in bundled() and not Path(source).exists():
-            return None  # on the Hub, where nothing can be stored beside it
-        weights = weight_files(source)
-        path = weights[0].parent / statistics.FILE
-        if not path.is_file():
-            return None
-        key = (str(path), path.stat().st_mtime_ns, *(file.stat().st_mtime_ns for file in weights))
+        source = str(self.engine.catalog.source(name))
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
-        found = statistics.read(weights)
+            looked, stamp, found = self._kept.get(source, (0.0, None, None))
+        if stamp is None or time.monotonic() - looked > FRESH:
+            weights = None if elsewhere(source) else weight_files(source)
+            now = weights and _stamp(weights)
+            if now != stamp:
+                found = statistics.read(weights) if now else None
+            self._keep(source, (time.monotonic(), now, found))
+        return found
+
+    def _keep(self, source: str, entry: tuple) -> None:
         with self._lock:
-            self._kept[key] = found
+            self._kept[source] = entry
+            self._kept.move_to_end(source)
             while len(self._kept) > KEPT:
                 self._kept.popitem(last=False)
-        return found
 
     def opened(self, name: str | None) -> dict:
         """The value of the component "latent" for the chosen model: {spaces: one or two, unmeasured: None}.
@@ -205,6 +207,11 @@ def told(name: str, facts: dict, found: Statistics) -> dict:
     }
 
 
+def elsewhere(source: str | Path) -> bool:
+    """Whether a model is on the Hub, where nothing can be stored beside it."""
+    return source not in bundled() and not Path(source).exists()
+
+
 def missing(catalog: Catalog, name: str) -> dict:
     """Says that a model was not measured, and how to do it."""
     source, entry = catalog.source(name), next((m for m in catalog.models() if m["name"] == name), None)
@@ -212,15 +219,21 @@ def missing(catalog: Catalog, name: str) -> dict:
     data = str(facts.get("trained_on") or "").casefold()
     data = data if data in NAMES else "FOLDER-OF-PICTURES"
     measure = "python -m vae statistics {} --data " + data
-    if source not in bundled() and not Path(source).exists():
+    if elsewhere(source):
         folder = name.split("@")[0].split("/")[-1]
         commands = [f"hf download {name.split('@')[0]} --local-dir {folder}", measure.format(folder)]
-        says = "A model from the Hub takes two steps: fetch it into a folder, and measure that. Then open the folder here."
+        says = "A model from the Hub takes two steps: fetch it into a folder, and measure that. Then open it here."
     else:
         run = entry is not None and entry["kind"] in ("run", "live")
         commands = [measure.format(f"{catalog.runs_dir.name}/{name}" if run else name)]
         says = "This takes a few seconds for a small model, and the map is here as soon as it is done."
     return {"name": name, "says": says, "commands": commands, "refused": False}
+
+
+def _stamp(weights: Sequence[Path]) -> tuple | None:
+    """What changes when statistics are measured anew or the weights are replaced; None if there are no statistics."""
+    files = (weights[0].parent / statistics.FILE, *weights)
+    return tuple((str(file), file.stat().st_mtime_ns) for file in files) if files[0].is_file() else None
 
 
 def write_latent(z: Tensor) -> str:

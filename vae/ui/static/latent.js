@@ -1,0 +1,203 @@
+// The latent space: maps of one or two models; under each what the decoder paints at a place, sliders over the most
+// active dimensions, and the dimensions as bars. Pictures come from the server as one goes, one at a time.
+(() => {
+  const ROOM = 144; // CSS pixels for a picture under a map
+  const LOST = { error: "The server does not answer; try again in a moment." };
+
+  // Asks one thing at a time. Of moves made meanwhile only the newest is asked for; a choice is never passed over for a
+  // move. A wish is {keep: whether it is a choice, request(): what to ask for, made when its turn comes}.
+  const newestFirst = (ask, show) => {
+    let choice = null, move = null, busy = false;
+    return async (wish) => {
+      if (wish.keep) [choice, move] = [wish, null]; else move = wish;
+      if (busy) return;
+      busy = true;
+      while (choice || move) {
+        const mine = choice || move;
+        if (mine === choice) choice = null; else move = null;
+        show(await ask(mine.request()).catch(() => LOST), mine);
+      }
+      busy = false;
+    };
+  };
+  const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
+  const article = (word) => (/^(8|11|18|[aeiou])/i.test(word) ? "an" : "a");
+
+  // One model's space. send(what is sent on), hovered(index of a picture or null).
+  const makeSpace = (facts, { server, send, hovered }) => {
+    const h = VS.h, { name, classes, labels } = facts;
+    const kind = facts.variational ? "Variational auto-encoder" : "Auto-encoder";
+    const error = h("p", { class: "vs-error", role: "alert", hidden: true });
+    const note = h("p", { class: "vs-caption vs-map-note" });
+    const painted = h("img", { class: "vs-painted", alt: "" }), seen = h("canvas", { width: facts.side, height: facts.side, role: "img" });
+    const seenSays = h("span", {}), paintedSays = h("span", {});
+    const scatter = VS.scatter({
+      label: `Map of ${name}. Arrow keys move over it and the decoder paints what is there; Enter chooses the place.`,
+      moved: (place, near, keyboard) => {
+        hovering = place !== null;
+        near = near ?? (base.place ? scatter.nearest(base.place) : null);
+        read(near);
+        hovered(hovering ? near : null);
+        if (!hovering) { show(base); return; }
+        wish({ request: () => ({ ...asked(), z: base.z, to: place }) });
+        if (keyboard) announce(near);
+      },
+      chosen: (place, i) => {
+        const what = i === null ? "a place" : numbered(i);
+        wish({ keep: true, says: what, request: () => (i === null ? { ...asked(), z: base.z, to: place } : { ...asked(), at: i }) });
+      },
+    });
+    let map = null, known = {}, base = {}, hovering = false, sheet = null, near = null, changes = {}, speech = 0;
+
+    const asked = () => ({ model: name, map });
+    const named = (i) => (labels ? classes[labels[i]] : null);
+    const numbered = (i) => `picture ${Math.floor((i * facts.images) / facts.n) + 1}${named(i) === null ? "" : ` (${named(i)})`}`;
+    const complain = (sentence) => { error.textContent = sentence || ""; error.hidden = !sentence; };
+    const announce = (i) => { clearTimeout(speech); speech = setTimeout(() => VS.say(i === null ? "" : `Nearest: ${numbered(i)}`), 500); };
+
+    // The picture nearest to the place, from the sheet.
+    const read = (i) => {
+      near = i;
+      if (i === null) return;
+      seenSays.textContent = named(i) === null ? numbered(i) : `${article(named(i))} ${named(i)}`;
+      seen.setAttribute("aria-label", `The nearest picture of the ${facts.split} set: ${numbered(i)}`);
+      const c = seen.getContext("2d");
+      if (sheet) c.drawImage(sheet, (i % facts.columns) * facts.side, Math.floor(i / facts.columns) * facts.side, facts.side, facts.side, 0, 0, facts.side, facts.side);
+    };
+    const show = (what) => {
+      if (!what.picture) return;
+      painted.src = what.picture;
+      painted.alt = `What ${name} decodes ${hovering ? "at this place" : `at ${base.says}`}`;
+      paintedSays.textContent = hovering ? "here" : base.says;
+    };
+    const wish = newestFirst((request) => server.space_look(request), (answer, { keep, slid, says }) => {
+      complain(answer.error);
+      if (answer.error) return;
+      if (keep) {
+        base = { ...answer, says: says ?? base.says };
+        scatter.place(base.place);
+        if (!hovering) read(scatter.nearest(base.place));
+        if (!slid) sliders.forEach((slider, i) => slider.set(base.values[i]));
+        if (says && says !== MEAN) VS.say(`Chosen: ${says}.`);
+      }
+      if (keep ? !hovering || slid : hovering) show(answer);
+    });
+
+    const MEAN = "the mean";
+    const sliders = facts.sliders.map(({ dim, low, high, mean }) => {
+      const input = h("input", { type: "range", class: "vs-scrub", min: low, max: high, step: (high - low) / 240, value: mean, id: `vs-dim-${name}-${dim}`, "aria-label": `Latent dimension ${dim} of ${name}` });
+      const says = h("output", {});
+      const set = (value) => { input.value = value; says.textContent = Number(value).toFixed(2).replace("-", "−"); };
+      input.addEventListener("input", () => {
+        set(input.value);
+        changes[dim] = Number(input.value);
+        wish({ keep: true, slid: true, says: base.says?.endsWith("changed") ? base.says : `${base.says}, changed`, request: () => {
+          const request = { ...asked(), z: base.z, set: changes };
+          changes = {};
+          return request;
+        } });
+      });
+      set(mean);
+      return { set, node: h("div", { class: "vs-dim" }, h("span", { "aria-hidden": "true" }, String(dim)), input, says) };
+    });
+
+    const button = (text, action, icon) => h("button", { type: "button", class: "vs-button small", onclick: action }, icon ? VS.icon(icon) : null, text);
+    const sendTo = (to) => () => base.z && send({ to, model: name, z: base.z, uri: base.picture, label: `${base.says} in ${name}` });
+    const actions = h("div", { class: "vs-space-actions" },
+      button("Interpolate: A", sendTo("a")), button("Interpolate: B", sendTo("b")),
+      button("PNG", () => base.picture && VS.download(base.picture, `${name}-${base.says}.png`.replaceAll(/[^\w.-]+/g, "-")), VS.icons.download),
+      button("Back to the mean", () => wish({ keep: true, says: MEAN, request: asked })));
+    const sized = (node, size) => { node.style.width = node.style.height = `${size * VS.factor(size, ROOM)}px`; node.classList.toggle("crisp", size <= VS.SMALL); return node; };
+    const pictures = h("div", { class: "vs-here" },
+      h("figure", {}, sized(painted, facts.image_size), h("figcaption", {}, h("strong", {}, "Decoded"), paintedSays)),
+      h("figure", {}, sized(seen, facts.side), h("figcaption", {}, h("strong", {}, "Nearest picture"), seenSays)),
+      actions);
+
+    // Two raw dimensions, where the map is of those.
+    const pair = facts.first.map((dim, k) => h("input", { type: "number", class: "vs-number", min: 0, max: facts.dims - 1, step: 1, value: dim, "aria-label": `Latent dimension ${k ? "up" : "across"}, ${name}`, onchange: () => go("dims") }));
+    const choice = h("span", { class: "vs-pair", hidden: true }, pair[0], "across", pair[1], "up");
+    const go = async (wanted) => {
+      const here = facts.maps.includes(wanted) ? wanted : facts.maps[0], dims = pair.map((input) => Number(input.value));
+      choice.hidden = here !== "dims";
+      const next = here === "dims" ? dims : here, key = String(next);
+      known[key] ||= await server.space_map({ model: name, map: next }).then((found) => (found.error ? found : { ...found, points: floats(found.points) })).catch(() => LOST);
+      const found = known[key];
+      complain(found.error);
+      if (found.error) { delete known[key]; return; }
+      map = next;
+      hovering = false;
+      const fits = scatter.set({ ...found, labels, classes });
+      note.textContent = (here !== wanted ? "There is no class map here; it takes three classes or more. " : "") +
+        (fits ? "Inside the dashed line: 95% of the draws from N(0, I)." : "Most draws from N(0, I) land far outside this map.");
+      wish({ keep: true, says: base.says ? null : MEAN, request: () => ({ ...asked(), z: base.z }) });
+    };
+
+    const bars = VS.bars({
+      title: facts.variational ? "What each number carries" : "How far each number varies",
+      term: facts.variational ? "KL per dimension" : "standard deviation; without σ there is no KL",
+      label: `The ${facts.bars.length} largest of ${facts.dims} latent dimensions of ${name}; arrow keys read them`,
+      bars: facts.bars.map((bar) => ({ ...bar, value: facts.variational ? bar.kl : bar.std })),
+      total: `${VS.num(facts.active)} of ${VS.num(facts.dims)} numbers are active (dotted)${facts.variational ? `, ${VS.num(facts.kl)} nats in all` : ""}`,
+      says: (bar) => `number ${bar.dim}: ${facts.variational ? `KL ${VS.num(bar.kl)} nats, ` : ""}std ${VS.num(bar.std)}, ${bar.active ? "active" : "idle"}`,
+    });
+    const node = h("section", { class: "vs-space", "aria-label": `${kind} ${name}` },
+      h("h3", {}, kind, h("small", {}, name), choice),
+      h("div", { class: "vs-map-side" }, scatter.node, note),
+      h("div", { class: "vs-here-side" }, pictures, error,
+        h("h4", {}, "Turn one number at a time", h("small", {}, "the most active, ±3 σ")), h("div", { class: "vs-dims" }, sliders.map((slider) => slider.node)), bars));
+    return { node, facts, go, ring: (i) => scatter.ring(i), show: (image) => { sheet = image; read(near); } };
+  };
+
+  VS.part("latent", ({ root, props, server, trigger, watch }) => {
+    const h = VS.h, notice = h("div", { class: "vs-unmeasured", hidden: true }), legend = h("ul", { class: "vs-legend-list", hidden: true }), all = h("div", { class: "vs-spaces" });
+    const sheets = {};
+    let spaces = [], map = null, shown = "";
+    root.append(notice, legend, all);
+
+    const tell = (unmeasured, names) => {
+      notice.hidden = !unmeasured;
+      if (!unmeasured) return;
+      const { name, says, commands, refused } = unmeasured, code = commands.map((line) => h("code", {}, line));
+      notice.replaceChildren(...[
+        h("h3", {}, refused ? `The map of ${name} cannot be shown` : `${name} has no map yet`),
+        refused ? h("p", { class: "vs-error" }, says) : h("p", {}, "A map takes a measurement: a data set is encoded once, and what is found is kept beside the weights. ", says),
+        code.length ? h("pre", {}, code) : null,
+        names.length ? h("p", {}, `Until then, here ${names.length > 1 ? "are the maps" : "is the map"} of ${names.join(" and ")}, which show best what there is to see.`) : null,
+      ].filter(Boolean));
+    };
+    const explain = (classes) => {
+      const plain = !classes || classes.every((name, i) => VS.classMark(classes, i) === name);
+      legend.hidden = plain;
+      legend.replaceChildren(...(plain ? [] : classes.map((name, i) => h("li", { style: `--swatch: var(--vs-class-${i % 10})` }, h("b", {}, VS.classMark(classes, i)), name))));
+    };
+    const fetchSheet = async (space) => {
+      const { name, sheet } = space.facts;
+      sheets[sheet] ||= server.space_sheet({ model: name }).then(({ uri }) => VS.image(uri));
+      sheets[sheet].then(space.show).catch(() => { delete sheets[sheet]; }); // without it there are only words
+    };
+    const show = () => {
+      const value = props.value;
+      if (!value) return;
+      tell(value.unmeasured, value.spaces.map((space) => space.name));
+      const key = JSON.stringify(value.spaces.map((space) => [space.name, space.sheet, space.kl, space.sliders]));
+      if (key === shown) return;
+      shown = key;
+      spaces = value.spaces.map((facts) => {
+        const hovered = (i) => spaces.forEach((other) => { if (other !== space && other.facts.sheet === facts.sheet && other.facts.n === facts.n) other.ring(i); });
+        const space = makeSpace(facts, { server, hovered, send: (what) => trigger("send", what) });
+        return space;
+      });
+      all.dataset.n = spaces.length;
+      all.replaceChildren(...spaces.map((space) => space.node));
+      explain(spaces[0]?.facts.classes);
+      if (map) go();
+    };
+    const go = async () => {
+      await Promise.all(spaces.map((space) => space.go(map)));
+      spaces.forEach(fetchSheet);
+    };
+    VS.on("latent-map", (wanted) => { map = wanted; go(); });
+    watch("value", show);
+    show();
+  });
+})();
