@@ -24,7 +24,6 @@ SCRIPTS = (
     "reconstruct",
     "sample",
     "interpolate",
-    "morph",
     "scatter",
     "bars",
     "latent",

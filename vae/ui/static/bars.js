@@ -40,8 +40,6 @@
       read(at === null ? 0 : at + step);
       VS.say(reading.textContent);
     });
-    VS.resized(canvas, draw);
-    VS.onTheme(draw);
-    return node;
+    return { node, draw: VS.resized(canvas, draw) };
   };
 })();

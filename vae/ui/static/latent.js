@@ -5,8 +5,9 @@
   const LOST = { error: "The server does not answer; try again in a moment." };
 
   // Asks one thing at a time. Of moves made meanwhile only the newest is asked for; a choice is never passed over for a
-  // move. A wish is {keep: whether it is a choice, request(): what to ask for, made when its turn comes}.
-  const newestFirst = (ask, show) => {
+  // move. A wish is {keep: whether it is a choice, request(): what to ask for, made when its turn comes}. Of an answer
+  // that takes over half a second waiting(true) tells.
+  const newestFirst = (ask, waiting, show) => {
     let choice = null, move = null, busy = false;
     return async (wish) => {
       if (wish.keep) [choice, move] = [wish, null]; else move = wish;
@@ -15,7 +16,11 @@
       while (choice || move) {
         const mine = choice || move;
         if (mine === choice) choice = null; else move = null;
-        show(await ask(mine.request()).catch(() => LOST), mine);
+        const late = setTimeout(waiting, 500, true);
+        const answer = await ask(mine.request()).catch(() => LOST);
+        clearTimeout(late);
+        waiting(false);
+        show(answer, mine);
       }
       busy = false;
     };
@@ -29,7 +34,10 @@
     const kind = facts.variational ? "Variational auto-encoder" : "Auto-encoder";
     const error = h("p", { class: "vs-error", role: "alert", hidden: true });
     const note = h("p", { class: "vs-caption vs-map-note" });
-    const painted = h("img", { class: "vs-painted", alt: "" }), seen = h("canvas", { width: facts.side, height: facts.side, role: "img" });
+    const painted = h("img", { class: "vs-painted", alt: "" });
+    // With the border that the model sees around it, so that the two pictures can be compared.
+    const border = facts.image_size - facts.side < 9 ? Math.max(0, facts.image_size - facts.side) / 2 : 0;
+    const seen = h("canvas", { width: facts.side + 2 * border, height: facts.side + 2 * border, role: "img" });
     const seenSays = h("span", {}), paintedSays = h("span", {});
     const scatter = VS.scatter({
       label: `Map of ${name}. Arrow keys move over it and the decoder paints what is there; Enter chooses the place.`,
@@ -38,7 +46,7 @@
         near = near ?? (base.place ? scatter.nearest(base.place) : null);
         read(near);
         hovered(hovering ? near : null);
-        if (!hovering) { show(base); return; }
+        if (!hovering) { show(base, base.says); return; }
         wish({ request: () => ({ ...asked(), z: base.z, to: place }) });
         if (keyboard) announce(near);
       },
@@ -61,16 +69,19 @@
       if (i === null) return;
       seenSays.textContent = named(i) === null ? numbered(i) : `${article(named(i))} ${named(i)}`;
       seen.setAttribute("aria-label", `The nearest picture of the ${facts.split} set: ${numbered(i)}`);
-      const c = seen.getContext("2d");
-      if (sheet) c.drawImage(sheet, (i % facts.columns) * facts.side, Math.floor(i / facts.columns) * facts.side, facts.side, facts.side, 0, 0, facts.side, facts.side);
+      if (!sheet) return;
+      const c = seen.getContext("2d"), { side, columns } = facts;
+      c.fillRect(0, 0, seen.width, seen.height);
+      c.drawImage(sheet, (i % columns) * side, Math.floor(i / columns) * side, side, side, border, border, side, side);
     };
-    const show = (what) => {
+    const show = (what, where) => {
       if (!what.picture) return;
       painted.src = what.picture;
-      painted.alt = `What ${name} decodes ${hovering ? "at this place" : `at ${base.says}`}`;
-      paintedSays.textContent = hovering ? "here" : base.says;
+      painted.alt = `What ${name} decodes at ${where}`;
+      paintedSays.textContent = where;
     };
-    const wish = newestFirst((request) => server.space_look(request), (answer, { keep, slid, says }) => {
+    const waiting = (late) => pictures.classList.toggle("late", late);
+    const wish = newestFirst((request) => server.space_look(request), waiting, (answer, { keep, slid, says }) => {
       complain(answer.error);
       if (answer.error) return;
       if (keep) {
@@ -78,16 +89,16 @@
         scatter.place(base.place);
         if (!hovering) read(scatter.nearest(base.place));
         if (!slid) sliders.forEach((slider, i) => slider.set(base.values[i]));
-        if (says && says !== MEAN) VS.say(`Chosen: ${says}.`);
-      }
-      if (keep ? !hovering || slid : hovering) show(answer);
+        if (says && !slid && says !== MEAN) VS.say(`Chosen: ${says}.`);
+        show(base, base.says);
+      } else if (hovering) show(answer, "this place");
     });
 
     const MEAN = "the mean";
     const sliders = facts.sliders.map(({ dim, low, high, mean }) => {
       const input = h("input", { type: "range", class: "vs-scrub", min: low, max: high, step: (high - low) / 240, value: mean, id: `vs-dim-${name}-${dim}`, "aria-label": `Latent dimension ${dim} of ${name}` });
       const says = h("output", {});
-      const set = (value) => { input.value = value; says.textContent = Number(value).toFixed(2).replace("-", "−"); };
+      const set = (value) => { input.value = value; says.textContent = Number(value).toFixed(2).replace(/^-(?=.*[1-9])/, "−").replace("-", ""); };
       input.addEventListener("input", () => {
         set(input.value);
         changes[dim] = Number(input.value);
@@ -110,7 +121,7 @@
     const sized = (node, size) => { node.style.width = node.style.height = `${size * VS.factor(size, ROOM)}px`; node.classList.toggle("crisp", size <= VS.SMALL); return node; };
     const pictures = h("div", { class: "vs-here" },
       h("figure", {}, sized(painted, facts.image_size), h("figcaption", {}, h("strong", {}, "Decoded"), paintedSays)),
-      h("figure", {}, sized(seen, facts.side), h("figcaption", {}, h("strong", {}, "Nearest picture"), seenSays)),
+      h("figure", {}, sized(seen, seen.width), h("figcaption", {}, h("strong", {}, "Nearest picture"), seenSays)),
       actions);
 
     // Two raw dimensions, where the map is of those.
@@ -134,7 +145,7 @@
 
     const bars = VS.bars({
       title: facts.variational ? "What each number carries" : "How far each number varies",
-      term: facts.variational ? "KL per dimension" : "standard deviation; without σ there is no KL",
+      term: facts.variational ? "KL per dimension" : "std; it has no KL",
       label: `The ${facts.bars.length} largest of ${facts.dims} latent dimensions of ${name}; arrow keys read them`,
       bars: facts.bars.map((bar) => ({ ...bar, value: facts.variational ? bar.kl : bar.std })),
       total: `${VS.num(facts.active)} of ${VS.num(facts.dims)} numbers are active (dotted)${facts.variational ? `, ${VS.num(facts.kl)} nats in all` : ""}`,
@@ -144,8 +155,8 @@
       h("h3", {}, kind, h("small", {}, name), choice),
       h("div", { class: "vs-map-side" }, scatter.node, note),
       h("div", { class: "vs-here-side" }, pictures, error,
-        h("h4", {}, "Turn one number at a time", h("small", {}, "the most active, ±3 σ")), h("div", { class: "vs-dims" }, sliders.map((slider) => slider.node)), bars));
-    return { node, facts, go, ring: (i) => scatter.ring(i), show: (image) => { sheet = image; read(near); } };
+        h("h4", {}, "Turn one number at a time", h("small", {}, "the most active, ±3 σ")), h("div", { class: "vs-dims" }, sliders.map((slider) => slider.node)), bars.node));
+    return { node, facts, go, draw: () => { scatter.draw(); bars.draw(); }, ring: scatter.ring, show: (image) => { sheet = image; read(near); } };
   };
 
   VS.part("latent", ({ root, props, server, trigger, watch }) => {
@@ -196,6 +207,7 @@
       await Promise.all(spaces.map((space) => space.go(map)));
       spaces.forEach(fetchSheet);
     };
+    VS.onTheme(() => spaces.forEach((space) => space.draw()));
     VS.on("latent-map", (wanted) => { map = wanted; go(); });
     watch("value", show);
     show();

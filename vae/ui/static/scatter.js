@@ -146,7 +146,6 @@
       event.preventDefault();
     });
     VS.resized(canvas, lay);
-    VS.onTheme(lay);
 
     return {
       node: canvas,
@@ -162,6 +161,7 @@
       },
       place: (place) => { base = place; paint(); },
       ring: (i) => { ring = i; paint(); },
+      draw: () => { if (size) lay(); },
       nearest,
     };
   };
