@@ -16,8 +16,8 @@ from vae.models import ConvConfig, build
 from vae.ui import reconstruct
 from vae.ui.catalog import Catalog
 from vae.ui.drawing import Draw
+from vae.ui.ends import read_end
 from vae.ui.engine import KEPT, Engine
-from vae.ui.interpolate import read_end
 from vae.ui.pictures import read_picture, sprite
 from vae.ui.saving import animation
 from vae.ui.slot import minutes_allowed

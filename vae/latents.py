@@ -7,7 +7,7 @@ from torch import Tensor
 
 from vae.errors import InputError
 from vae.models.base import AutoEncoder
-from vae.priors import Prior
+from vae.priors import Prior, Unfitted
 
 MODES = ("slerp", "lerp", "prior")
 MAX_STEPS = 1000
@@ -98,7 +98,7 @@ def corners(four: Sequence[Tensor], rows: int, columns: int, mode: str = "slerp"
 
 def _through(prior: Prior | None, a: Tensor, b: Tensor, steps: int) -> Tensor:
     if prior is None:
-        raise InputError(
+        raise Unfitted(
             'The mode "prior" goes through the space of a fitted prior, and this model has none that can be inverted; '
             "fit one with `python -m vae fit-prior MODEL --data DATA --prior flow`."
         )

@@ -201,7 +201,8 @@ def attach(model: AutoEncoder, weights: Sequence[Path]) -> None:
 
 
 def of(model: AutoEncoder, name: str) -> Prior:
-    """The model's fitted prior of that name. Raises InputError, which says how to get one, if it has none."""
+    """The model's fitted prior of that name. Raises Unfitted, which says how to get one, if it has none, and InputError
+    if there is none of that name."""
     if name in model.fitted_priors:
         return model.fitted_priors[name]
     if name in KINDS and model.refused_priors:
@@ -221,7 +222,7 @@ def best(model: AutoEncoder) -> str:
 
 def for_paths(model: AutoEncoder) -> Prior | None:
     """The prior through whose space to go from one latent to another: the best the model has that can be inverted;
-    None if it has none. Raises InputError if there are some that were refused."""
+    None if it has none. Raises Unfitted if there are some that were refused."""
     if model.refused_priors:
-        raise InputError(model.refused_priors)
+        raise Unfitted(model.refused_priors)
     return next((model.fitted_priors[kind] for kind in ("flow", "gaussian") if kind in model.fitted_priors), None)

@@ -70,7 +70,7 @@ def create_app() -> gr.Blocks:
             with gr.Tab("Sample", id="sample") as sample_tab:
                 drawn = sample.build(engine, model)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
-                between = interpolate.build(engine, model)
+                between = interpolate.build(engine, model, tasks)
             with gr.Tab("Latent space", id="latent") as latent_tab:
                 space = latent.build(engine, model)
             with gr.Tab("Compare", id="compare"):

@@ -61,13 +61,17 @@ def sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str
 
 
 def travel(
-    model: AutoEncoder, kind: str, ends: Sequence[End], steps: int, mode: str, small: bool, report: Report
+    model: AutoEncoder, kind: str, ends: Sequence[End], steps: int, mode: str | None, small: bool, report: Report
 ) -> Pictures:
     """The pictures of a way of that kind (see KINDS), all in one row: path, `steps` from end to end; grid, `steps` rows
-    of as many, the ends in its corners; loop, `steps` from each end to the next and back to the first."""
+    of as many, the ends in its corners; loop, `steps` from each end to the next and back to the first.
+
+    mode: as vae.interpolate has it; None for "prior" where the model has one to go through, else "slerp".
+    """
     least, most = KINDS[kind]
     if not least <= len(ends) <= most:
         raise InputError(f"A {kind} has {least if least == most else f'{least} to {most}'} ends, not {len(ends)}.")
+    mode = mode or ("prior" if _passable(model) else "slerp")
     prior = priors.for_paths(model) if mode == "prior" else None
     drawn_from = prior.kind if prior else "normal"
     names = [end.prior or drawn_from for end in ends if isinstance(end, Draw)]
@@ -93,9 +97,12 @@ def _decoded(model: AutoEncoder, z: Tensor, size: int, start: float, prior: str 
     for part in z.split(batch):
         report("Decoding", batch * len(parts) / len(z))
         parts.append(images.to_uint8(inference.decode(model, part)).cpu())
-    passable = not model.refused_priors and priors.for_paths(model) is not None
     seconds = time.perf_counter() - start
-    return Pictures(torch.cat(parts), seconds, prior, tuple(model.priors), passable, model.refused_priors)
+    return Pictures(torch.cat(parts), seconds, prior, tuple(model.priors), _passable(model), model.refused_priors)
+
+
+def _passable(model: AutoEncoder) -> bool:
+    return not model.refused_priors and priors.for_paths(model) is not None
 
 
 def _latent(model: AutoEncoder, end: End, size: int, prior: str) -> Tensor:

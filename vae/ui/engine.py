@@ -196,12 +196,16 @@ class Engine:
         small: at most DRAWN pixels wide, if the model can."""
         return self._call(drawing.sample, name, n, seed, temperature, prior, small)
 
+    def fitted(self, name: str | None) -> bool:
+        """Whether priors lie beside the model's weights; nothing is read of them."""
+        return _stamp(str(self.catalog.source(name))) > 0
+
     def interpolate(
         self,
         name: str | None,
         ends: Sequence[End],
         steps: int,
-        mode: str,
+        mode: str | None,
         kind: str = "path",
         small: bool = False,
         report: Report | None = None,

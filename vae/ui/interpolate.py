@@ -1,25 +1,35 @@
-"""The Interpolate tab: the way from one latent to another."""
+"""The Interpolate tab: what lies between latents, as a way from one to another, a grid between four, or a loop."""
 
+import re
+import secrets
+from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import gradio as gr
 
 from vae.errors import InputError
-from vae.inference import MAX_SAMPLES, MAX_SEED
-from vae.ui.components import fold, lead, note, number, spoken, whole, widget
-from vae.ui.drawing import Draw, End
+from vae.priors import Unfitted
+from vae.ui.components import fold, lead, note, quiet, spoken_steps, visitor, whole, widget
+from vae.ui.drawing import KINDS, End, Pictures
+from vae.ui.ends import label, read_end
 from vae.ui.engine import Engine
 from vae.ui.formulas import formula
-from vae.ui.pictures import read_picture, sprite
-from vae.ui.saving import SHOWN, linked
+from vae.ui.pictures import sprite
+from vae.ui.progress import Done, Report, Tasks
+from vae.ui.saving import FORMATS, SIZES, linked
 
-STEPS, MOST = 32, 96
+WAY, GRID, LOOP = "A way", "A grid", "A loop"
+MAKES = {WAY: "path", GRID: "grid", LOOP: "loop"}
 ROUND, STRAIGHT = "Around the sphere (slerp)", "Straight line (lerp)"
-MODES = {ROUND: "slerp", STRAIGHT: "lerp"}
+THROUGH = "Through the learned prior"  # offered where the model has one
+MODES = {THROUGH: "prior", ROUND: "slerp", STRAIGHT: "lerp"}
+SIDES = "ABCDEF"
+LIMITS = {"path": (2, 96, 32), "grid": (3, 12, 7), "loop": (2, 32, 16)}  # of the number of steps, and the first one
 
 LEAD = (
-    "Two points in the latent space, and all that lies between them. In a good latent space every step is a picture of "
-    "its own, and one thing turns into another; in a bad one the two ends merely fade into each other."
+    "Points in the latent space, and all that lies between them. In a good latent space every step is a picture of "
+    "its own, and one thing turns into another; in a bad one the ends merely fade into each other."
 )
 WHY = (
     "<p>The straight line mixes the two latents. Halfway between two draws from N(0, I) it passes nearer the centre "
@@ -28,6 +38,10 @@ WHY = (
     + "<p>Going around the sphere keeps the typical distance from the centre (θ is the angle between a and b; the "
     "length changes evenly from one to the other).</p>"
     + formula("z_t ∝ frac{{sin((1 − t)θ)}}{{sin θ}} frac{a}{{‖a‖}} + frac{{sin(tθ)}}{{sin θ}} frac{b}{{‖b‖}}")
+    + "<p>A learned prior is a map f from noise onto the latents of pictures. Going through it means to look for the "
+    "noises that it maps to a and b, to go around the sphere between those, and to map each step: so no step leaves "
+    "the places where pictures lie. Latents drawn from a seed are then drawn through the map, too.</p>"
+    + formula('z_t = f(slerp(u, v, t)) , " with " f(u) = a , " " f(v) = b')
 )
 
 
@@ -38,72 +52,157 @@ class Parts:
     refresh: dict
 
 
-def build(engine: Engine, picker: gr.HTML) -> Parts:
+@dataclass(frozen=True)
+class Wish:
+    """What a visitor wants to see. mode: None for the best that the model has."""
+
+    model: str | None
+    kind: str
+    mode: str | None
+    steps: int
+    ends: tuple[End, ...]
+    labels: tuple[str, ...]
+
+
+def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
+    first = [THROUGH, *MODES] if engine.catalog.first() and engine.fitted(None) else [ROUND, STRAIGHT]
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                a = widget("end", value={"kind": "seed", "seed": 3}, side="A")
-                b = widget("end", value={"kind": "seed", "seed": 4}, side="B")
+                make = gr.Radio(list(MAKES), value=WAY, label="What to make")
+                stops = gr.Slider(*KINDS["loop"], 3, step=1, label="Stops", visible=False)
+                ends, places = [], []
+                for i, side in enumerate(SIDES):
+                    with gr.Column(visible=i < 2, elem_classes=["vs-place"]) as place:
+                        ends.append(widget("end", value={"kind": "seed", "seed": i + 3}, side=side))
+                    places.append(place)
                 mistake = note()
-                mode = gr.Radio(list(MODES), value=ROUND, label="Path")
-                steps = gr.Slider(2, MOST, STEPS, step=1, label="Frames")
+                path = gr.Radio(list(dict.fromkeys(first)), label="Path")
+                counts = {
+                    "path": count("path", "Frames"),
+                    "grid": count("grid", "Pictures along each side", visible=False),
+                    "loop": count("loop", "Frames from each stop to the next", visible=False),
+                }
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            view = widget("morph", events=["animate"])
+            busy = widget("busy", functions=[quiet(tasks.stop)])
+            view = widget("morph", events=["keep"], sizes=SIZES)
             saver = widget("saver")
 
-    def frames(model, end_a, end_b, n, path):
-        n = whole("Frames", n, 2, MOST)
-        if path not in MODES:
-            raise InputError(f"The path is {ROUND} or {STRAIGHT}.")
-        ends = [read_end(end_a, model), read_end(end_b, model)]
-        return engine.interpolate(model, ends, n, MODES[path], small=True)
-
-    @spoken(mistake)
-    def show(model, end_a, end_b, n, path) -> dict:
-        found = frames(model, end_a, end_b, n, path)
-        facts = {"mode": MODES[path], "a_label": label(end_a), "b_label": label(end_b), "seconds": found.seconds}
-        return {view: sprite(found.pixels) | facts}
-
-    @spoken(mistake)
-    def animate(model, end_a, end_b, n, path) -> dict:
-        found = frames(model, end_a, end_b, n, path)
-        uri, ending = linked(found.pixels, "path", "gif", SHOWN)
-        name = "".join(c if c.isalnum() else "-" for c in f"{label(end_a)} to {label(end_b)}") + ending
-        return {saver: {"uri": uri, "name": name}}
-
-    inputs = [picker, a, b, steps, mode]
-    private = {"api_visibility": "private", "show_progress_on": view}
-    refresh = {"fn": show, "inputs": inputs, "outputs": [view, mistake]}
-    for control in (a, b):
-        control.change(**refresh, **private, trigger_mode="always_last")
-    steps.input(**refresh, **private, trigger_mode="always_last")
-    mode.input(**refresh, **private)
-    view.animate(animate, inputs, [saver, mistake], **private)
-    return Parts(a, b, refresh)
-
-
-def read_end(value: object, model: str | None) -> End:
-    """One end as the engine takes it. A sample is drawn again from its seed, so that its latent is exact; where the
-    model has since been changed, its picture is encoded instead."""
-    if not isinstance(value, dict):
-        raise InputError("Each end is a seed, a sample or a picture.")
-    if value.get("kind") == "seed":
-        return Draw(whole("The seed", value.get("seed"), 0, MAX_SEED))
-    if value.get("kind") == "sample" and value.get("model") == model:
-        return Draw(
-            whole("The seed", value.get("seed"), 0, MAX_SEED),
-            whole("The sample", value.get("index"), 0, MAX_SAMPLES - 1),
-            number("The temperature", value.get("temperature"), 0, 10),
-            str(value.get("prior")),
+    def laid(made: str, most: int) -> dict:
+        """Which controls there are for what is to be made."""
+        kind = MAKES.get(made, "path")
+        n = most if kind == "loop" else KINDS[kind][1]
+        shown = {place: gr.Column(visible=i < n) for i, place in enumerate(places)}
+        return (
+            shown
+            | {stops: gr.Slider(visible=kind == "loop")}
+            | {slider: gr.Slider(visible=name == kind) for name, slider in counts.items()}
         )
-    return read_picture(value)
+
+    @spoken_steps(mistake)
+    def show(*values) -> Iterator[dict]:
+        wish = read(*values)
+        for step in worked(tasks, partial(travel, engine, wish)):
+            if not isinstance(step, Done):
+                yield {busy: step}
+                continue
+            found: Pictures = step.result
+            choices = list(MODES) if found.passable else [ROUND, STRAIGHT]
+            chosen = next(name for name, mode in MODES.items() if mode == mode_of(wish, found))
+            yield {busy: None, view: shown(wish, found), path: gr.Radio(choices, value=chosen, info=found.refused)}
+
+    @spoken_steps(mistake)
+    def keep(event: gr.EventData, *values) -> Iterator[dict]:
+        wish, asked = read(*values), event._data if isinstance(event._data, dict) else {}
+        form, size = asked.get("format"), asked.get("size")
+        if form not in list(FORMATS) or size not in list(SIZES):
+            raise InputError(f"A file is one of {', '.join(FORMATS)}, of {', '.join(map(str, SIZES))} pixels.")
+        for step in worked(tasks, partial(file, engine, wish, form, size)):
+            yield {busy: None, saver: step.result} if isinstance(step, Done) else {busy: step}
+
+    inputs = [picker, make, path, stops, *counts.values(), *ends]
+    private = {"api_visibility": "private", "show_progress_on": view}
+    refresh = {"fn": show, "inputs": inputs, "outputs": [view, busy, path, mistake]}
+    # A new wish ends the work for the last one, so none waits for it.
+    for end in ends:
+        end.change(**refresh, **private, trigger_mode="multiple")
+    for control in (make, stops):
+        layout = [*places, stops, *counts.values()]
+        control.input(laid, [make, stops], layout, api_visibility="private", queue=False, show_progress="hidden")
+    for control in (make, path):
+        control.input(**refresh, **private, trigger_mode="multiple")
+    for slider in (stops, *counts.values()):
+        slider.input(lambda: tasks.leave(owner()), queue=False, api_visibility="private", show_progress="hidden")
+        slider.input(**refresh, **private, trigger_mode="always_last")
+    view.keep(keep, inputs, [saver, busy, mistake], **private)
+    return Parts(ends[0], ends[1], refresh)
 
 
-def label(value: dict) -> str:
-    if value.get("kind") == "seed":
-        return f"seed {value.get('seed')}"
-    name = value.get("label") or (value.get("file") or {}).get("orig_name") or "picture"
-    return str(name)[:60]
+def count(kind: str, label_: str, **options) -> gr.Slider:
+    low, high, first = LIMITS[kind]
+    return gr.Slider(low, high, first, step=1, label=label_, **options)
+
+
+def owner() -> str | None:
+    """Whose work it is: of a visitor the newest only."""
+    return f"{visitor()}/interpolate" if visitor() else None
+
+
+def worked(tasks: Tasks, work) -> Iterator[dict | Done]:
+    """What the component "busy" shows meanwhile, then Done; nothing more once it is stopped."""
+    ticket = secrets.token_hex(8)
+    for step in tasks.watch(ticket, work, owner()):
+        yield step if isinstance(step, Done) else {"ticket": ticket, "what": step.what, "share": step.share}
+
+
+def read(model, made, path, stops, steps, side, pace, *ends) -> Wish:
+    """The controls' values. Raises InputError for nonsense."""
+    if made not in list(MAKES):
+        raise InputError(f"What to make is one of: {'; '.join(MAKES)}.")
+    if path is not None and path not in list(MODES):
+        raise InputError(f"The path is one of: {'; '.join(MODES)}.")
+    kind = MAKES[made]
+    n = whole("The number of stops", stops, *KINDS["loop"]) if kind == "loop" else KINDS[kind][1]
+    number = {"path": ("Frames", steps), "grid": ("The number along each side", side), "loop": ("Frames", pace)}[kind]
+    ends = ends[:n]
+    return Wish(
+        model,
+        kind,
+        MODES.get(path),
+        whole(*number, *LIMITS[kind][:2]),
+        tuple(read_end(end, model) for end in ends),
+        tuple(label(end) for end in ends),
+    )
+
+
+def travel(engine: Engine, wish: Wish, report: Report) -> Pictures:
+    """The pictures wished for; along another path where the model, chosen since, has no prior to go through."""
+    try:
+        return engine.interpolate(wish.model, wish.ends, wish.steps, wish.mode, wish.kind, True, report)
+    except Unfitted:
+        return engine.interpolate(wish.model, wish.ends, wish.steps, None, wish.kind, True, report)
+
+
+def mode_of(wish: Wish, found: Pictures) -> str:
+    """The mode that was taken."""
+    if found.prior:
+        return "prior"
+    return wish.mode if wish.mode in ("slerp", "lerp") else "slerp"
+
+
+def shown(wish: Wish, found: Pictures) -> dict:
+    """The value of the component "morph"."""
+    way = f"through the {found.prior} prior" if found.prior else mode_of(wish, found)
+    facts = {"kind": wish.kind, "steps": wish.steps, "labels": wish.labels, "way": way, "seconds": found.seconds}
+    return sprite(found.pixels) | facts
+
+
+def file(engine: Engine, wish: Wish, form: str, size: int, report: Report) -> dict:
+    """The value of the component "saver"."""
+    found = travel(engine, wish, report)
+    report(f"Writing the {form.upper()}", None)
+    uri, ending = linked(found.pixels, wish.kind, form, size)
+    return {"uri": uri, "name": re.sub(r"[^\w]+", "-", " to ".join(wish.labels)).strip("-")[:80] + ending}

@@ -1,0 +1,34 @@
+"""The ends of a way between latents, as the page sends them."""
+
+from vae.errors import InputError
+from vae.inference import MAX_SAMPLES, MAX_SEED
+from vae.ui.components import number, whole
+from vae.ui.drawing import Draw, End
+from vae.ui.pictures import read_picture
+
+
+def read_end(value: object, model: str | None) -> End:
+    """One end as the engine takes it. A sample is drawn again from its seed, so that its latent is exact; where another
+    model than the chosen one drew it, its picture is encoded instead."""
+    if not isinstance(value, dict):
+        raise InputError("Each end is a seed, a sample or a picture.")
+    if value.get("kind") == "seed":
+        return Draw(whole("The seed", value.get("seed"), 0, MAX_SEED))
+    if value.get("kind") == "sample" and value.get("model") == model:
+        return Draw(
+            whole("The seed", value.get("seed"), 0, MAX_SEED),
+            whole("The sample", value.get("index"), 0, MAX_SAMPLES - 1),
+            number("The temperature", value.get("temperature"), 0, 10),
+            str(value.get("prior")),
+        )
+    return read_picture(value)
+
+
+def label(value: object) -> str:
+    """What the page calls an end."""
+    value = value if isinstance(value, dict) else {}
+    if value.get("kind") == "seed":
+        return f"seed {value.get('seed')}"
+    file = value.get("file")
+    name = value.get("label") or (file.get("orig_name") if isinstance(file, dict) else None) or "picture"
+    return str(name)[:60]
