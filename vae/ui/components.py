@@ -24,6 +24,7 @@ SCRIPTS = (
     "reconstruct",
     "sample",
     "interpolate",
+    "morph",
     "scatter",
     "bars",
     "latent",
