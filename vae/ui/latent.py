@@ -26,7 +26,7 @@ LEAD = (
     "decoder is at a loss; the variational one packs its space without holes, so that wherever you go is a picture."
 )
 WHY = (
-    "<p>A map is a flat view z ↦ y of the encoder's means. Under the pointer the base point (the white dot, at first "
+    "<p>A map is a flat view z ↦ y of the encoder's means. Under the pointer the base point (the large dot, at first "
     "the mean of all latents) is moved to where you are, in the way latents move with y on average; all else about it "
     "stays.</p>"
     + formula("y = {(z − c)} W")
@@ -58,7 +58,9 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            functions = [quiet(f) for f in (spaces.space_map, spaces.space_sheet, spaces.space_look)]
+            functions = [
+                quiet(f) for f in (spaces.space_opened, spaces.space_map, spaces.space_sheet, spaces.space_look)
+            ]
             view = widget("latent", events=["send"], functions=functions)
 
     @spoken(mistake)

@@ -98,6 +98,13 @@ class Spaces:
         names = sorted(bundled(), key=lambda name: name != FIRST)
         return next((name for name, _ in self._measured(names)), None)
 
+    def space_opened(self, asked: object) -> dict:
+        """As `opened`, for a page that waits for a measurement. asked: {model}. {spaces, unmeasured} or {error}."""
+        try:
+            return self.opened(asked.get("model") if isinstance(asked, dict) else None)
+        except Exception as error:
+            return {"error": spoken_as(error, "space_opened")}
+
     def space_map(self, asked: object) -> dict:
         """Where the pictures lie on a map. asked: {model, map}; a map is "lda", "pca" or two dimensions [i, j].
 

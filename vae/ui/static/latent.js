@@ -33,7 +33,7 @@
     const h = VS.h, { name, classes, labels } = facts;
     const kind = facts.variational ? "Variational auto-encoder" : "Auto-encoder";
     const error = h("p", { class: "vs-error", role: "alert", hidden: true });
-    const note = h("p", { class: "vs-caption vs-map-note" });
+    const note = h("p", { class: "vs-caption" });
     const painted = h("img", { class: "vs-painted", alt: "" });
     // With the border that the model sees around it, so that the two pictures can be compared.
     const border = facts.image_size - facts.side < 9 ? Math.max(0, facts.image_size - facts.side) / 2 : 0;
@@ -126,7 +126,7 @@
 
     // Two raw dimensions, where the map is of those.
     const pair = facts.first.map((dim, k) => h("input", { type: "number", class: "vs-number", min: 0, max: facts.dims - 1, step: 1, value: dim, "aria-label": `Latent dimension ${k ? "up" : "across"}, ${name}`, onchange: () => go("dims") }));
-    const choice = h("span", { class: "vs-pair", hidden: true }, pair[0], "across", pair[1], "up");
+    const choice = h("span", { class: "vs-pair", hidden: true }, pair[0], "across,", pair[1], "up");
     const go = async (wanted) => {
       const here = facts.maps.includes(wanted) ? wanted : facts.maps[0], dims = pair.map((input) => Number(input.value));
       choice.hidden = here !== "dims";
@@ -152,8 +152,8 @@
       says: (bar) => `number ${bar.dim}: ${facts.variational ? `KL ${VS.num(bar.kl)} nats, ` : ""}std ${VS.num(bar.std)}, ${bar.active ? "active" : "idle"}`,
     });
     const node = h("section", { class: "vs-space", "aria-label": `${kind} ${name}` },
-      h("h3", {}, kind, h("small", {}, name), choice),
-      h("div", { class: "vs-map-side" }, scatter.node, note),
+      h("h3", {}, kind, h("small", {}, name)),
+      h("div", { class: "vs-map-side" }, scatter.node, h("div", { class: "vs-map-note" }, note, choice)),
       h("div", { class: "vs-here-side" }, pictures, error,
         h("h4", {}, "Turn one number at a time", h("small", {}, "the most active, ±3 σ")), h("div", { class: "vs-dims" }, sliders.map((slider) => slider.node)), bars.node));
     return { node, facts, go, draw: () => { scatter.draw(); bars.draw(); }, ring: scatter.ring, show: (image) => { sheet = image; read(near); } };
@@ -168,7 +168,8 @@
     const tell = (unmeasured, names) => {
       notice.hidden = !unmeasured;
       if (!unmeasured) return;
-      const { name, says, commands, refused } = unmeasured, code = commands.map((line) => h("code", {}, line));
+      const { says, commands, refused } = unmeasured, code = commands.map((line) => h("code", {}, line));
+      const name = /^([~/]|\.|[A-Z]:)/.test(unmeasured.name) ? unmeasured.name.split(/[\\/]/).filter(Boolean).pop() : unmeasured.name;
       notice.replaceChildren(...[
         h("h3", {}, refused ? `The map of ${name} cannot be shown` : `${name} has no map yet`),
         refused ? h("p", { class: "vs-error" }, says) : h("p", {}, "A map takes a measurement: a data set is encoded once, and what is found is kept beside the weights. ", says),
@@ -203,6 +204,15 @@
       explain(spaces[0]?.facts.classes);
       if (map) go();
     };
+    // Once it has been measured, the map appears by itself.
+    VS.poll(notice, 3000, async () => {
+      const { unmeasured } = props.value;
+      const news = await server.space_opened({ model: unmeasured.name });
+      if (props.value.unmeasured !== unmeasured || news.unmeasured !== null) return;
+      props.value = news;
+      show();
+      VS.say(`${unmeasured.name} is measured: here is its map.`);
+    });
     const go = async () => {
       await Promise.all(spaces.map((space) => space.go(map)));
       spaces.forEach(fetchSheet);

@@ -101,9 +101,16 @@
         c.lineWidth = 2; c.strokeStyle = VS.css("text"); c.stroke();
         if (inside) { c.fillStyle = inside; c.fill(); }
       };
+      if (at) {
+        const [x, y] = toPixel(at);
+        c.globalAlpha = 0.4;
+        c.fillStyle = VS.css("text");
+        c.fillRect(x - 0.5, 0, 1, size);
+        c.fillRect(0, y - 0.5, size, 1);
+        c.globalAlpha = 1;
+      }
       if (ring !== null) circle(point(ring), 7);
-      if (base) circle(base, 5, VS.css("card"));
-      if (at) circle(at, 5, VS.css("accent"));
+      if (base) circle(base, 6, VS.css("accent"));
     };
     const lay = () => {
       const ratio = window.devicePixelRatio || 1;
