@@ -95,6 +95,32 @@ def test_interpolate_from_a_picture_to_a_seed(vae, model, picture, tmp_path, suf
         assert played == pytest.approx(5 / 12 * 1000, abs=10)
 
 
+def test_interpolate_in_a_circle_and_between_four(vae, model, picture, tmp_path):
+    output = tmp_path / "loop.png"
+    code, _, err = vae("interpolate", model, picture, "7", "8", "--steps", "4", "-o", output)
+    assert code == 0 and Image.open(output).size == (12 * 18 - 2, 16), err
+    code, _, err = vae("interpolate", model, "5", "6", "7", "8", "--grid", "--steps", "3", "--scale", "2", "-o", output)
+    assert code == 0 and Image.open(output).size == (96, 96), err
+    vae("interpolate", model, "5", "7", "--steps", "3", "-o", tmp_path / "side.png")
+    corner = Image.open(output).crop((0, 64, 32, 96)).resize((16, 16), Image.Resampling.NEAREST)
+    assert corner.tobytes() == Image.open(tmp_path / "side.png").crop((36, 0, 52, 16)).tobytes()
+
+
+def test_refused_priors_are_named_wherever_one_needs_them(vae, tmp_path):
+    """Priors that were fitted to other weights than those they lie beside."""
+    folder = tmp_path / "model"
+    for _ in range(2):
+        save(build(ConvConfig(features=(1, 4, 8, 2), sample_size=16, border=1, variational=False)), folder)
+        if not (folder / "priors.safetensors").exists():
+            assert vae("fit-prior", folder, "--data", "digits", "--prior", "gaussian")[0] == 0
+    facts = json.loads(vae("info", folder, "--json")[1])
+    assert facts["priors"] == ["normal"] and "another checkpoint" in facts["priors_refused"]
+    for command in (["sample", folder, "--prior", "gaussian"], ["interpolate", folder, "1", "2", "--mode", "prior"]):
+        code, _, err = vae(*command, "-o", tmp_path / "out.png")
+        assert code == 2 and "priors.safetensors belongs to another checkpoint" in err and "fit-prior" in err
+    assert not (tmp_path / "out.png").exists()
+
+
 def test_train_evaluate_and_use_what_was_trained(vae, tmp_path):
     run = tmp_path / "runs" / "one"
     code, out, err = vae("train", "--data", "digits", "--epochs", "1", "--run", run, "--device", "cpu", "--json")
@@ -119,6 +145,10 @@ def test_train_evaluate_and_use_what_was_trained(vae, tmp_path):
         ["reconstruct", "MODEL", "missing.png", "-o", "out.png"],
         ["interpolate", "MODEL", "1", "2", "--steps", "1"],
         ["interpolate", "MODEL", "1", "2", "--mode", "bezier"],
+        ["interpolate", "MODEL", "1", "2", "--mode", "prior"],
+        ["interpolate", "MODEL", "1"],
+        ["interpolate", "MODEL", "1", "2", "3", "--grid", "-o", "grid.png"],
+        ["interpolate", "MODEL", "1", "2", "3", "4", "--grid", "-o", "grid.gif"],
         ["train", "--preset", "vgg"],
         ["train", "--data", "no-such-data"],
         ["train", "--epochs", "-3"],

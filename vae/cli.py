@@ -199,9 +199,21 @@ def sample(
 @app.command()
 def interpolate(
     model: Model,
-    a: Annotated[str, typer.Argument(help="A picture's path, or a whole number: the seed of a latent from N(0, I).")],
-    b: Annotated[str, typer.Argument(help="As A.")],
-    steps: Annotated[int, typer.Option(help="Frames, both ends included.")] = 16,
+    ends: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="A B [C]",
+            help="Each a picture's path, or a whole number: the seed of a latent from N(0, I), or in the mode prior "
+            "from that. More than two are gone through in a circle.",
+        ),
+    ],
+    steps: Annotated[
+        int,
+        typer.Option(
+            help="Frames from A to B, both included; in a circle, from each to the next; with --grid, pictures a side."
+        ),
+    ] = 16,
+    grid: Annotated[bool, typer.Option("--grid", help="What lies between four, as one .png sheet.")] = False,
     mode: Mode = "slerp",
     output: Annotated[Path, typer.Option("-o", "--output", help="morph.gif, .mp4, or .png for a strip.")] = Path(
         "morph.gif"
@@ -211,28 +223,48 @@ def interpolate(
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Decode the way from one latent to another."""
+    """Decode what lies between latents: the way from one to another, a loop through several, or a grid."""
     import time
 
+    from vae import latents
     from vae.animation import write_animation
     from vae.checkpoints import load
+    from vae.errors import InputError
     from vae.images import enlarge
     from vae.inference import decode_path, latent_of
-    from vae.latents import interpolate as between
     from vae.priors import for_paths
 
-    _output(output, (".gif", ".mp4", ".png"))
-    ends = [_end(text) for text in (a, b)]
+    _output(output, (".png",) if grid else (".gif", ".mp4", ".png"))
+    if len(ends) < 2 or (grid and len(ends) != 4):
+        raise InputError(f"{'A grid takes four' if grid else 'An interpolation takes two or more'}, not {len(ends)}.")
+    opened = [_end(text) for text in ends]
     loaded = load(model, device=device)
     start = time.perf_counter()
     prior = for_paths(loaded) if mode == "prior" else None
-    drawn_from = prior.kind if prior else "normal"
-    path = between(*(latent_of(loaded, end, drawn_from) for end in ends), steps, mode, prior)
-    with _bar(steps, "frame") as bar:
+    stops = [latent_of(loaded, end, prior.kind if prior else "normal") for end in opened]
+    if grid:
+        path = latents.corners(stops, steps, steps, mode, prior).flatten(0, 1)
+    elif len(stops) > 2:
+        path = latents.loop(stops, steps, mode, prior)
+    else:
+        path = latents.interpolate(*stops, steps, mode, prior)
+    with _bar(len(path), "frame") as bar:
         frames = decode_path(loaded, path, on_progress=lambda done: bar.update(done - bar.n))
-    write_animation([enlarge(frame, scale) for frame in frames], output, fps=fps)
+    frames = [enlarge(frame, scale) for frame in frames]
+    write_animation([_sheet(frames, steps)] if grid else frames, output, fps=fps)
     seconds = time.perf_counter() - start
     _say({"output": str(output), "steps": steps, "mode": mode, "seconds": seconds}, json_)
+
+
+def _sheet(frames: list, columns: int):
+    """Pictures of one size in rows of `columns`, without gaps."""
+    from PIL import Image
+
+    width, height = frames[0].size
+    sheet = Image.new(frames[0].mode, (columns * width, len(frames) // columns * height))
+    for i, frame in enumerate(frames):
+        sheet.paste(frame, (i % columns * width, i // columns * height))
+    return sheet
 
 
 def _end(text: str):
