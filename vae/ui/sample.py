@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import gradio as gr
 
 from vae.inference import MAX_SEED, draw_seed
+from vae.known import NAMES
 from vae.priors import Unfitted
 from vae.ui import lesson, noprior
 from vae.ui.components import fold, lead, note, number, spoken_steps, whole, widget
@@ -138,12 +139,14 @@ def half(
 ) -> tuple[dict, Pictures | None]:
     """One model's samples for the page, or the sentence that says why it has none from that prior."""
     model = model or engine.catalog.first()
-    variational = engine.catalog.facts(model)["variational"]
-    head = {"model": model, "variational": variational}
+    facts = engine.catalog.facts(model)
+    head = {"model": model, "variational": facts["variational"]}
     try:
         found = engine.sample(model, n, seed, tau, prior, small=True)
     except Unfitted as error:
-        return head | {"missing": str(error).replace("MODEL", model)}, None
+        sentence = str(error).replace("MODEL", model)
+        data = (facts["trained_on"] or "").casefold()
+        return head | {"missing": sentence.replace("DATA", data) if data in NAMES else sentence}, None
     words = lesson.PRIORS[found.prior]
-    says = words.for_vae if variational else words.for_plain
+    says = words.for_vae if facts["variational"] else words.for_plain
     return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found

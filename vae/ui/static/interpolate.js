@@ -1,6 +1,6 @@
 // The ends of an interpolation, and the file that is made of it.
 (() => {
-  // One end: {kind: "seed", seed} | {kind: "file", file} | {kind: "sample", …, uri, label}.
+  // One end: {kind: "seed", seed} | {kind: "file", file} | {kind: "sample" | "point", …, uri, label}.
   VS.part("end", ({ root, props, upload, watch, options }) => {
     const h = VS.h, id = `vs-end-${options.side}`;
     const input = h("input", { type: "file", accept: "image/*", id: `${id}-file`, class: "vs-file" });
@@ -19,7 +19,7 @@
     const show = () => {
       const value = props.value || {};
       own = value.kind === "seed" ? null : value.uri || own;
-      says.textContent = { seed: "a random latent", file: value.file?.orig_name, sample: value.label }[value.kind] || "";
+      says.textContent = { seed: "a random latent", file: value.file?.orig_name, sample: value.label, point: value.label }[value.kind] || "";
       if (value.kind === "seed") seed.value = value.seed; else seed.value = "";
       seed.placeholder = value.kind === "seed" ? "" : "–";
       if (own) thumb.src = own;
@@ -40,7 +40,7 @@
       failed: (sentence) => { error.textContent = sentence; error.hidden = false; },
     });
     root.addEventListener("paste", (event) => take(event.clipboardData.files[0]));
-    VS.on("ends", (uris) => { if (!own) thumb.src = uris[options.side]; });
+    VS.on("ends", (uris) => { if (!own && uris[options.side]) thumb.src = uris[options.side]; });
     watch("value", () => { own = null; show(); });
     show();
   });

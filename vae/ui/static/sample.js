@@ -77,8 +77,8 @@
       }
       Object.assign(half, { value, seed, chosen: null });
       title.replaceChildren(value.variational ? "Variational auto-encoder" : "Plain auto-encoder", h("small", {}, value.model));
-      says.textContent = value.says || "";
-      missing.textContent = value.missing || "";
+      says.textContent = value.says || "Nobody has fitted this kind of prior to it yet.";
+      missing.replaceChildren(...(value.missing || "").split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part)));
       missing.hidden = !value.missing;
       grid.hidden = save.disabled = !value.sprite;
       grid.setAttribute("aria-label", `Samples of ${value.model}`);
@@ -164,7 +164,7 @@
         row.lacking.hidden = !has || has.includes(row.prior);
       }
       says.textContent = options.priors.find((p) => p.prior === chosen)?.says || "";
-      refused.textContent = why || "";
+      refused.textContent = why?.replaceAll("`", "") || "";
       refused.hidden = !why;
     };
     watch("value", show);
