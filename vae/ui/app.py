@@ -85,6 +85,7 @@ def create_app() -> gr.Blocks:
         }
         _keep_fresh(demo, model, opened)
         _send_on(drawn, rebuilt, between, tabs)
+        _send_point(space, model, between, tabs)
         api.build(engine, catalog, slot)
     return demo.queue(max_size=128, default_concurrency_limit=4)
 
@@ -140,3 +141,17 @@ def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpola
     drawn.view.send(
         send, drawn.view, [rebuilt.picture, between.a, between.b, tabs], api_visibility="private", queue=False
     )
+
+
+def _send_point(space: latent.Parts, model: gr.HTML, between: interpolate.Parts, tabs: gr.Tabs) -> None:
+    """A chosen point of a latent space becomes an end of the interpolation, in the model whose space it is."""
+
+    def send(event: gr.EventData) -> dict:
+        news = event._data if isinstance(event._data, dict) else {}
+        point = {key: news.get(key) for key in ("model", "z", "uri", "label")}
+        if not all(isinstance(part, str) for part in point.values()):
+            return {}
+        side = between.a if news.get("to") == "a" else between.b
+        return {model: point["model"], side: {"kind": "point"} | point, tabs: gr.Tabs(selected="interpolate")}
+
+    space.view.send(send, None, [model, between.a, between.b, tabs], api_visibility="private", queue=False)

@@ -12,6 +12,7 @@ from vae import images, inference, latents, priors
 from vae.errors import InputError
 from vae.models import AutoEncoder
 from vae.ui.jobs import unheard
+from vae.ui.points import Point
 from vae.ui.progress import Report
 
 DRAWN = 256  # side in pixels of what is drawn from noise on the page, for models that take any size and are large
@@ -30,7 +31,7 @@ class Draw:
     prior: str | None = None
 
 
-End = Draw | Image.Image  # of a way: a picture's latent is its posterior's mean
+End = Draw | Point | Image.Image  # of a way: a picture's latent is its posterior's mean
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def travel(
     prior = priors.for_paths(model) if mode == "prior" else None
     drawn_from = prior.kind if prior else "normal"
     names = [end.prior or drawn_from for end in ends if isinstance(end, Draw)]
-    size = _side(model, small, names + ([drawn_from] if prior else []))
+    points = any(isinstance(end, Point) for end in ends)  # these are of the model's own size
+    size = _side(model, small and not points, names + ([drawn_from] if prior else []))
     if isinstance(steps, int):
         _room({"path": steps, "grid": steps**2, "loop": steps * len(ends)}[kind], size)
     report("Encoding", None)
@@ -107,6 +109,8 @@ def _passable(model: AutoEncoder) -> bool:
 
 def _latent(model: AutoEncoder, end: End, size: int, prior: str) -> Tensor:
     """(C, h, w) on the CPU, of a picture size x size, so that any two ends fit together."""
+    if isinstance(end, Point):
+        return end.latent(model.latent_shape(size, size))
     if isinstance(end, Draw):
         drawn_from = end.prior or prior
         return inference.sample_latents(model, end.index + 1, end.seed, end.temperature, drawn_from, size)[end.index]

@@ -5,13 +5,15 @@ from vae.inference import MAX_SAMPLES, MAX_SEED
 from vae.ui.components import number, whole
 from vae.ui.drawing import Draw, End
 from vae.ui.pictures import read_picture
+from vae.ui.points import read_point
 
 
 def read_end(value: object, model: str | None) -> End:
-    """One end as the engine takes it. A sample is drawn again from its seed, so that its latent is exact; where another
-    model than the chosen one drew it, its picture is encoded instead."""
+    """One end as the engine takes it. A sample is drawn again from its seed, and a point of the latent space comes with
+    its numbers, so that the latent is exact; where they are another model's than the chosen one's, their picture is
+    encoded instead."""
     if not isinstance(value, dict):
-        raise InputError("Each end is a seed, a sample or a picture.")
+        raise InputError("Each end is a seed, a sample, a point of the latent space or a picture.")
     if value.get("kind") == "seed":
         return Draw(whole("The seed", value.get("seed"), 0, MAX_SEED))
     if value.get("kind") == "sample" and value.get("model") == model:
@@ -21,6 +23,8 @@ def read_end(value: object, model: str | None) -> End:
             number("The temperature", value.get("temperature"), 0, 10),
             str(value.get("prior")),
         )
+    if value.get("kind") == "point" and value.get("model") == model:
+        return read_point(value.get("z"))
     return read_picture(value)
 
 

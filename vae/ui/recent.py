@@ -10,6 +10,7 @@ from PIL import Image
 
 from vae.images import flatten
 from vae.ui.drawing import Draw, End
+from vae.ui.points import Point
 
 
 class Recent:
@@ -38,7 +39,7 @@ class Recent:
 
 def fingerprint(ends: Sequence[End]) -> tuple:
     """What says whether two lists of ends are the same, without keeping their pictures."""
-    return tuple(end if isinstance(end, Draw) else _hash(flatten(end)) for end in ends)
+    return tuple(end if isinstance(end, Draw | Point) else _hash(flatten(end)) for end in ends)
 
 
 def _hash(picture: Image.Image) -> tuple:

@@ -1,7 +1,6 @@
 """Models' latent spaces for the page: what was measured of them, and pictures decoded from places in them."""
 
 import base64
-import binascii
 import hashlib
 import threading
 import time
@@ -9,7 +8,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,6 +20,7 @@ from vae.statistics import COLUMNS, Statistics
 from vae.ui.catalog import FIRST, Catalog
 from vae.ui.components import number, spoken_as, whole
 from vae.ui.engine import Engine
+from vae.ui.points import packed, read_point, write_point
 
 KEPT = 8  # statistics in memory
 FRESH = 1.0  # seconds for which the disk is not asked whether they are still the same
@@ -115,7 +114,7 @@ class Spaces:
             found = self._asked(asked)
             projection = _projection(found, asked.get("map"))
             return {
-                "points": _base64(projection.project(found.embeddings).numpy()),
+                "points": packed(projection.project(found.embeddings).numpy()),
                 "prior": {
                     "centre": _rounded(-projection.centre @ projection.matrix),
                     "spread": [_rounded(row) for row in projection.matrix.T @ projection.matrix],
@@ -161,7 +160,7 @@ class Spaces:
         pixels = self.engine.decode(asked["model"], flat.view(1, *z.shape))
         return {
             "picture": images.data_uri(images.to_image(pixels[0])),
-            "z": write_latent(flat),
+            "z": write_point(flat),
             "place": _rounded(projection.project(flat[None])[0]),
             "values": _rounded(flat[found.most_active()[:SLIDERS]]),
         }
@@ -243,31 +242,12 @@ def _stamp(weights: Sequence[Path]) -> tuple | None:
     return tuple((str(file), file.stat().st_mtime_ns) for file in files) if files[0].is_file() else None
 
 
-def write_latent(z: Tensor) -> str:
-    """A latent's numbers as the page keeps them: float32 in base64."""
-    return _base64(z.flatten().numpy())
-
-
-def read_latent(text: object) -> Tensor:
-    """The flat latent that `write_latent` wrote. Raises InputError if it is none."""
-    try:
-        data = np.frombuffer(base64.b64decode(text, validate=True), "<f4")
-    except (binascii.Error, TypeError, ValueError):
-        raise InputError("The latent in the request is damaged.") from None
-    if not np.isfinite(data).all():
-        raise InputError("The latent in the request holds numbers that are not finite (NaN or infinity).")
-    return torch.from_numpy(data.copy())
-
-
 def _start(found: Statistics, asked: dict) -> Tensor:
     if asked.get("at") is not None:
         return found.embeddings[whole("The picture", asked["at"], 0, len(found.embeddings) - 1)]
     if asked.get("z") is None:
         return found.mean
-    z = read_latent(asked["z"])
-    if z.numel() != found.mean.numel():
-        raise InputError(f"A latent of this model has {found.mean.numel()} numbers, not {z.numel()}.")
-    return z.view(found.mean.shape)
+    return read_point(asked["z"]).latent(tuple(found.mean.shape))
 
 
 def _projection(found: Statistics, name: object) -> Projection:
@@ -291,10 +271,6 @@ def _changes(value: object) -> dict:
     if not isinstance(value, dict) or len(value) > SLIDERS or not all(str(dim).isdecimal() for dim in value):
         raise InputError(f"Up to {SLIDERS} numbers are set, each by its dimension.")
     return {int(dim): part for dim, part in value.items()}
-
-
-def _base64(values: np.ndarray) -> str:
-    return base64.b64encode(values.astype("<f4").tobytes()).decode("ascii")
 
 
 def _rounded(values: Tensor):
