@@ -1,0 +1,199 @@
+"""The latent space as a visitor explores it in a real browser: maps, moves, sliders, and on to Interpolate."""
+
+import math
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Page, expect
+
+WATCH = """(k) => {
+  const image = document.querySelectorAll('.vs-painted')[k];
+  window.frames_ = [];
+  new MutationObserver(() => window.frames_.push(image.src)).observe(image, { attributeFilter: ['src'] });
+}"""
+SEEN = "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size"
+
+
+def tab(page: Page, name: str) -> None:
+    page.get_by_role("tab", name="Reconstruct", exact=True).wait_for()
+    button = page.get_by_role("tab", name=name, exact=True)
+    if not button.is_visible():  # on a phone the last ones are in a menu
+        page.get_by_role("button", name="More tabs").click()
+        button = page.locator(".overflow-dropdown").get_by_role("button", name=name, exact=True)
+    button.click()
+
+
+def explored(page: Page) -> None:
+    """Opens the tab and waits until both maps, what is decoded at the mean and the pictures' sheet are there."""
+    tab(page, "Latent space")
+    expect(page.locator(".vs-space")).to_have_count(2)
+    for k in range(2):
+        expect(page.locator(".vs-painted").nth(k)).to_have_attribute("src", re.compile("^data:image/png"))
+        page.wait_for_function(
+            f"() => {{ const seen = {SEEN}; return seen(document.querySelectorAll('.vs-here canvas')[{k}]) > 8; }}"
+        )
+
+
+def place(page: Page, k: int, x: float, y: float) -> tuple[float, float]:
+    """A place of map k, given in shares of its sides, on the page."""
+    box = page.locator(".vs-scatter").nth(k).bounding_box()
+    return box["x"] + box["width"] * x, box["y"] + box["height"] * y
+
+
+def goes(page: Page, k: int, x: float, y: float) -> None:
+    page.mouse.move(*place(page, k, x, y), steps=3)
+
+
+def painted(page: Page, k: int) -> str:
+    return page.locator(".vs-painted").nth(k).get_attribute("src")
+
+
+def changes(page: Page, k: int, act) -> str:
+    """Does something and waits until map k shows another decoding, and no request is on its way."""
+    before = painted(page, k)
+    act()
+    page.wait_for_function("([k, old]) => document.querySelectorAll('.vs-painted')[k].src !== old", arg=[k, before])
+    page.wait_for_timeout(300)
+    return painted(page, k)
+
+
+def said(page: Page, k: int) -> list[str]:
+    """What stands under the decoded and under the nearest picture."""
+    return page.locator(".vs-here").nth(k).locator("figcaption span").all_inner_texts()
+
+
+@pytest.mark.parametrize(("k", "title"), [(0, "Auto-encoder\nmnist-ae"), (1, "Variational auto-encoder\nmnist-vae")])
+def test_a_map_decodes_what_the_pointer_is_on(visit, k, title):
+    page = visit()
+    explored(page)
+    assert page.locator(".vs-space h3").nth(k).inner_text() == title
+    scatter = page.locator(".vs-scatter").nth(k)
+    assert scatter.evaluate(SEEN) > 50, "dots of many colours"
+    assert said(page, k)[0] == "the mean"
+    mean, ground = painted(page, k), scatter.evaluate("c => c.toDataURL()")
+    there = changes(page, k, lambda: goes(page, k, 0.7, 0.4))
+    assert said(page, k)[0] == "this place" and re.fullmatch(r"an? \d", said(page, k)[1])
+    assert scatter.evaluate("c => c.toDataURL()") != ground, "the place is marked"
+    assert changes(page, k, lambda: goes(page, k, 0.3, 0.6)) != there
+    assert changes(page, k, lambda: page.mouse.move(5, 5)) == mean, "back at the base point"
+
+
+def test_frames_come_fast_and_never_two_at_a_time(visit):
+    page = visit()
+    explored(page)
+    flying = [0, 0]  # requests now, and at most
+
+    def begins(request) -> None:
+        if "space_look" in (request.post_data or ""):
+            flying[0] += 1
+            flying[1] = max(flying)
+
+    def ends(request) -> None:
+        flying[0] -= "space_look" in (request.post_data or "")
+
+    page.on("request", begins)
+    page.on("requestfinished", ends)
+    goes(page, 1, 0.5, 0.5)
+    page.evaluate(WATCH, 1)
+    start = page.evaluate("performance.now()")
+    for step in range(120):
+        goes(page, 1, 0.5 + 0.3 * math.cos(step / 9), 0.5 + 0.3 * math.sin(step / 7))
+    seconds = (page.evaluate("performance.now()") - start) / 1000
+    frames = page.evaluate("window.frames_")
+    assert len(set(frames)) > 30 and len(frames) / seconds > 8, "on two idle cores there are 40 a second and more"
+    assert flying[1] == 1
+    last = changes(page, 1, lambda: goes(page, 1, 0.2, 0.55))
+    goes(page, 1, 0.2, 0.55)
+    page.wait_for_timeout(300)
+    assert painted(page, 1) == last, "it ends where the pointer rests"
+
+
+def test_a_click_chooses_a_picture_or_a_place_and_sends_it_on(visit):
+    page = visit()
+    explored(page)
+    goes(page, 1, 0.5, 0.45)  # amid the points
+    changes(page, 1, lambda: page.mouse.click(*place(page, 1, 0.5, 0.45)))
+    expect(page.locator(".vs-here").nth(1).locator("figcaption span").first).to_have_text(
+        re.compile(r"picture \d+ \(\d\)|a place")
+    )
+    page.mouse.move(5, 5)
+    page.wait_for_timeout(200)
+    chosen, says = painted(page, 1), said(page, 1)[0]
+    assert changes(page, 1, lambda: goes(page, 1, 0.8, 0.5)) != chosen
+    assert changes(page, 1, lambda: page.mouse.move(5, 5)) == chosen
+    page.get_by_role("button", name="Interpolate: B").nth(1).click()
+    end = page.locator(".vs-end-says").nth(1)
+    expect(end).to_have_text(f"{says} in mnist-vae")
+    expect(page.locator(".vs-end .vs-thumb").nth(1)).to_have_attribute("src", chosen)
+    expect(page.locator(".vs-caption:visible").filter(has_text=says)).to_be_visible()
+
+    # from the other model's map it goes to that model
+    tab(page, "Latent space")
+    page.get_by_role("button", name="Interpolate: A").first.click()
+    expect(page.locator(".vs-end-says").first).to_have_text("the mean in mnist-ae")
+    expect(page.get_by_label("Model", exact=True)).to_have_value("mnist-ae")
+
+
+def test_sliders_bars_and_other_maps(visit):
+    page = visit()
+    explored(page)
+    slider = page.get_by_label(re.compile("Latent dimension .* of mnist-vae")).first
+    mean = painted(page, 1)
+    turned = changes(page, 1, lambda: slider.press("End"))
+    assert said(page, 1)[0] == "the mean, changed" and turned != mean
+    value = float(slider.locator("xpath=following-sibling::output").inner_text().replace("−", "-"))
+    assert 2 < value < 4, "three standard deviations"
+    assert changes(page, 1, lambda: page.get_by_role("button", name="Back to the mean").nth(1).click()) == mean
+    assert abs(float(slider.input_value())) < 0.2
+
+    bars = page.locator(".vs-bars").nth(1)
+    bars.focus()
+    bars.press("ArrowRight")
+    expect(page.locator(".vs-bar-says").nth(1)).to_have_text(re.compile(r"number \d+: KL .* nats, .* active"))
+    expect(page.locator(".vs-bar-says").first).to_contain_text("of 64 numbers are active")
+
+    def ground() -> str:
+        return page.locator(".vs-scatter").first.evaluate("c => c.toDataURL()")
+
+    by_class = ground()
+    page.get_by_label("As wide as can be").check()
+    page.wait_for_function("old => document.querySelector('.vs-scatter').toDataURL() !== old", arg=by_class)
+    wide = ground()
+    page.get_by_label("Two latent dimensions").check()
+    page.wait_for_function("old => document.querySelector('.vs-scatter').toDataURL() !== old", arg=wide)
+    across = page.get_by_label("Latent dimension across, mnist-vae")
+    across.fill("64")
+    across.press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="whole number from 0 to 63")).to_be_visible()
+    across.fill("3")
+    across.press("Enter")
+    expect(page.get_by_role("alert").filter(has_text="whole number from 0 to 63")).to_be_hidden()
+
+
+def test_the_keyboard_moves_chooses_and_leaves(visit):
+    page = visit()
+    explored(page)
+    scatter, mean = page.locator(".vs-scatter").nth(1), painted(page, 1)
+    scatter.focus()
+    changes(page, 1, lambda: [scatter.press("Shift+ArrowRight") for _ in range(3)])
+    expect(page.locator(".vs-voice")).to_have_text(re.compile(r"Nearest: picture \d+ \(\d\)"))
+    scatter.press("Escape")
+    assert painted(page, 1) == mean
+    scatter.press("Shift+ArrowUp")
+    scatter.press("Enter")
+    expect(page.locator(".vs-voice")).to_have_text(re.compile("Chosen: "))
+    expect(page.locator(".vs-here").nth(1).locator("figcaption span").first).not_to_have_text("the mean")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_a_phone_has_the_maps_first_and_all_can_be_read(visit, theme):
+    page = visit(f"?__theme={theme}", width=390, height=844, device_scale_factor=2)
+    explored(page)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    result = page.locator(".vs-result:visible").bounding_box()
+    assert result["y"] < page.locator(".vs-controls:visible").bounding_box()["y"]
+    page.locator(".vs-scatter").first.click()
+    expect(page.locator(".vs-here figcaption span").first).not_to_have_text("the mean")
+    measure = (Path(__file__).parent / "contrast.js").read_text()
+    assert page.evaluate(measure) == []
