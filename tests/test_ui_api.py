@@ -139,6 +139,7 @@ def test_sample_repeats_with_its_seed(client):
         {"temperature": -0.1},
         {"temperature": "hot"},
         {"prior": "none such"},
+        {"prior": "flow"},
     ],
 )
 def test_sample_refuses_what_is_out_of_range(client, wrong):
@@ -154,9 +155,41 @@ def test_interpolate_gives_an_animation_there_and_back(client):
     assert facts["seed_a"] is None and facts["mode"] == "lerp"
 
 
-@pytest.mark.parametrize("wrong", [{"steps": 1}, {"steps": 100_000}, {"mode": "loop"}, {"seed_a": "x"}])
+@pytest.mark.parametrize(
+    "wrong", [{"steps": 1}, {"steps": 100_000}, {"mode": "loop"}, {"mode": "prior"}, {"seed_a": "x"}]
+)
 def test_interpolate_refuses_nonsense(client, wrong):
     assert next(iter(wrong)) in refused(client, **wrong, api_name="/interpolate").lower()
+
+
+def test_fitted_priors_are_sampled_and_gone_through(client, place):
+    from vae import priors
+    from vae.data import ImageSet
+
+    model = build(ConvConfig(features=(1, 4, 8, 2), sample_size=16, variational=False))
+    for weight in model.decoder.parameters():
+        weight.data *= 4.0 if weight.dim() > 1 else 1.0  # an untrained decoder paints next to nothing
+    folder = vae.save(model, place / "fitted")
+    data = ImageSet("blocks", (1, 16, 16), None, None)
+    blocks = torch.randint(0, 255, (200, 1, 2, 2)).to(torch.uint8)
+    data.images = blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    fitted = priors.fit_priors(vae.load(folder), data, ["gaussian", "mixture"])
+    priors.write((folder / "model.safetensors",), fitted)
+    named = {"model": str(folder), "seed": 1}
+    grids = {}
+    for prior in ("normal", "gaussian", "mixture"):
+        path, facts = client.predict(**named, prior=prior, api_name="/sample")
+        grids[prior] = Path(path).read_bytes()
+        assert facts["prior"] == prior
+    assert len(set(grids.values())) == 3
+    assert Path(client.predict(**named, api_name="/sample")[0]).read_bytes() == grids["normal"]
+    _, facts = client.predict(model=str(folder), mode="prior", api_name="/interpolate")
+    assert facts["mode"] == "prior" and facts["prior"] == "gaussian"
+    assert "fit-prior" in refused(client, **named, prior="flow", api_name="/sample")
+    vae.save(build(ConvConfig(features=(1, 4, 8, 2), sample_size=16, variational=False)), place / "other")
+    (place / "other" / priors.FILE).write_bytes((folder / priors.FILE).read_bytes())
+    for named in ({"prior": "gaussian", "api_name": "/sample"}, {"mode": "prior", "api_name": "/interpolate"}):
+        assert "another checkpoint" in refused(client, model=str(place / "other"), **named)
 
 
 @pytest.mark.parametrize(

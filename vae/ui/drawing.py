@@ -17,6 +17,7 @@ from vae.ui.progress import Report
 
 DRAWN = 256  # side in pixels of what is drawn from noise on the page, for models that take any size and are large
 MAX_PIXELS = 48_000_000  # in one answer of many pictures
+BATCH = 16 * 64**2  # pixels that are decoded at once
 KINDS = {"path": (2, 2), "grid": (4, 4), "loop": (3, 6)}  # of ways, and how many ends they have, at least and at most
 
 
@@ -94,7 +95,7 @@ def travel(
 
 def _decoded(model: AutoEncoder, z: Tensor, size: int, start: float, prior: str | None, report: Report) -> Pictures:
     """Decoded in batches that bound the memory and how long the next report takes; the pictures are the same."""
-    batch = max(1, min(64, 16 * 64**2 // size**2))
+    batch = max(1, min(64, BATCH // size**2))
     parts = []
     for part in z.split(batch):
         report("Decoding", batch * len(parts) / len(z))

@@ -77,7 +77,7 @@
       }
       Object.assign(half, { value, seed, chosen: null });
       title.replaceChildren(value.variational ? "Variational auto-encoder" : "Plain auto-encoder", h("small", {}, value.model));
-      says.textContent = value.says || "Nobody has fitted this kind of prior to it yet.";
+      says.textContent = value.says || "It has no prior of this kind.";
       missing.replaceChildren(...(value.missing || "").split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part)));
       missing.hidden = !value.missing;
       grid.hidden = save.disabled = !value.sprite;
@@ -145,14 +145,14 @@
 
   // The choice of prior: {chosen, has, refused}, with `priors` in the options, [{prior, name, term, says}].
   VS.part("priors", ({ root, props, trigger, watch, options }) => {
-    const says = h("p", { class: "vs-prior-says" }), refused = h("p", { class: "vs-caption" });
+    const says = h("p", { class: "vs-prior-says" }), refused = h("p", { class: "vs-prior-refused" });
     const rows = options.priors.map(({ prior, name, term }) => {
       const input = h("input", { type: "radio", name: "vs-prior", value: prior, onchange: () => {
         props.value = { ...props.value, chosen: prior };
         show();
         trigger("choose");
       } });
-      const lacking = h("em", { hidden: true }, "not fitted to this model yet");
+      const lacking = h("em", { hidden: true }, "not fitted to this model");
       return { prior, input, lacking, node: h("label", {}, input, h("span", {}, h("strong", {}, name), h("small", {}, term), lacking)) };
     });
     root.append(h("fieldset", { class: "vs-priors" }, h("legend", {}, "Where to draw from", h("small", {}, "the prior")), rows.map((row) => row.node)), says, refused);
