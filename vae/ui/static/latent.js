@@ -26,11 +26,12 @@
     };
   };
   const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
-  const article = (word) => (/^(8|11|18|[aeiou])/i.test(word) ? "an" : "a");
+  const short = (name) => (/^([~/]|\.|[A-Z]:)/.test(name) ? name.split(/[\\/]/).filter(Boolean).pop() : name);
+  const withArticle = (word) => (/^\d$/.test(word) ? `${word === "8" ? "an" : "a"} ${word}` : word);
 
   // One model's space. send(what is sent on), hovered(index of a picture or null).
   const makeSpace = (facts, { server, send, hovered }) => {
-    const h = VS.h, { name, classes, labels } = facts;
+    const h = VS.h, { name, classes, labels } = facts, title = short(name);
     const kind = facts.variational ? "Variational auto-encoder" : "Auto-encoder";
     const error = h("p", { class: "vs-error", role: "alert", hidden: true });
     const note = h("p", { class: "vs-caption" });
@@ -40,7 +41,7 @@
     const seen = h("canvas", { width: facts.side + 2 * border, height: facts.side + 2 * border, role: "img" });
     const seenSays = h("span", {}), paintedSays = h("span", {});
     const scatter = VS.scatter({
-      label: `Map of ${name}. Arrow keys move over it and the decoder paints what is there; Enter chooses the place.`,
+      label: `Map of ${title}. Arrow keys move over it and the decoder paints what is there; Enter chooses the place.`,
       moved: (place, near, keyboard) => {
         hovering = place !== null;
         near = near ?? (base.place ? scatter.nearest(base.place) : null);
@@ -67,7 +68,7 @@
     const read = (i) => {
       near = i;
       if (i === null) return;
-      seenSays.textContent = named(i) === null ? numbered(i) : `${article(named(i))} ${named(i)}`;
+      seenSays.textContent = named(i) === null ? numbered(i) : withArticle(named(i));
       seen.setAttribute("aria-label", `The nearest picture of the ${facts.split} set: ${numbered(i)}`);
       if (!sheet) return;
       const c = seen.getContext("2d"), { side, columns } = facts;
@@ -77,7 +78,7 @@
     const show = (what, where) => {
       if (!what.picture) return;
       painted.src = what.picture;
-      painted.alt = `What ${name} decodes at ${where}`;
+      painted.alt = `What ${title} decodes at ${where}`;
       paintedSays.textContent = where;
     };
     const waiting = (late) => pictures.classList.toggle("late", late);
@@ -96,7 +97,7 @@
 
     const MEAN = "the mean";
     const sliders = facts.sliders.map(({ dim, low, high, mean }) => {
-      const input = h("input", { type: "range", class: "vs-scrub", min: low, max: high, step: (high - low) / 240, value: mean, id: `vs-dim-${name}-${dim}`, "aria-label": `Latent dimension ${dim} of ${name}` });
+      const input = h("input", { type: "range", class: "vs-scrub", min: low, max: high, step: (high - low) / 240, value: mean, id: `vs-dim-${title}-${dim}`, "aria-label": `Latent dimension ${dim} of ${title}` });
       const says = h("output", {});
       const set = (value) => { input.value = value; says.textContent = Number(value).toFixed(2).replace(/^-(?=.*[1-9])/, "−").replace("-", ""); };
       input.addEventListener("input", () => {
@@ -113,10 +114,10 @@
     });
 
     const button = (text, action, icon) => h("button", { type: "button", class: "vs-button small", onclick: action }, icon ? VS.icon(icon) : null, text);
-    const sendTo = (to) => () => base.z && send({ to, model: name, z: base.z, uri: base.picture, label: `${base.says} in ${name}` });
+    const sendTo = (to) => () => base.z && send({ to, model: name, z: base.z, uri: base.picture, label: `${base.says} in ${title}` });
     const actions = h("div", { class: "vs-space-actions" },
       button("Interpolate: A", sendTo("a")), button("Interpolate: B", sendTo("b")),
-      button("PNG", () => base.picture && VS.download(base.picture, `${name}-${base.says}.png`.replaceAll(/[^\w.-]+/g, "-")), VS.icons.download),
+      button("PNG", () => base.picture && VS.download(base.picture, `${title}-${base.says}.png`.replaceAll(/[^\w.-]+/g, "-")), VS.icons.download),
       button("Back to the mean", () => wish({ keep: true, says: MEAN, request: asked })));
     const sized = (node, size) => { node.style.width = node.style.height = `${size * VS.factor(size, ROOM)}px`; node.classList.toggle("crisp", size <= VS.SMALL); return node; };
     const pictures = h("div", { class: "vs-here" },
@@ -125,7 +126,7 @@
       actions);
 
     // Two raw dimensions, where the map is of those.
-    const pair = facts.first.map((dim, k) => h("input", { type: "number", class: "vs-number", min: 0, max: facts.dims - 1, step: 1, value: dim, "aria-label": `Latent dimension ${k ? "up" : "across"}, ${name}`, onchange: () => go("dims") }));
+    const pair = facts.first.map((dim, k) => h("input", { type: "number", class: "vs-number", min: 0, max: facts.dims - 1, step: 1, value: dim, "aria-label": `Latent dimension ${k ? "up" : "across"}, ${title}`, onchange: () => go("dims") }));
     const choice = h("span", { class: "vs-pair", hidden: true }, pair[0], "across,", pair[1], "up");
     const go = async (wanted) => {
       const here = facts.maps.includes(wanted) ? wanted : facts.maps[0], dims = pair.map((input) => Number(input.value));
@@ -146,13 +147,13 @@
     const bars = VS.bars({
       title: facts.variational ? "What each number carries" : "How far each number varies",
       term: facts.variational ? "KL per dimension" : "std; it has no KL",
-      label: `The ${facts.bars.length} largest of ${facts.dims} latent dimensions of ${name}; arrow keys read them`,
+      label: `The ${facts.bars.length} largest of ${facts.dims} latent dimensions of ${title}; arrow keys read them`,
       bars: facts.bars.map((bar) => ({ ...bar, value: facts.variational ? bar.kl : bar.std })),
       total: `${VS.num(facts.active)} of ${VS.num(facts.dims)} numbers are active (dotted)${facts.variational ? `, ${VS.num(facts.kl)} nats in all` : ""}`,
       says: (bar) => `number ${bar.dim}: ${facts.variational ? `KL ${VS.num(bar.kl)} nats, ` : ""}std ${VS.num(bar.std)}, ${bar.active ? "active" : "idle"}`,
     });
-    const node = h("section", { class: "vs-space", "aria-label": `${kind} ${name}` },
-      h("h3", {}, kind, h("small", {}, name)),
+    const node = h("section", { class: "vs-space", "aria-label": `${kind} ${title}` },
+      h("h3", {}, kind, h("small", {}, title)),
       h("div", { class: "vs-map-side" }, scatter.node, h("div", { class: "vs-map-note" }, note, choice)),
       h("div", { class: "vs-here-side" }, pictures, error,
         h("h4", {}, "Turn one number at a time", h("small", {}, "the most active, ±3 σ")), h("div", { class: "vs-dims" }, sliders.map((slider) => slider.node)), bars.node));
@@ -169,7 +170,7 @@
       notice.hidden = !unmeasured;
       if (!unmeasured) return;
       const { says, commands, refused } = unmeasured, code = commands.map((line) => h("code", {}, line));
-      const name = /^([~/]|\.|[A-Z]:)/.test(unmeasured.name) ? unmeasured.name.split(/[\\/]/).filter(Boolean).pop() : unmeasured.name;
+      const name = short(unmeasured.name);
       notice.replaceChildren(...[
         h("h3", {}, refused ? `The map of ${name} cannot be shown` : `${name} has no map yet`),
         refused ? h("p", { class: "vs-error" }, says) : h("p", {}, "A map takes a measurement: a data set is encoded once, and what is found is kept beside the weights. ", says),
@@ -211,7 +212,7 @@
       if (props.value.unmeasured !== unmeasured || news.unmeasured !== null) return;
       props.value = news;
       show();
-      VS.say(`${unmeasured.name} is measured: here is its map.`);
+      VS.say(`${short(unmeasured.name)} is measured: here is its map.`);
     });
     const go = async () => {
       await Promise.all(spaces.map((space) => space.go(map)));
