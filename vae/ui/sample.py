@@ -149,4 +149,6 @@ def half(
         return head | {"missing": sentence.replace("DATA", data) if data in NAMES else sentence}, None
     words = lesson.PRIORS[found.prior]
     says = words.for_vae if facts["variational"] else words.for_plain
+    if found.prior == "normal" and noprior.concerns(engine, model):
+        says = ""  # the notice says it
     return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found

@@ -6,7 +6,7 @@
   VS.part("morph", ({ root, props, trigger, watch, options }) => {
     const h = VS.h;
     const canvas = h("canvas", { role: "img" });
-    const corners = ["A", "B", "C", "D"].map((side) => h("span", { class: "vs-corner", "aria-hidden": "true" }, side));
+    const corners = ["A", "B", "C", "D"].map((side) => h("span", { class: "vs-corner", "aria-hidden": "true", hidden: true }, side));
     const stage = h("div", { class: "vs-stage vs-morph" }, h("div", { class: "vs-sheet" }, canvas, corners));
     const range = h("input", { type: "range", min: 0, max: 1, step: 1, value: 0, class: "vs-scrub" });
     const play = h("button", { type: "button", class: "vs-button", "aria-label": "Play" });

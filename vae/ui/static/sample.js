@@ -77,7 +77,7 @@
       }
       Object.assign(half, { value, seed, chosen: null });
       title.replaceChildren(value.variational ? "Variational auto-encoder" : "Plain auto-encoder", h("small", {}, value.model));
-      says.textContent = value.says || "It has no prior of this kind.";
+      says.textContent = value.missing ? "It has no prior of this kind." : value.says;
       missing.replaceChildren(...(value.missing || "").split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part)));
       missing.hidden = !value.missing;
       grid.hidden = save.disabled = !value.sprite;

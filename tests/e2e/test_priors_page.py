@@ -1,0 +1,179 @@
+"""Fitted priors in a real browser: samples side by side, ways through a prior, grids, loops, and their files."""
+
+import re
+
+import pytest
+from PIL import Image
+from playwright.sync_api import Page, expect
+from test_page import DIGIT, tab
+
+SHEETS = "() => [...document.querySelectorAll('.vs-half .vs-cell:first-child')].map((c) => c.style.backgroundImage)"
+
+
+def grids(page: Page) -> list[str]:
+    """The two models' samples, as pictures, once both are there."""
+    page.wait_for_function(f"({SHEETS})().length === 2 && !document.querySelector('.vs-half.stale')")
+    return page.evaluate(SHEETS)
+
+
+def choose(page: Page, prior: str) -> list[str]:
+    before = grids(page)
+    page.get_by_label(prior).check()
+    page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=before)
+    return grids(page)
+
+
+def canvas(page: Page) -> dict:
+    return page.locator(".vs-morph canvas").evaluate("c => ({ width: c.width, height: c.height, uri: c.toDataURL() })")
+
+
+def caption(page: Page):
+    return page.locator(".vs-caption:visible")
+
+
+def test_the_two_kinds_of_auto_encoder_side_by_side(visit):
+    page = visit()
+    tab(page, "Sample")
+    first = grids(page)
+    names = page.locator(".vs-half h3:visible")
+    expect(names).to_have_text(["Variational auto-encodermnist-vae", "Plain auto-encodermnist-ae"])
+    expect(page.locator(".vs-half .vs-cell")).to_have_count(50)
+    boxes = [page.locator(".vs-half").nth(i).bounding_box() for i in (0, 1)]
+    assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
+
+    # another prior is another pair of grids, of the same seed; going back brings the same ones
+    says = page.locator(".vs-half-says").all_inner_texts()
+    plain, cloud = choose(page, "Plain noise"), choose(page, "One cloud")
+    assert len({*plain, *cloud}) == 4 and page.locator(".vs-half-says").all_inner_texts() != says
+    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("from one cloud, seed 0")
+    assert choose(page, "A learned map") == first and choose(page, "Plain noise") == plain
+
+    # the prior is kept when new samples are drawn, and when the model is changed: the chosen one comes first
+    page.get_by_role("button", name="Draw new samples").click()
+    page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=plain)
+    expect(page.get_by_label("Plain noise")).to_be_checked()
+    drawn = grids(page)
+    page.locator("#vs-model").select_option("mnist-ae")
+    expect(names.first).to_have_text("Plain auto-encodermnist-ae")
+    assert grids(page) == drawn[::-1]
+
+
+def test_samples_of_either_model_are_sent_on(visit):
+    page = visit()
+    tab(page, "Sample")
+    grids(page)
+    page.get_by_label("Sample 3 of 25 of mnist-ae").click()
+    expect(page.locator(".vs-picked-name")).to_have_text("Sample 3 of mnist-ae")
+    page.get_by_label("Sample 4 of 25 of mnist-vae").click()
+    expect(page.locator(".vs-picked-name")).to_have_text("Sample 4 of mnist-vae")
+    expect(page.locator('.vs-half .vs-cell[aria-pressed="true"]')).to_have_count(1)
+    page.get_by_role("button", name="Interpolate: A").click()
+    expect(caption(page)).to_contain_text("from sample 4 of seed 0 to seed 4")
+    tab(page, "Sample")
+    page.get_by_label("Sample 3 of 25 of mnist-ae").click()
+    page.get_by_role("button", name="Interpolate: B").click()
+    expect(caption(page)).to_contain_text("to sample 3 of seed 0")
+
+
+def test_a_phone_shows_them_below_each_other(visit):
+    page = visit(width=390, height=844, device_scale_factor=2)
+    tab(page, "Sample")
+    grids(page)
+    upper, lower = (page.locator(".vs-half").nth(i).bounding_box() for i in (0, 1))
+    assert upper["y"] + upper["height"] < lower["y"] and upper["x"] == lower["x"]
+    for kind in ("A grid", "A loop"):
+        tab(page, "Interpolate")
+        page.get_by_label(kind).check()
+        expect(caption(page)).to_contain_text("seed 5")
+        assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_ways_through_the_prior_and_beside_it(visit):
+    page = visit()
+    tab(page, "Interpolate")
+    expect(page.get_by_label("Through the learned prior")).to_be_checked()
+    expect(caption(page)).to_contain_text("through the flow prior")
+    through = canvas(page)
+    page.get_by_label("Around the sphere").check()
+    expect(caption(page)).to_contain_text("slerp")
+    assert canvas(page)["uri"] != through["uri"]
+    page.locator("#vs-model").select_option("mnist-ae")
+    expect(page.get_by_label("Around the sphere")).to_be_checked()
+
+
+def test_a_grid_between_four(visit):
+    page = visit()
+    tab(page, "Interpolate")
+    expect(caption(page)).to_contain_text("32 frames")
+    expect(page.locator(".vs-end:visible")).to_have_count(2)
+    page.get_by_label("A grid").check()
+    expect(caption(page)).to_contain_text("7 × 7 pictures between seed 3, seed 4, seed 5, seed 6")
+    expect(page.locator(".vs-end:visible")).to_have_count(4)
+    assert (canvas(page)["width"], canvas(page)["height"]) == (224, 224)
+    assert page.locator(".vs-morph canvas").bounding_box()["width"] % 224 == 0, "enlarged by a whole factor"
+    before = canvas(page)["uri"]
+    page.locator("#vs-end-D-file").set_input_files(DIGIT)
+    expect(caption(page)).to_contain_text("seed 5, digit-7.png")
+    assert canvas(page)["uri"] != before
+    page.locator("#vs-keep-size").select_option("1080")
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Sheet (PNG)").click()
+    assert Image.open(saved.value.path()).size == (4 * 224, 4 * 224)
+    page.get_by_label("A way").check()
+    expect(page.get_by_label("Position between A and B")).to_be_visible()
+    expect(page.locator(".vs-end:visible")).to_have_count(2)
+
+
+def test_a_loop_is_played_in_a_circle(visit):
+    page = visit()
+    tab(page, "Interpolate")
+    expect(caption(page)).to_contain_text("32 frames")
+    page.get_by_label("A loop").check()
+    expect(caption(page)).to_contain_text("48 frames through seed 3, seed 4, seed 5 and back")
+    page.get_by_label("number input for Stops").fill("4")
+    page.keyboard.press("Enter")
+    expect(caption(page)).to_contain_text("64 frames through seed 3, seed 4, seed 5, seed 6 and back")
+    expect(page.locator(".vs-end:visible")).to_have_count(4)
+    scrub = page.get_by_label("Position on the loop")
+    scrub.press("End")
+    expect(page.locator(".vs-where")).to_have_text("D–A 0.94")
+    page.get_by_role("button", name="Play").click()
+    page.wait_for_function("() => Number(document.querySelector('.vs-scrub').value) < 20")  # and not back from the end
+    page.get_by_role("button", name="Pause").click()
+    expect(page.locator(".vs-where")).to_have_text(re.compile("^[AB]–[BC] "))
+
+
+@pytest.mark.parametrize("size", [256, 1080])
+def test_files_of_the_size_wanted(visit, size):
+    page = visit()
+    tab(page, "Interpolate")
+    expect(caption(page)).to_contain_text("32 frames")
+    page.get_by_label("number input for Frames").fill("5")
+    page.keyboard.press("Enter")
+    expect(caption(page)).to_contain_text("5 frames")
+    page.locator("#vs-keep-size").select_option(str(size))
+    side = size // 32 * 32
+
+    def kept(name: str):
+        with page.expect_download() as saved:
+            page.get_by_role("button", name=name).click()
+        assert re.fullmatch(r"seed-3-to-seed-4\.(gif|mp4|png)", saved.value.suggested_filename)
+        return saved.value.path()
+
+    gif = Image.open(kept("Animation (GIF)"))
+    assert gif.format == "GIF" and gif.size == (side, side)
+    assert Image.open(kept("Strip (PNG)")).size == (5 * (side + 2) - 2, side)
+    # Chromium itself is asked whether it plays the video.
+    data = kept("Video (MP4)").read_bytes()
+    video = page.evaluate(
+        """async (bytes) => {
+            const video = document.createElement("video");
+            video.src = URL.createObjectURL(new Blob([new Uint8Array(bytes)], { type: "video/mp4" }));
+            return await new Promise((done) => {
+                video.onloadeddata = () => done([video.videoWidth, video.videoHeight, video.duration]);
+                video.onerror = () => done(video.error.message);
+            });
+        }""",
+        list(data),
+    )
+    assert video == [side, side, pytest.approx(8 / 16, abs=0.02)]
