@@ -191,11 +191,26 @@ def test_a_model_without_statistics_says_how_to_measure_it(spaces, tmp_path):
 
 
 def test_a_model_of_the_hub_is_fetched_first(spaces, monkeypatch):
-    facts, name = spaces.engine.catalog.facts, "org/some-vae"
+    facts, name = spaces.engine.catalog.facts, "org/some-vae/part@v2"
     monkeypatch.setattr(spaces.engine.catalog, "facts", lambda n: facts("mnist-vae") if n == name else facts(n))
     asked = spaces.opened(name)["unmeasured"]
-    assert asked["commands"][0] == "hf download org/some-vae --local-dir some-vae"
-    assert asked["commands"][1] == "python -m vae statistics some-vae --data mnist"
+    assert asked["commands"] == [
+        "hf download org/some-vae --revision v2 --local-dir some-vae",
+        "python -m vae statistics some-vae/part --data mnist",
+    ]
+
+
+def test_a_run_is_measured_by_its_folder(spaces, tmp_path):
+    run = tmp_path / "runs" / "mine"
+    saved(run / "checkpoints" / "step-00000010")
+    (run / "config.json").write_text('{"data": "digits"}')
+    (run / "state.json").write_text('{"state": "finished"}')
+    (command,) = spaces.opened("mine")["unmeasured"]["commands"]
+    assert command == f"python -m vae statistics {run} --data digits"
+    found = statistics.measure(vae.load(run), bars())
+    assert statistics.write(weight_files(run), found).parent.name == "step-00000010"
+    spaces._kept.clear()
+    assert spaces.opened("mine")["unmeasured"] is None
 
 
 def test_statistics_of_another_checkpoint_are_refused_by_name(spaces, measured):

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import shlex
 import threading
 import time
 from collections import OrderedDict
@@ -11,7 +12,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from vae import images, statistics
+from vae import hub, images, statistics
 from vae.checkpoints import bundled, weight_files
 from vae.errors import InputError
 from vae.known import NAMES
@@ -215,25 +216,29 @@ def told(name: str, facts: dict, found: Statistics) -> dict:
 
 def elsewhere(source: str | Path) -> bool:
     """Whether a model is on the Hub, where nothing can be stored beside it."""
-    return source not in bundled() and not Path(source).exists()
+    return source not in bundled() and not Path(source).expanduser().exists()
 
 
 def missing(catalog: Catalog, name: str) -> dict:
-    """Says that a model was not measured, and how to do it."""
+    """Says that a model was not measured, and how to do it: {name, says, commands, refused: False}."""
     source, entry = catalog.source(name), next((m for m in catalog.models() if m["name"] == name), None)
     facts = entry or catalog.facts(name)
     data = str(facts.get("trained_on") or "").casefold()
-    data = data if data in NAMES else "FOLDER-OF-PICTURES"
-    measure = "python -m vae statistics {} --data " + data
+    commands, place = [], Path(name)
+    says = "This takes a few seconds for a small model, and the map is here as soon as it is done."
     if elsewhere(source):
-        folder = name.split("@")[0].split("/")[-1]
-        commands = [f"hf download {name.split('@')[0]} --local-dir {folder}", measure.format(folder)]
+        found = hub.parse(name)
+        revision = ["--revision", found.revision] if found.revision else []
+        place = Path(found.repo).name
+        commands = [["hf", "download", found.repo, *revision, "--local-dir", place]]
+        place = f"{place}/{found.subfolder}" if found.subfolder else place
         says = "A model from the Hub takes two steps: fetch it into a folder, and measure that. Then open it here."
-    else:
-        run = entry is not None and entry["kind"] in ("run", "live")
-        commands = [measure.format(f"{catalog.runs_dir.name}/{name}" if run else name)]
-        says = "This takes a few seconds for a small model, and the map is here as soon as it is done."
-    return {"name": name, "says": says, "commands": commands, "refused": False}
+    elif entry is not None and entry["kind"] in ("run", "live"):
+        place = catalog.runs_dir / name
+        place = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
+    data = data if data in NAMES else "FOLDER-OF-PICTURES"
+    commands.append(["python", "-m", "vae", "statistics", str(place), "--data", data])
+    return {"name": name, "says": says, "commands": [shlex.join(words) for words in commands], "refused": False}
 
 
 def _stamp(weights: Sequence[Path]) -> tuple | None:
