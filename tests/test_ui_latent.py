@@ -190,6 +190,15 @@ def test_a_model_without_statistics_says_how_to_measure_it(spaces, tmp_path):
     assert "not been measured" in spaces.space_map({"model": name, "map": "pca"})["error"]
 
 
+def test_what_is_no_model_is_refused(spaces, monkeypatch):
+    with pytest.raises(InputError, match="no model 'x y'"):
+        spaces.opened("x y")
+    monkeypatch.setattr("vae.ui.catalog.bundled", dict)
+    with pytest.raises(InputError, match="no model yet"):
+        spaces.opened(None)
+    assert "no model yet" in spaces.space_opened(None)["error"]
+
+
 def test_a_model_of_the_hub_is_fetched_first(spaces, monkeypatch):
     facts, name = spaces.engine.catalog.facts, "org/some-vae/part@v2"
     monkeypatch.setattr(spaces.engine.catalog, "facts", lambda n: facts("mnist-vae") if n == name else facts(n))
@@ -213,7 +222,7 @@ def test_a_run_is_measured_by_its_folder(spaces, tmp_path):
     assert spaces.opened("mine")["unmeasured"] is None
 
 
-def test_statistics_of_another_checkpoint_are_refused_by_name(spaces, measured):
+def test_statistics_of_another_checkpoint_are_refused_by_name(spaces, measured, monkeypatch):
     assert spaces.find(measured) is not None
     saved(measured, seed=1)
     spaces._kept.clear()  # as a second later
@@ -221,6 +230,13 @@ def test_statistics_of_another_checkpoint_are_refused_by_name(spaces, measured):
     assert found["unmeasured"]["refused"] and found["unmeasured"]["commands"] == []
     assert "statistics.safetensors belongs to another checkpoint" in found["unmeasured"]["says"]
     assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae"]
+
+    def read(weights):
+        raise AssertionError("the weights are hashed only once")
+
+    monkeypatch.setattr(statistics, "read", read)
+    assert spaces.opened(measured)["unmeasured"] == found["unmeasured"]
+    assert "another checkpoint" in spaces.space_look({"model": measured, "map": "pca"})["error"]
 
 
 def test_what_is_measured_meanwhile_is_seen(spaces, tmp_path, monkeypatch):

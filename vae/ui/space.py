@@ -37,7 +37,8 @@ class Spaces:
 
     def __init__(self, engine: Engine):
         self.engine = engine
-        self._kept: OrderedDict[str, tuple[float, tuple | None, Statistics | None]] = OrderedDict()
+        # When it was looked for, its _stamp, and what was found; a refusal too, since that means to read all weights.
+        self._kept: OrderedDict[str, tuple[float, tuple | None, Statistics | InputError | None]] = OrderedDict()
         self._lock = threading.Lock()
         self._room = threading.Semaphore(WAITING)
 
@@ -51,8 +52,10 @@ class Spaces:
             weights = None if elsewhere(source) else weight_files(source)
             now = weights and _stamp(weights)
             if now != stamp:
-                found = statistics.read(weights) if now else None
+                found = _read(weights) if now else None
             self._keep(source, (time.monotonic(), now, found))
+        if isinstance(found, InputError):
+            raise InputError(str(found))
         return found
 
     def _keep(self, source: str, entry: tuple) -> None:
@@ -69,6 +72,7 @@ class Spaces:
         spaces are then those of bundled models. Raises InputError if there is no such model.
         """
         name = name or self.engine.catalog.first()
+        self.engine.catalog.source(name)
         unmeasured, own = None, None
         try:
             own = self.find(name)
@@ -245,6 +249,13 @@ def _stamp(weights: Sequence[Path]) -> tuple | None:
     """What changes when statistics are measured anew or the weights are replaced; None if there are no statistics."""
     files = (weights[0].parent / statistics.FILE, *weights)
     return tuple((str(file), file.stat().st_mtime_ns) for file in files) if files[0].is_file() else None
+
+
+def _read(weights: Sequence[Path]) -> Statistics | InputError | None:
+    try:
+        return statistics.read(weights)
+    except InputError as error:
+        return error
 
 
 def _start(found: Statistics, asked: dict) -> Tensor:
