@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from test_ui_latent import bars, saved
 
 WATCH = """(k) => {
   const image = document.querySelectorAll('.vs-painted')[k];
@@ -184,6 +185,24 @@ def test_the_keyboard_moves_chooses_and_leaves(visit):
     scatter.press("Enter")
     expect(page.locator(".vs-voice")).to_have_text(re.compile("Chosen: "))
     expect(page.locator(".vs-here").nth(1).locator("figcaption span").first).not_to_have_text("the mean")
+
+
+def test_a_model_without_a_map_says_so_until_it_is_measured(visit, tmp_path):
+    folder = saved(tmp_path / "fresh")
+    page = visit()
+    page.get_by_role("button", name="Open…").click()
+    page.get_by_label("Open another model").fill(folder)
+    page.get_by_label("Open another model").press("Enter")
+    expect(page.get_by_label("Model", exact=True)).to_have_value(folder)
+    explored(page)  # the bundled models' maps meanwhile
+    notice = page.locator(".vs-unmeasured")
+    expect(notice.get_by_role("heading")).to_have_text("fresh has no map yet")
+    expect(notice.locator("code")).to_have_text(f"python -m vae statistics {folder} --data FOLDER-OF-PICTURES")
+    saved(folder, bars(labels=0))
+    expect(page.locator(".vs-space h3")).to_have_text(["Variational auto-encoderfresh"])
+    expect(notice).to_be_hidden()
+    expect(page.locator(".vs-painted")).to_have_attribute("src", re.compile("^data:image/png"))
+    expect(page.locator(".vs-map-note")).to_contain_text("no class map here")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
