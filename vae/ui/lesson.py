@@ -21,7 +21,7 @@ PRIORS = {
         "N(0, I)",
         "Every number of the latent is drawn by itself, around 0. That is all a variational auto-encoder should need: "
         "its training pulls the latents there. Nobody pulls a plain one's.",
-        "Noise mostly lands where pictures are, since training kept its latents around there.",
+        "Noise mostly lands where pictures are, since training kept them there; what falls between them is blurred.",
         "Noise lands in no man's land: training left its latents wherever they came to lie.",
     ),
     "gaussian": Words(

@@ -20,9 +20,10 @@ MOST = 256  # on the page; HTTP takes more
 LARGE, FEW, FEW_MOST = 256, 4, 16  # pictures from that many pixels on: so many at first, and at most
 
 LEAD = (
-    "No picture goes in here. The decoder is handed noise, and paints what those numbers would mean. "
-    "A variational auto-encoder was trained so that plain noise makes sense; a plain one was not, and it shows: choose "
-    "<em>plain noise</em> below. A fitted prior repairs that afterwards, by drawing where the pictures' latents lie."
+    "No picture goes in here: the decoder is handed noise, and paints what those numbers would mean. A variational "
+    'auto-encoder was trained so that <button data-prior="normal">plain noise</button> makes sense to it. A plain one '
+    'was not, and it shows. A prior fitted afterwards, like <button data-prior="flow">a learned map</button>, mends '
+    "that: it draws where the latents of pictures lie."
 )
 WHY = (
     "<p>Training pulls the cloud of every picture towards the standard normal distribution. So a draw from that "
@@ -79,17 +80,19 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
         return n, {}
 
     def drawn(model, n, number_, tau, known, before, insisted: bool) -> Iterator[dict]:
-        """The samples of the model, then those of its counterpart. insisted: whether the prior chosen is kept to where
-        the model has none such; else the best that it has takes its place."""
+        """The samples of the model, then those of its counterpart, from the prior that the visitor wants, or from the
+        model's best. insisted: whether that is kept to where the model has none such."""
         n, changes = bearable(model, n, before)
         known = known if isinstance(known, dict) else {}
-        name = known.get("chosen") if known.get("chosen") in list(lesson.PRIORS) else None
+        wanted = known.get("wanted") if known.get("wanted") in list(lesson.PRIORS) else None
+        name = wanted
         own, found = half(engine, model, n, number_, tau, name)
         if found is None and not insisted:
             own, found = half(engine, model, n, number_, tau, None)
         name = found.prior if found else name
         if found:
-            changes[prior] = {"chosen": name, "has": list(found.priors), "refused": found.refused}
+            told = {"chosen": name, "has": list(found.priors), "refused": found.refused}
+            changes[prior] = told | {"wanted": wanted}
         value = {"seed": number_, "temperature": tau, "prior": name}
         other = engine.catalog.counterpart(model)
         yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}
@@ -149,6 +152,6 @@ def half(
         return head | {"missing": sentence.replace("DATA", data) if data in NAMES else sentence}, None
     words = lesson.PRIORS[found.prior]
     says = words.for_vae if facts["variational"] else words.for_plain
-    if found.prior == "normal" and noprior.concerns(engine, model):
+    if found.prior == "normal" and noprior.concerns(engine, model) and facts["image_size"] >= LARGE:
         says = ""  # the notice says it
     return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found

@@ -143,12 +143,13 @@
     show();
   });
 
-  // The choice of prior: {chosen, has, refused}, with `priors` in the options, [{prior, name, term, says}].
+  // The choice of prior: {chosen, wanted, has, refused}; chosen is the one drawn from, wanted the one that the visitor asked
+  // for, if any. Elsewhere buttons with data-prior choose, too. The options have `priors`, [{prior, name, term, says}].
   VS.part("priors", ({ root, props, trigger, watch, options }) => {
     const says = h("p", { class: "vs-prior-says" }), refused = h("p", { class: "vs-prior-refused" });
     const rows = options.priors.map(({ prior, name, term }) => {
       const input = h("input", { type: "radio", name: "vs-prior", value: prior, onchange: () => {
-        props.value = { ...props.value, chosen: prior };
+        props.value = { ...props.value, chosen: prior, wanted: prior };
         show();
         trigger("choose");
       } });
@@ -156,6 +157,10 @@
       return { prior, input, lacking, node: h("label", {}, input, h("span", {}, h("strong", {}, name), h("small", {}, term), lacking)) };
     });
     root.append(h("fieldset", { class: "vs-priors" }, h("legend", {}, "Where to draw from", h("small", {}, "the prior")), rows.map((row) => row.node)), says, refused);
+    document.addEventListener("click", (event) => {
+      const prior = event.target.closest("[data-prior]")?.dataset.prior;
+      rows.find((row) => row.prior === prior)?.input.click();
+    });
     VS.priorName = (prior) => options.priors.find((p) => p.prior === prior)?.name.toLowerCase() ?? prior;
     const show = () => {
       const { chosen, has, refused: why } = props.value || {};
