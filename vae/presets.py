@@ -91,6 +91,15 @@ _PHOTOS = {"data": "cifar10", "reconstruction": "sigma", "ema_images": 20_000, "
 PRESETS = {
     "mnist-vae": TrainConfig(),
     "mnist-ae": TrainConfig(preset="mnist-ae", model=config_to_dict(ConvConfig(variational=False)), beta=0.0),
+    # Wider, and with a decoder variance of 1/20 in place of 1/2: sharper, at more nats.
+    "mnist-vae-large": TrainConfig(
+        preset="mnist-vae-large",
+        model=config_to_dict(ConvConfig(features=(1, 24, 48, 96, 4))),
+        data="mnist",
+        epochs=24,
+        learning_rate=5e-3,
+        beta=0.1,
+    ),
     "sd-small": TrainConfig(
         preset="sd-small",
         model=config_to_dict(KL_PRESETS["sd-small"]),
