@@ -20,7 +20,7 @@ from vae.ui.ends import read_end
 from vae.ui.engine import Engine
 from vae.ui.pictures import read_picture
 from vae.ui.points import Point, packed, read_point, write_point
-from vae.ui.space import SLIDERS, WAITING, Spaces
+from vae.ui.space import SLIDERS, STEPS, WAITING, Spaces
 
 TINY = ConvConfig(features=(1, 4, 8, 2), sample_size=16, border=1, trained_on="bars")
 
@@ -108,11 +108,12 @@ def test_moving_over_the_map_decodes_what_lies_there(spaces, measured):
     found = statistics.read(weight_files(measured))
     start = spaces.space_look({"model": measured, "map": "pca"})
     assert torch.equal(floats(start["z"]), found.mean.flatten()), "at first it is the mean"
-    moved = spaces.space_look({"model": measured, "map": "pca", "z": start["z"], "to": [1.5, -2.0]})
+    moved = spaces.space_look({"model": measured, "map": "pca", "z": start["z"], "to": [[0.5, 0.0], [1.5, -2.0]]})
     assert moved["place"] == pytest.approx([1.5, -2.0], abs=1e-3)
     z = found.map("pca").invert(torch.tensor([[1.5, -2.0]]), found.mean)
     torch.testing.assert_close(floats(moved["z"]), z.flatten())
-    assert torch.equal(pixels(moved["picture"]), decoded(measured, floats(moved["z"])))
+    assert len(moved["pictures"]) == 2, "also what lies on the way"
+    assert torch.equal(pixels(moved["pictures"][-1]), decoded(measured, floats(moved["z"])))
 
 
 def test_a_point_and_a_slider_lead_to_exact_latents(spaces, measured):
@@ -121,9 +122,12 @@ def test_a_point_and_a_slider_lead_to_exact_latents(spaces, measured):
     assert torch.equal(floats(point["z"]), found.embeddings[7].flatten())
     assert point["place"] == pytest.approx(found.map("pca").project(found.embeddings[7:8])[0].tolist(), abs=1e-3)
     dims = found.most_active()
-    turned = spaces.space_look({"model": measured, "map": "pca", "z": point["z"], "set": {str(dims[0]): 0.75}})
+    turned = spaces.space_look(
+        {"model": measured, "map": "pca", "z": point["z"], "set": [{str(dims[1]): 3.0}, {str(dims[0]): 0.75}]}
+    )
     change = floats(turned["z"]) - floats(point["z"])
-    assert floats(turned["z"])[dims[0]] == 0.75 and change.count_nonzero() == 1
+    assert floats(turned["z"])[dims[:2]].tolist() == [0.75, 3.0] and change.count_nonzero() == 2
+    assert len(turned["pictures"]) == 2
     assert turned["values"] == pytest.approx(floats(turned["z"])[dims[:SLIDERS]].tolist(), rel=1e-3)
 
 
@@ -137,9 +141,11 @@ def test_a_point_and_a_slider_lead_to_exact_latents(spaces, measured):
         ({"map": [0, 0]}, "Two different"),
         ({"map": [0, 10**9]}, "from 0 to"),
         ({"map": [1]}, "Two latent dimensions"),
-        ({"to": [0.0]}, "two numbers"),
-        ({"to": [float("nan"), 0.0]}, "must be a number"),
-        ({"to": ["1", "2"]}, "must be a number"),
+        ({"to": [[0.0]]}, "two numbers"),
+        ({"to": []}, "One step"),
+        ({"to": [[0.0, 0.0]] * (STEPS + 1)}, "One step"),
+        ({"to": [[float("nan"), 0.0]]}, "must be a number"),
+        ({"to": [["1", "2"]]}, "must be a number"),
         ({"at": 90}, "from 0 to 89"),
         ({"at": True}, "whole number"),
         ({"z": "!"}, "damaged"),
@@ -147,10 +153,10 @@ def test_a_point_and_a_slider_lead_to_exact_latents(spaces, measured):
         ({"z": 5}, "damaged"),
         ({"z": packed(np.zeros(3))}, "numbers, not 3"),
         ({"z": packed(np.full(8, np.nan))}, "not finite"),
-        ({"set": {"8000": 0.0}}, "dimension"),
-        ({"set": {"x": 0.0}}, "by its dimension"),
-        ({"set": {"0": None}}, "must be a number"),
-        ({"set": {str(i): 0.0 for i in range(SLIDERS + 1)}}, "Up to"),
+        ({"set": [{"8000": 0.0}]}, "dimension"),
+        ({"set": [{"x": 0.0}]}, "by its dimension"),
+        ({"set": [{"0": None}]}, "must be a number"),
+        ({"set": [{str(i): 0.0 for i in range(SLIDERS + 1)}]}, "Up to"),
     ],
 )
 def test_nonsense_is_answered_with_one_sentence(spaces, measured, wrong, says):
@@ -168,7 +174,7 @@ def test_requests_do_not_pile_up(spaces, measured):
     spaces._room.release()
     for _ in range(3):  # bad input does not use up the room either
         assert "busy" not in spaces.space_look({"model": measured, "map": "?"})["error"]
-    assert "picture" in spaces.space_look({"model": measured, "map": "pca"})
+    assert "pictures" in spaces.space_look({"model": measured, "map": "pca"})
 
 
 @pytest.mark.parametrize(("labels", "classes"), [(0, None), (1, ["bar 0"])])
@@ -252,10 +258,10 @@ def test_what_is_measured_meanwhile_is_seen(spaces, tmp_path, monkeypatch):
 
 def test_a_point_sent_to_interpolate_keeps_its_latent(spaces, measured):
     look = spaces.space_look({"model": measured, "map": "pca", "at": 3})
-    value = {"kind": "point", "model": measured, "z": look["z"], "uri": look["picture"], "label": "a point"}
+    value = {"kind": "point", "model": measured, "z": look["z"], "uri": look["pictures"][0], "label": "a point"}
     end = read_end(value, measured)
     frames = spaces.engine.interpolate(measured, [end, Draw(1)], 4, "slerp", small=True).pixels
-    assert torch.equal(images.to_tensor(images.to_image(frames[0])), pixels(look["picture"]))
+    assert torch.equal(images.to_tensor(images.to_image(frames[0])), pixels(look["pictures"][0]))
     assert read_end(value, "another model").size == (16, 16), "for another model the picture is encoded"
     with pytest.raises(InputError, match="damaged"):
         read_end(value | {"z": None}, measured)

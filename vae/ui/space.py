@@ -27,6 +27,8 @@ KEPT = 8  # statistics in memory
 FRESH = 1.0  # seconds for which the disk is not asked whether they are still the same
 WAITING = 12  # decodings asked for at a time, by all visitors
 SLIDERS, BARS = 8, 128  # dimensions on the page, the most active ones and those with the most KL
+STEPS = 6  # decoded in one answer, of a model that is quick; else one
+QUICK = 5_000_000, 64  # parameters, and pixels of a picture's side, at most
 REACH = 3.0  # a slider's, in standard deviations
 FAR = 1e6  # no place and no number of a latent is further out
 
@@ -137,11 +139,12 @@ class Spaces:
             return {"error": spoken_as(error, "space_sheet")}
 
     def space_look(self, asked: object) -> dict:
-        """Decode one latent. asked: {model, map, and how to come to it}: `z`, a latent as this function hands it back;
-        or the latent of picture `at`; or the mean where neither is given. From there, `to` a place [x, y] of the map,
-        or with some numbers `set`: {dimension: value}.
+        """Decode a latent, or some on the way to it. asked: {model, map, and where to begin}: at `z`, a latent as this
+        function hands it back; or at the latent of picture `at`; or at the mean where neither is given. From there
+        `to` places [[x, y], …] of the map, or with some numbers `set`, step by step: [{dimension: value}, …].
 
-        {picture: data URI, z, place: where it is on the map, values: those of the sliders}, or {error}.
+        {pictures: data URIs, one a step, and of the last one z, place: where it is on the map, values: those of the
+        sliders}, or {error}.
         """
         if not self._room.acquire(blocking=False):
             return {"error": "The server is busy decoding for others; move again in a moment."}
@@ -155,19 +158,18 @@ class Spaces:
     def _look(self, asked: object) -> dict:
         found = self._asked(asked)
         projection = _projection(found, asked.get("map"))
-        z = _start(found, asked)
+        z = _start(found, asked)[None]
         if asked.get("to") is not None:
-            z = projection.invert(_place(asked["to"]), z)[0]
-        flat = z.flatten().clone()
-        for dim, value in _changes(asked.get("set")).items():
-            flat[whole("The dimension", dim, 0, flat.numel() - 1)] = number("The value", value, -FAR, FAR)
-        flat = flat.clamp(-FAR, FAR)
-        pixels = self.engine.decode(asked["model"], flat.view(1, *z.shape))
+            z = projection.invert(_places(asked["to"]), z[0])
+        if asked.get("set") is not None:
+            z = _turned(z[0], asked["set"])
+        z = z.clamp(-FAR, FAR)
+        last = z[-1].flatten()
         return {
-            "picture": images.data_uri(images.to_image(pixels[0])),
-            "z": write_point(flat),
-            "place": _rounded(projection.project(flat[None])[0]),
-            "values": _rounded(flat[found.most_active()[:SLIDERS]]),
+            "pictures": [images.data_uri(images.to_image(x)) for x in self.engine.decode(asked["model"], z)],
+            "z": write_point(last),
+            "place": _rounded(projection.project(last[None])[0]),
+            "values": _rounded(last[found.most_active()[:SLIDERS]]),
         }
 
     def _asked(self, asked: object) -> Statistics:
@@ -202,6 +204,7 @@ def told(name: str, facts: dict, found: Statistics) -> dict:
         "side": found.side,
         "columns": COLUMNS,
         "image_size": facts["image_size"],
+        "steps": STEPS if facts["parameters"] <= QUICK[0] and facts["image_size"] <= QUICK[1] else 1,
         "sliders": [
             {
                 "dim": dim,
@@ -275,18 +278,31 @@ def _projection(found: Statistics, name: object) -> Projection:
     return found.map(str(name)[:80])
 
 
-def _place(value: object) -> Tensor:
-    if not isinstance(value, list) or len(value) != 2:
-        raise InputError("A place on the map is two numbers.")
-    return torch.tensor([[number("A place on the map", part, -FAR, FAR) for part in value]])
+def _steps(value: object) -> list:
+    if not isinstance(value, list) or not 1 <= len(value) <= STEPS:
+        raise InputError(f"One step or up to {STEPS} are decoded at a time.")
+    return value
 
 
-def _changes(value: object) -> dict:
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or len(value) > SLIDERS or not all(str(dim).isdecimal() for dim in value):
-        raise InputError(f"Up to {SLIDERS} numbers are set, each by its dimension.")
-    return {int(dim): part for dim, part in value.items()}
+def _places(value: object) -> Tensor:
+    for place in _steps(value):
+        if not isinstance(place, list) or len(place) != 2:
+            raise InputError("A place on the map is two numbers.")
+    return torch.tensor([[number("A place on the map", part, -FAR, FAR) for part in place] for place in value])
+
+
+def _turned(z: Tensor, value: object) -> Tensor:
+    """The latent (C, h, w) after each of those steps, (n, C, h, w)."""
+    found, flat = [], z.flatten()
+    for step in _steps(value):
+        if not isinstance(step, dict) or len(step) > SLIDERS or not all(str(dim).isdecimal() for dim in step):
+            raise InputError(f"Up to {SLIDERS} numbers are set in a step, each by its dimension.")
+        flat = flat.clone()
+        for dim, part in step.items():
+            dim = whole("The dimension", int(dim), 0, flat.numel() - 1)
+            flat[dim] = number("The value", part, -FAR, FAR)
+        found.append(flat.view(z.shape))
+    return torch.stack(found)
 
 
 def _rounded(values: Tensor):

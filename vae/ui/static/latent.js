@@ -4,8 +4,8 @@
   const ROOM = 144; // CSS pixels for a picture under a map
   const LOST = { error: "The server does not answer; try again in a moment." };
 
-  // Asks one thing at a time. Of moves made meanwhile only the newest is asked for; a choice is never passed over for a
-  // move. A wish is {keep: whether it is a choice, request(): what to ask for, made when its turn comes}. Of an answer
+  // Asks one thing at a time; of what is wished meanwhile only the newest is asked for, but a choice is never passed over
+  // for a move. A wish is {keep: whether it is a choice, request(): what to ask for, made when its turn comes}. Of an answer
   // that takes over half a second waiting(true) tells.
   const newestFirst = (ask, waiting, show) => {
     let choice = null, move = null, busy = false;
@@ -23,6 +23,18 @@
         show(answer, mine);
       }
       busy = false;
+    };
+  };
+  // Shows pictures one after another, one for each frame of the screen; what it cannot keep up with is left out.
+  const projector = (show, most) => {
+    let reel = [], frame = 0;
+    const next = () => {
+      frame = reel.length ? requestAnimationFrame(next) : 0;
+      if (reel.length) show(reel.shift());
+    };
+    return {
+      play: (pictures) => { reel = [...reel, ...pictures].slice(-most); if (!frame) next(); },
+      stop: () => { reel = []; },
     };
   };
   const floats = (text) => new Float32Array(Uint8Array.from(atob(text), (c) => c.charCodeAt(0)).buffer);
@@ -47,16 +59,22 @@
         near = near ?? (base.place ? scatter.nearest(base.place) : null);
         read(near);
         hovered(hovering ? near : null);
-        if (!hovering) { show(base, base.says); return; }
-        wish({ request: () => ({ ...asked(), z: base.z, to: place }) });
+        if (!hovering) { rest(); return; }
+        way = [...way, place].slice(-facts.steps);
+        wish({ request: () => {
+          const request = { ...asked(), z: base.z, to: way };
+          way = [];
+          return request;
+        } });
         if (keyboard) announce(near);
       },
       chosen: (place, i) => {
         const what = i === null ? "a place" : numbered(i);
-        wish({ keep: true, says: what, request: () => (i === null ? { ...asked(), z: base.z, to: place } : { ...asked(), at: i }) });
+        way = [];
+        wish({ keep: true, says: what, request: () => (i === null ? { ...asked(), z: base.z, to: [place] } : { ...asked(), at: i }) });
       },
     });
-    let map = null, known = {}, base = {}, hovering = false, sheet = null, near = null, changes = {}, speech = 0;
+    let map = null, known = {}, base = {}, hovering = false, sheet = null, near = null, way = [], turns = [], speech = 0;
 
     const asked = () => ({ model: name, map });
     const named = (i) => (labels ? classes[labels[i]] : null);
@@ -75,11 +93,15 @@
       c.fillRect(0, 0, seen.width, seen.height);
       c.drawImage(sheet, (i % columns) * side, Math.floor(i / columns) * side, side, side, border, border, side, side);
     };
-    const show = (what, where) => {
-      if (!what.picture) return;
-      painted.src = what.picture;
+    const film = projector((picture) => { painted.src = picture; }, facts.steps);
+    const called = (where) => {
       painted.alt = `What ${title} decodes at ${where}`;
       paintedSays.textContent = where;
+    };
+    const rest = () => {
+      film.stop();
+      if (base.pictures) painted.src = base.pictures.at(-1);
+      called(base.says);
     };
     const waiting = (late) => pictures.classList.toggle("late", late);
     const wish = newestFirst((request) => server.space_look(request), waiting, (answer, { keep, slid, says }) => {
@@ -91,8 +113,11 @@
         if (!hovering) read(scatter.nearest(base.place));
         if (!slid) sliders.forEach((slider, i) => slider.set(base.values[i]));
         if (says && !slid && says !== MEAN) VS.say(`Chosen: ${says}.`);
-        show(base, base.says);
-      } else if (hovering) show(answer, "this place");
+        if (!slid) film.stop();
+        called(base.says);
+      } else if (!hovering) return;
+      else called("this place");
+      film.play(answer.pictures);
     });
 
     const MEAN = "the mean";
@@ -102,10 +127,11 @@
       const set = (value) => { input.value = value; says.textContent = Number(value).toFixed(2).replace(/^-(?=.*[1-9])/, "−").replace("-", ""); };
       input.addEventListener("input", () => {
         set(input.value);
-        changes[dim] = Number(input.value);
+        turns.push({ [dim]: Number(input.value) });
+        if (turns.length > facts.steps) turns.splice(0, 2, { ...turns[0], ...turns[1] });
         wish({ keep: true, slid: true, says: base.says?.endsWith("changed") ? base.says : `${base.says}, changed`, request: () => {
-          const request = { ...asked(), z: base.z, set: changes };
-          changes = {};
+          const request = { ...asked(), z: base.z, set: turns };
+          turns = [];
           return request;
         } });
       });
@@ -114,10 +140,10 @@
     });
 
     const button = (text, action, icon) => h("button", { type: "button", class: "vs-button small", onclick: action }, icon ? VS.icon(icon) : null, text);
-    const sendTo = (to) => () => base.z && send({ to, model: name, z: base.z, uri: base.picture, label: `${base.says} in ${title}` });
+    const sendTo = (to) => () => base.z && send({ to, model: name, z: base.z, uri: base.pictures.at(-1), label: `${base.says} in ${title}` });
     const actions = h("div", { class: "vs-space-actions" },
       button("Interpolate: A", sendTo("a")), button("Interpolate: B", sendTo("b")),
-      button("PNG", () => base.picture && VS.download(base.picture, `${title}-${base.says}.png`.replaceAll(/[^\w.-]+/g, "-")), VS.icons.download),
+      button("PNG", () => base.z && VS.download(base.pictures.at(-1), `${title}-${base.says}.png`.replaceAll(/[^\w.-]+/g, "-")), VS.icons.download),
       button("Back to the mean", () => wish({ keep: true, says: MEAN, request: asked })));
     const sized = (node, size) => { node.style.width = node.style.height = `${size * VS.factor(size, ROOM)}px`; node.classList.toggle("crisp", size <= VS.SMALL); return node; };
     const pictures = h("div", { class: "vs-here" },
