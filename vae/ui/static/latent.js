@@ -69,12 +69,10 @@
         if (keyboard) announce(near);
       },
       chosen: (place, i) => {
-        const what = i === null ? "a place" : numbered(i);
-        way = [];
-        wish({ keep: true, says: what, request: () => (i === null ? { ...asked(), z: base.z, to: [place] } : { ...asked(), at: i }) });
+        choose(i === null ? "a place" : numbered(i), () => (i === null ? { z: base.z, to: [place] } : { at: i }));
       },
     });
-    let map = null, known = {}, base = {}, hovering = false, sheet = null, near = null, way = [], turns = [], speech = 0;
+    let map = null, known = {}, base = {}, hovering = false, sheet = null, near = null, way = [], turns = [], speech = 0, changes = 0;
 
     const asked = () => ({ model: name, map });
     const named = (i) => (labels ? classes[labels[i]] : null);
@@ -121,13 +119,17 @@
     });
 
     const MEAN = "the mean";
+    const choose = (says, from) => {
+      way = turns = []; // these began elsewhere
+      wish({ keep: true, says, request: () => ({ ...asked(), ...from() }) });
+    };
     const sliders = facts.sliders.map(({ dim, low, high, mean }) => {
       const input = h("input", { type: "range", class: "vs-scrub", min: low, max: high, step: (high - low) / 240, value: mean, id: `vs-dim-${title}-${dim}`, "aria-label": `Latent dimension ${dim} of ${title}` });
       const says = h("output", {});
       const set = (value) => { input.value = value; says.textContent = Number(value).toFixed(2).replace(/^-(?=.*[1-9])/, "−").replace("-", ""); };
       input.addEventListener("input", () => {
         set(input.value);
-        turns.push({ [dim]: Number(input.value) });
+        turns = [...turns, { [dim]: Number(input.value) }];
         if (turns.length > facts.steps) turns.splice(0, 2, { ...turns[0], ...turns[1] });
         wish({ keep: true, slid: true, says: base.says?.endsWith("changed") ? base.says : `${base.says}, changed`, request: () => {
           const request = { ...asked(), z: base.z, set: turns };
@@ -144,7 +146,7 @@
     const actions = h("div", { class: "vs-space-actions" },
       button("Interpolate: A", sendTo("a")), button("Interpolate: B", sendTo("b")),
       button("PNG", () => base.z && VS.download(base.pictures.at(-1), `${title}-${base.says}.png`.replaceAll(/[^\w.-]+/g, "-")), VS.icons.download),
-      button("Back to the mean", () => wish({ keep: true, says: MEAN, request: asked })));
+      button("Back to the mean", () => choose(MEAN, () => ({}))));
     const sized = (node, size) => { node.style.width = node.style.height = `${size * VS.factor(size, ROOM)}px`; node.classList.toggle("crisp", size <= VS.SMALL); return node; };
     const pictures = h("div", { class: "vs-here" },
       h("figure", {}, sized(painted, facts.image_size), h("figcaption", {}, h("strong", {}, "Decoded"), paintedSays)),
@@ -157,17 +159,19 @@
     const go = async (wanted) => {
       const here = facts.maps.includes(wanted) ? wanted : facts.maps[0], dims = pair.map((input) => Number(input.value));
       choice.hidden = here !== "dims";
-      const next = here === "dims" ? dims : here, key = String(next);
+      const next = here === "dims" ? dims : here, key = String(next), mine = ++changes;
       known[key] ||= await server.space_map({ model: name, map: next }).then((found) => (found.error ? found : { ...found, points: floats(found.points) })).catch(() => LOST);
       const found = known[key];
+      if (found.error) delete known[key];
+      if (mine !== changes) return; // another map was chosen meanwhile
       complain(found.error);
-      if (found.error) { delete known[key]; return; }
+      if (found.error) return;
       map = next;
       hovering = false;
       const fits = scatter.set({ ...found, labels, classes });
       note.textContent = (here !== wanted ? "There is no class map here; it takes three classes or more. " : "") +
         (fits ? "Inside the dashed line: 95% of the draws from N(0, I)." : "Most draws from N(0, I) land far outside this map.");
-      wish({ keep: true, says: base.says ? null : MEAN, request: () => ({ ...asked(), z: base.z }) });
+      choose(base.says ? null : MEAN, () => ({ z: base.z }));
     };
 
     const bars = VS.bars({
