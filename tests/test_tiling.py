@@ -161,7 +161,7 @@ def test_no_seams_in_a_photograph(data_dir):
     # Across the lines where tiles begin, end and meet in the middle, the picture changes no more than the whole one.
     factor = model.downscale
     for axis, other in ((-2, -1), (-1, -2)):
-        cut = tiling.spans(256 // factor, 128 // factor, 32 // factor)[1:]
+        cut = tiling.spans(256 // factor, 128 // factor, 64 // factor)[1:]
         lines = [factor * at - 1 for s in cut for at in (s.start, s.start + s.before // 2, s.start + s.before)]
         seams = [image.diff(dim=axis).abs().mean(dim=(0, 1, other))[lines].mean() for image in (tiled, whole)]
         assert seams[0] < 1.1 * seams[1]

@@ -27,7 +27,7 @@ from vae.models.layers import SHARED_STATISTICS
 from vae.models.tiny import TinyConfig
 
 TILE, OVERLAP = 768, 64  # pixels
-CROPS, CROP = 4, 16  # a sample has up to CROPS x CROPS crops, with sides of a quarter tile, at least CROP latent pixels
+CROPS, CROP = 3, 32  # a sample has up to CROPS x CROPS crops, with sides of a third of a tile, at least CROP latent pixels
 
 
 class Cancelled(Exception):
@@ -138,7 +138,7 @@ def tiled_encode(
 ) -> DiagonalGaussian:
     """The posterior of images (N, C, H, W), computed in tiles of tile x tile pixels; on x's device.
 
-    overlap: pixels that neighbouring tiles share, at most half a tile; unless given a quarter, and no more than 64.
+    overlap: pixels that neighbouring tiles share, at most half a tile; unless given half a tile, and no more than 64.
     progress(done, total) counts tiles. cancelled is asked before each; once it is true, Cancelled is raised.
     Raises InputError for sizes that make no tiling.
     """
@@ -181,7 +181,7 @@ class _Cut:
 
     @classmethod
     def of(cls, height: int, width: int, tile: int, overlap: int | None, factor: int) -> "_Cut":
-        overlap = min(OVERLAP, tile // 4) if overlap is None else overlap
+        overlap = min(OVERLAP, tile // 2) if overlap is None else overlap
         side, shared = tile // factor, overlap // factor
         if side < 4 or not 0 <= 2 * overlap <= tile:
             raise InputError(
@@ -244,7 +244,7 @@ def _in_tiles(
 
 def _sample(image: Tensor, cut: _Cut, scale: int) -> Tensor:
     """Crops (n, C, s, s) spread evenly over one image (C, H, W), edges included; together no larger than a tile, unless
-    a tile is very small."""
+    a tile is small: in a small crop too much lies near an edge, where a convolution sees nothing beyond."""
     side = min(max(cut.side // CROPS, CROP), cut.height, cut.width)
     places = []
     for length in (cut.height, cut.width):
