@@ -30,9 +30,10 @@ WHY = (
     "the mean of all latents) is moved to where you are, in the way latents move with y on average; all else about it "
     "stays.</p>"
     + formula("y = {(z − c)} W")
-    + formula('z = z_base + (y − y_base) L , " with " L W = I')
-    + "<p>L is the regression of z on y over the pictures. So what is decoded at a place need not look like its "
-    "nearest neighbour on the map, which may lie far behind or before it.</p>"
+    + formula("z = z_0 + {(y − y_0)} L")
+    + "<p>z₀ is the base point and y₀ its place; L is the regression of z on y over the pictures, and L W = I. So what "
+    "is decoded at a place need not look like its nearest neighbour on the map, which may lie far behind or before "
+    "it.</p>"
     "<p>The KL divergence of one dimension says how much it tells about a picture: nothing where the posterior is the "
     "prior itself.</p>"
     + formula("KL_j = frac{1}{2} (μ_j^2 + σ_j^2 − 1 − log σ_j^2)")
