@@ -253,6 +253,15 @@ def test_a_path_that_the_model_lacks_gives_way_to_one_it_has(engine, fitted, tmp
     assert interpolate.shown(through, found)["way"] == "slerp"
 
 
+def test_the_choice_of_paths_changes_only_where_it_must(engine, fitted):
+    through = wish(fitted, path=interpolate.THROUGH)
+    found = interpolate.travel(engine, through, lambda what, share: None)
+    assert interpolate.path_of(through, found, [True, None]) == {}
+    assert list(interpolate.path_of(through, found, [False, None])) == ["choices", "info"]
+    first = interpolate.path_of(wish(fitted, path=None), found, None)
+    assert first == {"choices": list(interpolate.MODES), "info": None, "value": interpolate.THROUGH}
+
+
 def frames(n=6, side=16, channels=1) -> torch.Tensor:
     ramp = torch.arange(n * channels * side * side) % 251
     return ramp.view(n, channels, side, side).to(torch.uint8)

@@ -104,6 +104,28 @@ def test_ways_through_the_prior_and_beside_it(visit):
     page.locator("#vs-model").select_option("mnist-ae")
     expect(page.get_by_label("Around the sphere")).to_be_checked()
 
+    # who chooses faster than the server answers keeps the last choice
+    page.get_by_label("A grid").check()
+    page.get_by_label("Straight line").check()
+    page.get_by_label("Through the learned prior").check()
+    expect(caption(page)).to_contain_text("7 × 7")
+    expect(caption(page)).to_contain_text("through the flow prior")
+    expect(page.get_by_label("Through the learned prior")).to_be_checked()
+
+
+def test_quick_choices_of_priors_end_with_the_last(visit):
+    page = visit()
+    tab(page, "Sample")
+    first = grids(page)
+    page.get_by_label("A learned map").focus()
+    for _ in range(3):
+        page.keyboard.press("ArrowUp")
+    expect(page.get_by_label("Plain noise")).to_be_checked()
+    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("from plain noise")
+    page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=first)
+    page.wait_for_timeout(500)
+    expect(page.get_by_label("Plain noise")).to_be_checked()
+
 
 def test_a_grid_between_four(visit):
     page = visit()

@@ -90,6 +90,7 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
             busy = widget("busy", functions=[quiet(tasks.stop)])
             view = widget("morph", events=["keep"], sizes=SIZES)
             saver = widget("saver")
+    offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
 
     def laid(made: str, most: int) -> dict:
         """Which controls there are for what is to be made."""
@@ -103,16 +104,16 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
         )
 
     @spoken_steps(mistake)
-    def show(*values) -> Iterator[dict]:
+    def show(before: object, *values) -> Iterator[dict]:
         wish = read(*values)
         for step in worked(tasks, partial(travel, engine, wish)):
             if not isinstance(step, Done):
                 yield {busy: step}
                 continue
             found: Pictures = step.result
-            choices = list(MODES) if found.passable else [ROUND, STRAIGHT]
-            chosen = next(name for name, mode in MODES.items() if mode == mode_of(wish, found))
-            yield {busy: None, view: shown(wish, found), path: gr.Radio(choices, value=chosen, info=found.refused)}
+            news = {busy: None, view: shown(wish, found), offered: [found.passable, found.refused]}
+            change = path_of(wish, found, before)
+            yield news | ({path: gr.Radio(**change)} if change else {})
 
     @spoken_steps(mistake)
     def keep(event: gr.EventData, *values) -> Iterator[dict]:
@@ -125,7 +126,7 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
 
     inputs = [picker, make, path, stops, *counts.values(), *ends]
     private = {"api_visibility": "private", "show_progress_on": view}
-    refresh = {"fn": show, "inputs": inputs, "outputs": [view, busy, path, mistake]}
+    refresh = {"fn": show, "inputs": [offered, *inputs], "outputs": [view, busy, path, offered, mistake]}
     # A new wish ends the work for the last one, so none waits for it.
     for end in ends:
         end.change(**refresh, **private, trigger_mode="multiple")
@@ -191,6 +192,16 @@ def mode_of(wish: Wish, found: Pictures) -> str:
     if found.prior:
         return "prior"
     return wish.mode if wish.mode in ("slerp", "lerp") else "slerp"
+
+
+def path_of(wish: Wish, found: Pictures, before: object) -> dict:
+    """What must change about the choice of paths; nothing that need not, for the visitor may be choosing just now."""
+    change = {}
+    if before != [found.passable, found.refused]:
+        change = {"choices": list(MODES) if found.passable else [ROUND, STRAIGHT], "info": found.refused}
+    if mode_of(wish, found) != wish.mode:
+        change["value"] = next(name for name, mode in MODES.items() if mode == mode_of(wish, found))
+    return change
 
 
 def shown(wish: Wish, found: Pictures) -> dict:

@@ -91,8 +91,9 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
             own, found = half(engine, model, n, number_, tau, None)
         name = found.prior if found else name
         if found:
-            told = {"chosen": name, "has": list(found.priors), "refused": found.refused}
-            changes[prior] = told | {"wanted": wanted}
+            told = {"chosen": name, "wanted": wanted, "has": list(found.priors), "refused": found.refused}
+            if told != known:  # else let be, for the visitor may be choosing just now
+                changes[prior] = told
         value = {"seed": number_, "temperature": tau, "prior": name}
         other = engine.catalog.counterpart(model)
         yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}

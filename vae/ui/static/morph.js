@@ -17,7 +17,7 @@
     const size = h("select", { id: "vs-keep-size", class: "vs-select" }, options.sizes.map((pixels) => h("option", { value: pixels }, `${pixels} px`)));
     const saves = h("div", { class: "vs-actions vs-saves" }), caption = h("p", { class: "vs-caption" });
     root.append(stage, scrub, strip, saves, caption);
-    let image = null, at = 0, playing = 0;
+    let image = null, at = 0, playing = 0, turn = 0;
 
     const grid = () => props.value.kind === "grid";
     const round = () => props.value.kind === "loop";
@@ -90,10 +90,10 @@
     });
 
     const show = async () => {
-      const value = props.value;
+      const value = props.value, mine = ++turn;
       if (!value) return;
       const loaded = await VS.image(value.sprite);
-      if (props.value !== value && props.value.sprite !== value.sprite) return;
+      if (mine !== turn) return; // it loaded late
       const share = image && range.max > 1 ? at / range.max : 0.5, { n, steps, labels, kind } = value;
       image = loaded;
       if (grid()) stop();

@@ -67,12 +67,13 @@
       if (next) { event.preventDefault(); next.focus(); }
     });
 
-    half.show = async (value, seed) => {
+    half.show = async (value, seed, due) => {
       node.classList.toggle("stale", Boolean(value.waiting)); // what is there is of another choice
       if (value.waiting) return;
       if (value.sprite) {
+        if (value.sprite === half.value?.sprite && value.model === half.value.model && seed === half.seed) return; // it is there
         const loaded = await VS.image(value.sprite);
-        if (!half.due(value)) return;
+        if (!due()) return;
         image = loaded;
       }
       Object.assign(half, { value, seed, chosen: null });
@@ -104,7 +105,7 @@
     const halves = [0, 1].map((i) => makeHalf(i, (number, k) => pick(number, k)));
     const row = h("div", { class: "vs-halves" }, halves.map((half) => half.node));
     root.append(h("div", { class: "vs-head" }, caption), row, bar);
-    halves.forEach((half, i) => { half.due = (value) => props.value?.halves?.[i]?.sprite === value.sprite; });
+    let turn = 0; // what was asked to be shown last; pictures that load late are not shown over it
 
     const actions = () => {
       const half = halves.find((half) => half.chosen !== null), i = half?.chosen;
@@ -125,13 +126,13 @@
     };
 
     const show = async () => {
-      const value = props.value;
+      const value = props.value, mine = ++turn;
       root.classList.toggle("stale", Boolean(value?.waiting)); // what is there is another model's
       if (value?.waiting) return;
       if (!value) { arrange(options.halves); actions(); return; }
       arrange(value.halves.length);
-      await Promise.all(value.halves.map((half, i) => half === halves[i].value ? null : halves[i].show(half, value.seed)));
-      if (props.value !== value && props.value?.seed !== value.seed) return;
+      await Promise.all(value.halves.map((half, i) => halves[i].show(half, value.seed, () => mine === turn)));
+      if (mine !== turn) return;
       if (value.halves.length < 2) halves[1].chosen = null;
       const { n, prior } = value.halves.find((half) => half.sprite) || {}, seconds = value.halves.reduce((sum, half) => sum + (half.seconds || 0), 0);
       caption.replaceChildren(...(n ? [h("strong", {}, `${n} ${n === 1 ? "sample" : "samples"}`), ` from ${VS.priorName(prior)}, seed ${value.seed}, temperature ${value.temperature.toFixed(2)}, ${VS.time(seconds)}`] : ["No samples"]));
@@ -146,12 +147,12 @@
   // The choice of prior: {chosen, wanted, has, refused}; chosen is the one drawn from, wanted the one that the visitor asked
   // for, if any. Elsewhere buttons with data-prior choose, too. The options have `priors`, [{prior, name, term, says}].
   VS.part("priors", ({ root, props, trigger, watch, options }) => {
+    let mine = null; // the visitor's own choice
     const says = h("p", { class: "vs-prior-says" }), refused = h("p", { class: "vs-prior-refused" });
     const rows = options.priors.map(({ prior, name, term }) => {
       const input = h("input", { type: "radio", name: "vs-prior", value: prior, onchange: () => {
-        props.value = { ...props.value, chosen: prior, wanted: prior };
-        show();
-        trigger("choose");
+        mine = prior;
+        want();
       } });
       const lacking = h("em", { hidden: true }, "not fitted to this model");
       return { prior, input, lacking, node: h("label", {}, input, h("span", {}, h("strong", {}, name), h("small", {}, term), lacking)) };
@@ -172,7 +173,15 @@
       refused.textContent = why?.replaceAll("`", "") || "";
       refused.hidden = !why;
     };
-    watch("value", show);
+    const want = () => {
+      props.value = { ...props.value, chosen: mine, wanted: mine };
+      show();
+      trigger("choose");
+    };
+    watch("value", () => {
+      if (mine && props.value?.wanted !== mine) want(); // this answers an earlier choice
+      else show();
+    });
     show();
   });
 })();
