@@ -208,12 +208,13 @@ def test_a_model_without_a_map_says_so_until_it_is_measured(visit, tmp_path):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_has_the_maps_first_and_all_can_be_read(visit, theme):
-    page = visit(f"?__theme={theme}", width=390, height=844, device_scale_factor=2)
+    page = visit(f"?__theme={theme}", width=390, height=844, device_scale_factor=2, has_touch=True)
     explored(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     result = page.locator(".vs-result:visible").bounding_box()
     assert result["y"] < page.locator(".vs-controls:visible").bounding_box()["y"]
-    page.locator(".vs-scatter").first.click()
+    page.locator(".vs-scatter").first.scroll_into_view_if_needed()
+    page.touchscreen.tap(*place(page, 0, 0.6, 0.4))
     expect(page.locator(".vs-here figcaption span").first).not_to_have_text("the mean")
     measure = (Path(__file__).parent / "contrast.js").read_text()
     assert page.evaluate(measure) == []
