@@ -248,6 +248,25 @@ def test_a_path_through_the_prior(fitted):
         interpolate(a, b, 5, "prior", fitted[1]["mixture"])
 
 
+def test_loops_and_grids_through_the_prior_are_made_of_such_paths(fitted):
+    flow = fitted[1]["flow"]
+    four = list(flow(noise(4)))
+    round_trip = loop(four[:3], 4, "prior", flow)
+    assert all(torch.equal(round_trip[4 * i], stop) for i, stop in enumerate(four[:3]))
+    torch.testing.assert_close(round_trip[4:8], interpolate(four[1], four[2], 5, "prior", flow)[:-1])
+    between = corners(four, 3, 5, "prior", flow)
+    ends = (between[0, 0], between[0, -1], between[-1, 0], between[-1, -1])
+    assert all(torch.equal(x, y) for x, y in zip(ends, four, strict=True))
+    torch.testing.assert_close(between[:, 0], interpolate(four[0], four[2], 3, "prior", flow))
+    left, right = between[1, 0], between[1, -1]
+    torch.testing.assert_close(between[1], interpolate(left, right, 5, "prior", flow), atol=5e-3, rtol=0)
+    for bad in (lambda: loop(four, 4, "prior"), lambda: corners(four, 3, 3, "prior")):
+        with pytest.raises(priors.Unfitted, match="fit-prior"):
+            bad()
+    with pytest.raises(InputError, match="one shape"):
+        corners([*four[:3], four[3][:, :2]], 3, 3, "prior", flow)
+
+
 def test_a_loop_closes_and_a_grid_has_its_corners():
     stops = list(noise(3))
     round_trip = loop(stops, 4, "lerp")

@@ -50,15 +50,13 @@ def interpolate(a: Tensor, b: Tensor, steps: int, mode: str = "slerp", prior: Pr
     Raises InputError for fewer than 2 or more than MAX_STEPS steps, an unknown mode, shapes that differ, or "prior"
     without a prior that can be inverted.
     """
-    a, b = (z[0] if z.dim() == 4 and z.shape[0] == 1 else z for z in (a, b))
-    if a.shape != b.shape or a.dim() != 3:
-        raise InputError(f"Two latents of one shape are needed, not {list(a.shape)} and {list(b.shape)}.")
+    a, b = _alike([a, b])
     if not 2 <= steps <= MAX_STEPS:
         raise InputError(f"An interpolation takes 2 to {MAX_STEPS} steps, not {steps}.")
     if mode not in MODES:
         raise InputError(f"The interpolation mode must be one of {', '.join(MODES)}, not {mode!r}.")
     if mode == "prior":
-        path = _through(prior, a, b, steps)
+        path = prior(interpolate(*_passable(prior).inverse(torch.stack([a, b])), steps))
     else:
         t = torch.linspace(0.0, 1.0, steps, device=a.device, dtype=torch.float32).view(-1, 1, 1, 1)
         path = _slerp(a.float(), b.float(), t) if mode == "slerp" else (1.0 - t) * a.float() + t * b.float()
@@ -77,8 +75,13 @@ def loop(stops: Sequence[Tensor], steps: int, mode: str = "slerp", prior: Prior 
         raise InputError("A loop takes two or more pictures.")
     if steps < 1 or len(stops) * steps > MAX_STEPS:
         raise InputError(f"A loop takes 1 to {MAX_STEPS} steps in all, not {len(stops)} times {steps}.")
+    stops = _alike(stops)
+    if mode == "prior":  # all at once
+        path = prior(loop(_passable(prior).inverse(torch.stack(stops)), steps)).to(stops[0])
+        path[::steps] = torch.stack(stops)
+        return path
     legs = zip(stops, [*stops[1:], stops[0]], strict=True)
-    return torch.cat([interpolate(a, b, steps + 1, mode, prior)[:-1] for a, b in legs])
+    return torch.cat([interpolate(a, b, steps + 1, mode)[:-1] for a, b in legs])
 
 
 def corners(four: Sequence[Tensor], rows: int, columns: int, mode: str = "slerp", prior: Prior | None = None) -> Tensor:
@@ -91,18 +94,34 @@ def corners(four: Sequence[Tensor], rows: int, columns: int, mode: str = "slerp"
         raise InputError(f"A grid has four corners, not {len(four)}.")
     if rows * columns > MAX_STEPS:
         raise InputError(f"A grid takes up to {MAX_STEPS} pictures, not {rows} times {columns}.")
-    left = interpolate(four[0], four[2], rows, mode, prior)
-    right = interpolate(four[1], four[3], rows, mode, prior)
-    return torch.stack([interpolate(a, b, columns, mode, prior) for a, b in zip(left, right, strict=True)])
+    four = _alike(four)
+    if mode == "prior":  # all at once
+        noises = corners(_passable(prior).inverse(torch.stack(four)), rows, columns)
+        grid = prior(noises.flatten(0, 1)).view(noises.shape).to(four[0])
+        grid[0, 0], grid[0, -1], grid[-1, 0], grid[-1, -1] = four
+        return grid
+    left = interpolate(four[0], four[2], rows, mode)
+    right = interpolate(four[1], four[3], rows, mode)
+    return torch.stack([interpolate(a, b, columns, mode) for a, b in zip(left, right, strict=True)])
 
 
-def _through(prior: Prior | None, a: Tensor, b: Tensor, steps: int) -> Tensor:
+def _alike(ends: Sequence[Tensor]) -> list[Tensor]:
+    """The latents, each (C, h, w). Raises InputError if they differ in shape."""
+    ends = [z[0] if z.dim() == 4 and z.shape[0] == 1 else z for z in ends]
+    if ends[0].dim() != 3 or any(z.shape != ends[0].shape for z in ends):
+        shapes = " and ".join(str(list(z.shape)) for z in ends)
+        raise InputError(f"Latents of one shape are needed, (channels, height, width), not {shapes}.")
+    return ends
+
+
+def _passable(prior: Prior | None) -> Prior:
+    """The prior, if there is one."""
     if prior is None:
         raise Unfitted(
             'The mode "prior" goes through the space of a fitted prior, and this model has none that can be inverted; '
             "fit one with `python -m vae fit-prior MODEL --data DATA --prior flow`."
         )
-    return prior(interpolate(*prior.inverse(torch.stack([a, b])), steps, "slerp"))
+    return prior
 
 
 def _slerp(a: Tensor, b: Tensor, t: Tensor) -> Tensor:
