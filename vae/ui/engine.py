@@ -97,6 +97,7 @@ class Engine:
             ):
                 gone, _ = self._models.popitem(last=False)
                 self._locks.pop(gone, None)
+                self._stamps.pop(gone, None)
 
     def open(self, name: str, progress: Progress | None = None) -> dict:
         """Download the model of that name if need be, load it, and return its facts. progress(bytes done, in all)."""
