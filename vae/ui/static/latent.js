@@ -121,6 +121,7 @@
     const MEAN = "the mean";
     const choose = (says, from) => {
       way = turns = []; // these began elsewhere
+      clearTimeout(speech);
       wish({ keep: true, says, request: () => ({ ...asked(), ...from() }) });
     };
     const sliders = facts.sliders.map(({ dim, low, high, mean }) => {
