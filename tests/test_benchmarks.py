@@ -34,3 +34,11 @@ def test_the_large_network_beside_diffusers():
     report = quick("train_kl.py")
     assert report["ours"]["parameters"] == report["diffusers"]["parameters"]
     assert report["ours"]["peak_mib"] > 0 and report["ratio"] > 0
+
+
+def test_tiles():
+    command = [sys.executable, str(REPO / "benchmarks" / "tiles.py"), "--model", "mnist-vae", "--sizes", "32", "--json"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    (row,) = json.loads(done.stdout)
+    assert row["size"] == 32 and row["encode"]["seconds_per_megapixel"] > 0 and row["decode"]["cpu_per_megapixel"] > 0
