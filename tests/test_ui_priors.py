@@ -2,6 +2,8 @@
 
 import base64
 import io
+import re
+import sys
 import tempfile
 import threading
 import time
@@ -9,16 +11,17 @@ import time
 import pytest
 import torch
 from PIL import Image
+from training import tiny
 
 pytest.importorskip("gradio")
 
 import vae
-from vae import images, latents, priors
+from vae import cli, images, latents, priors
 from vae.checkpoints import weight_files
 from vae.data import ImageSet
 from vae.errors import InputError
 from vae.inference import decode_path, latent_of
-from vae.models import ConvConfig, build
+from vae.models import ConvConfig, build, config_to_dict
 from vae.ui import drawing, interpolate, lesson, sample, saving
 from vae.ui.catalog import Catalog
 from vae.ui.drawing import Draw
@@ -111,6 +114,19 @@ def test_a_half_without_the_prior_says_how_to_get_it(engine, tmp_path):
     assert found.prior == "normal" and shown["n"] == 4 and shown["says"] == lesson.PRIORS["normal"].for_plain
     with pytest.raises(InputError, match="too many"):
         sample.half(engine, name, 10**6, 0, 1.0, "normal")
+
+
+def test_the_command_that_a_half_offers_fits_the_prior_of_a_run(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    engine = Engine(Catalog(tmp_path / "runs"))
+    fitting = re.compile("`python -m (vae fit-prior .*)`")
+    plain = config_to_dict(ConvConfig(features=(1, 4, 4, 2), sample_size=8, variational=False))
+    vae.fit(tiny(epochs=1, model=plain), tmp_path / "runs" / "mine", device="cpu")
+    command = fitting.search(sample.half(engine, "mine", 4, 0, 1.0, "gaussian")[0]["missing"])[1].split()
+    assert command == ["vae", "fit-prior", "runs/mine", "--data", "digits", "--prior", "gaussian"]
+    monkeypatch.setattr(sys, "argv", command)
+    cli.main()
+    assert sample.half(engine, "mine", 4, 0, 1.0, "gaussian")[1].prior == "gaussian"
 
 
 def test_refused_priors_are_named(engine, tmp_path):

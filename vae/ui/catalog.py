@@ -107,6 +107,13 @@ class Catalog:
         ]
         return min(others, key=likeness)["name"] if others else None
 
+    def typed(self, name: str) -> str:
+        """What to type for the model called `name` on the command line, where the app was started."""
+        if self._sources().get(name, ("",))[0] not in ("run", "live"):
+            return name
+        here = self.runs_dir.is_relative_to(Path.cwd())
+        return str((self.runs_dir.relative_to(Path.cwd()) if here else Path(self.runs_dir.name)) / name)
+
     def source(self, name: str | None) -> str | Path:
         """What vae.load takes for the model called `name`; the first model for None, the live run for "live".
 

@@ -148,7 +148,7 @@ def half(
     try:
         found = engine.sample(model, n, seed, tau, prior, small=True)
     except Unfitted as error:
-        sentence = str(error).replace("MODEL", model)
+        sentence = str(error).replace("MODEL", engine.catalog.typed(model))
         data = (facts["trained_on"] or "").casefold()
         return head | {"missing": sentence.replace("DATA", data) if data in NAMES else sentence}, None
     words = lesson.PRIORS[found.prior]
