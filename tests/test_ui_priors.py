@@ -116,7 +116,7 @@ def test_a_half_without_the_prior_says_how_to_get_it(engine, tmp_path):
         sample.half(engine, name, 10**6, 0, 1.0, "normal")
 
 
-def test_the_command_that_a_half_offers_fits_the_prior_of_a_run(tmp_path, monkeypatch, capsys):
+def test_the_command_that_a_half_offers_fits_the_prior_of_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     engine = Engine(Catalog(tmp_path / "runs"))
     fitting = re.compile("`python -m (vae fit-prior .*)`")
@@ -125,7 +125,9 @@ def test_the_command_that_a_half_offers_fits_the_prior_of_a_run(tmp_path, monkey
     command = fitting.search(sample.half(engine, "mine", 4, 0, 1.0, "gaussian")[0]["missing"])[1].split()
     assert command == ["vae", "fit-prior", "runs/mine", "--data", "digits", "--prior", "gaussian"]
     monkeypatch.setattr(sys, "argv", command)
-    cli.main()
+    with pytest.raises(SystemExit) as done:
+        cli.main()
+    assert not done.value.code
     assert sample.half(engine, "mine", 4, 0, 1.0, "gaussian")[1].prior == "gaussian"
 
 
