@@ -276,7 +276,8 @@ def _end(text: str):
 @app.command()
 def train(
     preset: Annotated[
-        str | None, typer.Option(help="The recipe: mnist-vae (the default), mnist-ae, sd-small, sd, sd-notebook.")
+        str | None,
+        typer.Option(help="The recipe: mnist-vae (the default), mnist-vae-large, mnist-ae, sd-small, sd, sd-notebook."),
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="digits, mnist, fashion, cifar10, a folder, archive or Hub id.")
