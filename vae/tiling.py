@@ -27,7 +27,7 @@ from vae.models.layers import SHARED_STATISTICS
 from vae.models.tiny import TinyConfig
 
 TILE, OVERLAP = 768, 64  # pixels
-CROPS, CROP = 3, 32  # a sample has up to CROPS x CROPS crops, with sides of a third of a tile, at least CROP latent pixels
+CROPS, CROP = 3, 32  # a sample: up to CROPS x CROPS crops, of a third of a tile but at least CROP latent pixels
 
 
 class Cancelled(Exception):

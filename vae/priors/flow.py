@@ -12,6 +12,7 @@ from vae.errors import InputError
 
 LARGEST = 4096  # dimensions
 HARMONICS = 16
+WIDEST = 384  # units of a layer
 CLOSE = 1e-5  # how far off, in standard deviations, an inverse may be
 
 
@@ -22,7 +23,7 @@ class Flow(nn.Module):
     of the midpoint rule; being a map with an inverse, it lets one go between latents through the space of the noise.
     """
 
-    def __init__(self, dims: int, width: int = 192, blocks: int = 4, steps: int = 12):
+    def __init__(self, dims: int, width: int, blocks: int = 4, steps: int = 12):
         super().__init__()
         self.settings = {"dims": dims, "width": width, "blocks": blocks, "steps": steps}
         self.steps = steps
@@ -117,7 +118,8 @@ def fit_flow(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        flow, average = Flow(dims), Flow(dims)
+        width = min(WIDEST, max(192, 6 * dims))
+        flow, average = Flow(dims, width), Flow(dims, width)
     flow, average = flow.to(points.device), average.to(points.device)
     average.load_state_dict(flow.state_dict())
     pairs = list(average.parameters()), list(flow.parameters())

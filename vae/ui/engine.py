@@ -23,8 +23,7 @@ from vae.ui.jobs import Box, Size, Spread
 from vae.ui.progress import Report
 from vae.ui.recent import Recent, fingerprint
 
-KEPT = 2  # models in memory, however large
-MOST, ROOM = 16, 1_000_000_000  # models, and bytes of weights in all, up to which there may be more
+KEPT = 2  # models in memory
 WAYS = 128_000_000  # bytes of the last interpolations, for those who then want them as a file
 
 Progress = Callable[[int, int], None]
@@ -54,8 +53,7 @@ class Compared:
 
 
 class Engine:
-    """Loads models when they are first asked for and keeps the last two, or more small ones. One call at a time
-    computes with a model."""
+    """Loads models when they are first asked for and keeps the last two. One call at a time computes with a model."""
 
     def __init__(self, catalog: Catalog):
         self.catalog = catalog
@@ -90,11 +88,9 @@ class Engine:
         return model
 
     def _make_room(self, kept: int) -> None:
-        """Lets go of models that were not used for long, but for the last `kept`, if there are too many."""
+        """Lets go of the models that were not used for longest, until there are `kept`."""
         with self._lock:
-            while len(self._models) > kept and (
-                len(self._models) > MOST or sum(map(_weight, self._models.values())) > ROOM
-            ):
+            while len(self._models) > kept:
                 gone, _ = self._models.popitem(last=False)
                 self._locks.pop(gone, None)
                 self._stamps.pop(gone, None)
@@ -247,10 +243,6 @@ def on_gpu(function: Callable) -> Callable:
 def _heard(report: Report | None) -> Report:
     """The report, where it can reach the page from where the work is done."""
     return report if report is not None and not zero_gpu() else jobs.unheard
-
-
-def _weight(model: AutoEncoder) -> int:
-    return sum(p.numel() * p.element_size() for p in model.parameters())
 
 
 def _stamp(source: str) -> int:
