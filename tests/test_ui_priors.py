@@ -6,7 +6,6 @@ import re
 import sys
 import tempfile
 import threading
-import time
 
 import pytest
 import torch
@@ -26,7 +25,7 @@ from vae.ui import drawing, interpolate, lesson, sample, saving
 from vae.ui.catalog import Catalog
 from vae.ui.drawing import Draw
 from vae.ui.engine import Engine
-from vae.ui.progress import Stopped, Tasks
+from vae.ui.progress import Stopped
 
 
 def saved(folder, gain: float = 1.0, **changes) -> str:
@@ -196,27 +195,6 @@ def test_long_ways_report_and_can_be_stopped(engine, fitted, monkeypatch):
     with pytest.raises(Stopped):
         engine.interpolate(fitted, [Draw(2), Draw(3)], 8, "slerp", report=report)
     assert stopped.is_set() and engine.sample(fitted, 1, 0, 1.0, "normal").pixels.shape == (1, 1, 16, 16)
-
-
-def test_work_ends_when_its_visitor_wants_something_else():
-    tasks, stopped = Tasks(), threading.Event()
-
-    def work(report):
-        try:
-            while True:
-                report("working")
-                time.sleep(0.01)
-        except Stopped:
-            stopped.set()
-            raise
-
-    steps = tasks.watch("ticket", work, "me")
-    assert next(steps).what == "working"
-    tasks.leave("somebody else")
-    tasks.leave(None)
-    assert next(steps).what == "working"
-    tasks.leave("me")
-    assert list(steps) == [] and stopped.wait(5)
 
 
 CONTROLS = {"made": interpolate.WAY, "path": interpolate.ROUND, "stops": 3, "steps": 8, "side": 3, "pace": 4}

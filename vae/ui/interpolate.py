@@ -10,6 +10,7 @@ import gradio as gr
 
 from vae.errors import InputError
 from vae.priors import Unfitted
+from vae.ui import noprior
 from vae.ui.components import fold, lead, note, quiet, spoken_steps, visitor, whole, widget
 from vae.ui.drawing import KINDS, End, Pictures
 from vae.ui.ends import label, read_end
@@ -25,6 +26,7 @@ ROUND, STRAIGHT = "Around the sphere (slerp)", "Straight line (lerp)"
 THROUGH = "Through the learned prior"  # offered where the model has one
 MODES = {THROUGH: "prior", ROUND: "slerp", STRAIGHT: "lerp"}
 SIDES = "ABCDEF"
+LARGE, FEW = 256, 8  # pictures from that many pixels on: so many frames at first
 LIMITS = {"path": (2, 96, 32), "grid": (3, 12, 7), "loop": (2, 32, 16)}  # of the number of steps, and the first one
 
 LEAD = (
@@ -90,7 +92,20 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
             busy = widget("busy", functions=[quiet(tasks.stop)])
             view = widget("morph", events=["keep"], sizes=SIZES)
             saver = widget("saver")
+    wished = gr.State(None)  # how many frames the visitor wanted before a model that takes long was chosen
     offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
+
+    def bearable(model, made, n: int, wanted: int | None) -> tuple[int, dict]:
+        """How many frames a way has, and what that changes on the page: few at first of a model that takes long."""
+        large = noprior.concerns(engine, model) and engine.catalog.facts(model)["image_size"] >= LARGE
+        if large and wanted is None and MAKES.get(made) == "path" and isinstance(n, int) and n > FEW:
+            return FEW, {counts["path"]: FEW, wished: n}
+        if not large and wanted is not None:
+            return wanted, {counts["path"]: wanted, wished: None}
+        return n, {}
+
+    def leave(shown: object) -> None:
+        tasks.stop(shown.get("ticket") if isinstance(shown, dict) else None)
 
     def laid(made: str, most: int) -> dict:
         """Which controls there are for what is to be made."""
@@ -104,14 +119,15 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
         )
 
     @spoken_steps(mistake)
-    def show(before: object, *values) -> Iterator[dict]:
-        wish = read(*values)
+    def show(before: object, wanted: int | None, model, made, chosen, most, n, *rest) -> Iterator[dict]:
+        n, changes = bearable(model, made, n, wanted)
+        wish = read(model, made, chosen, most, n, *rest)
         for step in worked(tasks, partial(travel, engine, wish)):
             if not isinstance(step, Done):
-                yield {busy: step}
+                yield {busy: step} | changes
                 continue
             found: Pictures = step.result
-            news = {busy: None, view: shown(wish, found), offered: [found.passable, found.refused]}
+            news = {busy: None, view: shown(wish, found), offered: [found.passable, found.refused]} | changes
             change = path_of(wish, found, before)
             yield news | ({path: gr.Radio(**change)} if change else {})
 
@@ -126,18 +142,15 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
 
     inputs = [picker, make, path, stops, *counts.values(), *ends]
     private = {"api_visibility": "private", "show_progress_on": view}
-    refresh = {"fn": show, "inputs": [offered, *inputs], "outputs": [view, busy, path, offered, mistake]}
-    # A new wish ends the work for the last one, so none waits for it.
-    for end in ends:
-        end.change(**refresh, **private, trigger_mode="multiple")
+    outputs = [view, busy, path, counts["path"], offered, wished, mistake]
+    refresh = {"fn": show, "inputs": [offered, wished, *inputs], "outputs": outputs}
+    layout = [*places, stops, *counts.values()]
     for control in (make, stops):
-        layout = [*places, stops, *counts.values()]
         control.input(laid, [make, stops], layout, api_visibility="private", queue=False, show_progress="hidden")
-    for control in (make, path):
-        control.input(**refresh, **private, trigger_mode="multiple")
-    for slider in (stops, *counts.values()):
-        slider.input(lambda: tasks.leave(owner()), queue=False, api_visibility="private", show_progress="hidden")
-        slider.input(**refresh, **private, trigger_mode="always_last")
+    # One event for all, so that the last wish is the last to be answered; it ends the work that is shown to be done.
+    wishes = [*(control.input for control in (make, path, stops, *counts.values())), *(end.change for end in ends)]
+    gr.on(wishes, leave, busy, None, api_visibility="private", queue=False, show_progress="hidden")
+    gr.on(wishes, **refresh, **private, trigger_mode="always_last")
     view.keep(keep, inputs, [saver, busy, mistake], **private)
     return Parts(ends[0], ends[1], refresh)
 
@@ -155,6 +168,7 @@ def owner() -> str | None:
 def worked(tasks: Tasks, work) -> Iterator[dict | Done]:
     """What the component "busy" shows meanwhile, then Done; nothing more once it is stopped."""
     ticket = secrets.token_hex(8)
+    yield {"ticket": ticket, "what": "", "share": None}  # at once, so that it can be stopped
     for step in tasks.watch(ticket, work, owner()):
         yield step if isinstance(step, Done) else {"ticket": ticket, "what": step.what, "share": step.share}
 

@@ -44,7 +44,7 @@ PRIORS = {
         "a flow from N(0, I) onto them",
         "A small network learned to bend plain noise until it lies where the encoded training pictures lie, gaps and "
         "all. The noise is N(0, I) as before; the map makes the difference.",
-        "The best of it, though this model needed the map least.",
+        "Fewer are blurred, though of the two models this one needed the map least.",
         "Even a plain auto-encoder makes pictures now: the map has learned what its own training left out.",
     ),
 }

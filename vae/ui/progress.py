@@ -43,13 +43,6 @@ class Tasks:
         if stop is not None:
             stop.set()
 
-    def leave(self, owner: str | None) -> None:
-        """End the work for this owner, if there is any: another wish is on its way."""
-        with self._lock:
-            stop = self._latest.get(owner)
-        if stop is not None:
-            stop.set()
-
     def watch(self, ticket: str, work: Callable[[Report], Any], owner: str | None = None) -> Iterator[Progress | Done]:
         """Runs work(report): yields its last report every BEAT seconds, and Done at the end; raises what it raised.
 

@@ -34,7 +34,7 @@ WHY = (
     "<p>A fitted prior is a map f that is put before the decoder. It was fitted, after training, to the latents of the "
     "training pictures, so that f(ε) lies as they do.</p>"
     + formula('x = decoder(f(τ ε)) , " with " ε ∼ N(0, I)')
-    + "<p>The same seed is the same ε on both sides and for every prior.</p>"
+    + "<p>The same seed is the same ε on both sides and for every prior. In a mixture τ scales each of the clouds.</p>"
 )
 
 
