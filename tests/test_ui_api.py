@@ -226,6 +226,17 @@ def wait_for(client, run: str, *states: str, seconds: float = 60.0) -> dict:
     raise AssertionError(f"the run is still {status['state']}")
 
 
+def wait_for_live(client, seconds: float = 60.0) -> dict:
+    """The model of the training that runs, which there is from its first checkpoint on."""
+    patience = time.monotonic() + seconds
+    while time.monotonic() < patience:
+        live = [model for model in client.predict(api_name="/models") if model["kind"] == "live"]
+        if live:
+            return live[0]
+        time.sleep(0.2)
+    raise AssertionError("no live model appeared")
+
+
 def test_a_training_from_start_to_model(client):
     run = client.predict(data="digits", epochs=2, api_name="/train_start")["run"]
     status = wait_for(client, run, "finished", "failed")
@@ -244,8 +255,7 @@ def test_one_training_at_a_time_and_stop(client):
     try:
         assert run in refused(client, data="digits", api_name="/train_start")
         wait_for(client, run, "running")
-        live = next(m for m in client.predict(api_name="/models") if m["kind"] == "live")
-        assert live["name"] == run
+        assert wait_for_live(client)["name"] == run
         client.predict(model="live", n=4, api_name="/sample")
     finally:
         client.predict(run=run, api_name="/train_stop")
