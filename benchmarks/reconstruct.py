@@ -7,7 +7,7 @@
 Every contestant is a process of its own, and they take turns, one size at a time, so that whatever else the machine
 does slows all alike; a ratio is the median over the rounds of ours / theirs within a round. PSNR (peak 2) is against
 diffusers in float32 on the same input. Memory is the most that a process held above what it held with the model loaded.
-On a busy machine look at the ratios of processor time, which waiting does not change.
+On a busy machine set OMP_WAIT_POLICY=PASSIVE, so that threads that wait cost nothing, and look at processor time.
 
   diffusers          as from_pretrained gives it: float32, contiguous
   diffusers bf16     bfloat16, channels last
@@ -134,7 +134,6 @@ def compare(sizes: list[int], pairs: int, device: str, threads: int) -> list[dic
         processes = {
             name: subprocess.Popen(
                 [sys.executable, __file__, *options, "--contestant", name],
-                env={**os.environ, "OMP_WAIT_POLICY": "PASSIVE"},  # a thread that waits costs no processor time
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 text=True,
