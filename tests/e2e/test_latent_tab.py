@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Page, expect
+from tabs import tab
 from test_ui_latent import bars, saved
 
 WATCH = """(k) => {
@@ -19,15 +20,6 @@ RESTS = """(k) => {
   return now - window.since_ > 700;
 }"""
 SEEN = "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size"
-
-
-def tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name="Reconstruct", exact=True).wait_for()
-    button = page.get_by_role("tab", name=name, exact=True)
-    if not button.is_visible():  # on a phone the last ones are in a menu
-        page.get_by_role("button", name="More tabs").click()
-        button = page.locator(".overflow-dropdown").get_by_role("button", name=name, exact=True)
-    button.click()
 
 
 def explored(page: Page) -> None:

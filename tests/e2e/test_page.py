@@ -6,18 +6,10 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
+from tabs import tab
 
 DIGIT = Path(__file__).parents[2] / "vae" / "ui" / "static" / "examples" / "digit-7.png"
 WEIGHT = 450_000  # bytes over the wire until the first result is there
-
-
-def tab(page: Page, name: str) -> None:
-    page.get_by_role("tab", name="Reconstruct", exact=True).wait_for()
-    button = page.get_by_role("tab", name=name, exact=True)
-    if not button.is_visible():  # on a phone the last ones are in a menu
-        page.get_by_role("button", name="More tabs").click()
-        button = page.locator(".overflow-dropdown").get_by_role("button", name=name, exact=True)
-    button.click()
 
 
 def rebuilt(page: Page) -> str:
