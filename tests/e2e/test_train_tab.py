@@ -55,7 +55,7 @@ def test_train_watch_reload_stop_and_use(visit):
     expect(chip).to_have_text("stopped")
     page.get_by_role("button", name="Sample from this model").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(run)
-    expect(page.get_by_role("group", name="Samples").get_by_role("button")).to_have_count(64)
+    expect(page.get_by_role("group", name=f"Samples of {run}", exact=True).get_by_role("button")).to_have_count(25)
     expect(other.locator(f"#vs-model option[value='{run}']")).to_have_text(run)
 
 
