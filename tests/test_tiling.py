@@ -6,7 +6,7 @@ from vae import tiling
 from vae.errors import InputError
 from vae.models import build
 from vae.models.autoencoder_kl import KLConfig
-from vae.models.layers import SHARED_STATISTICS, GroupNorm
+from vae.models.group_norm import SHARED_STATISTICS, GroupNorm
 from vae.models.tiny import TinyConfig
 
 CONVOLUTIONS = TinyConfig(

@@ -23,7 +23,7 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.base import AutoEncoder
-from vae.models.layers import SHARED_STATISTICS
+from vae.models.group_norm import SHARED_STATISTICS
 from vae.models.tiny import TinyConfig
 
 TILE, OVERLAP = 768, 64  # pixels

@@ -7,12 +7,14 @@ diffusers has them. State-dict names are diffusers' too, so a checkpoint folder 
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
 
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
-from vae.models.layers import ACTIVATIONS, GroupNorm, Level, MidBlock, activate
+from vae.models.group_norm import GroupNorm
+from vae.models.layers import ACTIVATIONS, Level, MidBlock, activate
 
 
 @dataclass(frozen=True)
@@ -127,7 +129,8 @@ class Decoder(nn.Module):
         for level in self.up_blocks:
             x = level(x)
         x = activate(self.conv_norm_out(x), "silu")
-        return self.conv_out(x.to(self.conv_out.weight.dtype))
+        # In training autocast chooses; without, `precision` may have left the level before in bfloat16.
+        return self.conv_out(x if torch.is_grad_enabled() else x.to(self.conv_out.weight.dtype))
 
 
 class AutoencoderKL(AutoEncoder):

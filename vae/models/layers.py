@@ -3,34 +3,13 @@
 Without gradients the activations are overwritten in place: at high resolutions they are the memory that is needed.
 """
 
-from contextvars import ContextVar
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vae.models.group_norm import GroupNorm
+
 ACTIVATIONS = {"silu": F.silu, "selu": F.selu, "relu": F.relu}
-
-
-# While this holds a dict, every GroupNorm takes its statistics from there; those it does not find it measures over the
-# whole batch it is given, and leaves there. So several images or tiles can be normalised as if they were one.
-SHARED_STATISTICS: ContextVar[dict[nn.Module, tuple[Tensor, Tensor]] | None] = ContextVar("statistics", default=None)
-
-
-class GroupNorm(nn.GroupNorm):
-    """nn.GroupNorm that can share its statistics between calls, as tiling does; see SHARED_STATISTICS."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        shared = SHARED_STATISTICS.get()
-        if shared is None:
-            return super().forward(x)
-        if self not in shared:
-            grouped = x.float().unflatten(1, (self.num_groups, -1))
-            variance, mean = torch.var_mean(grouped, dim=(0, 2, 3, 4), correction=0)
-            channels = self.num_channels // self.num_groups
-            shared[self] = mean.repeat_interleave(channels), variance.repeat_interleave(channels)
-        mean, variance = shared[self]
-        return F.batch_norm(x, mean, variance, self.weight.float(), self.bias.float(), training=False, eps=self.eps)
 
 
 class Conv(nn.Conv2d):

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
-from vae.models.layers import GroupNorm
+from vae.models.group_norm import GroupNorm
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,62 @@
+import pytest
+import torch
+from torch import nn
+
+from vae.models.group_norm import GroupNorm, _Rows
+
+
+def norms(dtype):
+    """Ours, and PyTorch's with the same weights."""
+    torch.manual_seed(0)
+    ours, theirs = GroupNorm(3, 12), nn.GroupNorm(3, 12)
+    nn.init.normal_(ours.weight)
+    nn.init.normal_(ours.bias)
+    theirs.load_state_dict(ours.state_dict())
+    return ours.to(dtype), theirs.to(dtype)
+
+
+def gradients(norm, x, weights):
+    x = x.clone(memory_format=torch.preserve_format).requires_grad_()
+    y = norm(x)
+    (y.float() * weights).sum().backward()
+    return [y.detach(), x.grad, norm.weight.grad, norm.bias.grad]
+
+
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (8, 8)])
+def test_values_and_gradients_are_pytorchs(size):
+    ours, theirs = norms(torch.float64)
+    x = torch.randn(4, 12, *size, dtype=torch.float64).mul(3).add(2).contiguous(memory_format=torch.channels_last)
+    weights = torch.randn(4, 12, *size)
+    names = ("y", "dx", "dweight", "dbias")
+    for name, a, b in zip(names, gradients(ours, x, weights), gradients(theirs, x, weights), strict=True):
+        torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}")
+
+
+def test_its_gradients_are_those_of_differences():
+    ours, _ = norms(torch.float64)
+    x = torch.randn(2, 12, 3, 2, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()
+    assert torch.autograd.gradcheck(lambda *given: _Rows.apply(*given, 3, 1e-5), (x, ours.weight, ours.bias))
+
+
+def test_bfloat16_is_as_near_to_the_truth_as_pytorchs():
+    ours, theirs = norms(torch.float32)
+    _, exact = norms(torch.float64)
+    # A mean of three standard deviations, as an activation's may be: where a variance loses digits.
+    x = torch.randn(8, 12, 32, 32).add(3).bfloat16().contiguous(memory_format=torch.channels_last)
+    weights = torch.randn(8, 12, 32, 32)
+    truth = gradients(exact, x.double(), weights)
+
+    def errors(found):
+        return [((a.double() - b).norm() / b.norm()).item() for a, b in zip(found, truth, strict=True)]
+
+    found, known = errors(gradients(ours, x, weights)), errors(gradients(theirs, x, weights))
+    assert all(a <= max(2 * b, 0.01) for a, b in zip(found, known, strict=True)), (found, known)
+
+
+def test_training_takes_the_fast_way_and_inference_pytorchs():
+    ours, _ = norms(torch.float32)
+    x = torch.randn(2, 12, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    assert type(ours(x).grad_fn).__name__ == "_RowsBackward"
+    assert ours(x.detach().contiguous().requires_grad_()).grad_fn.name() != "_RowsBackward"
+    with torch.no_grad():
+        assert ours(x).grad_fn is None

@@ -1,0 +1,88 @@
+"""Group normalisation that shares its statistics between tiles, and trains on a CPU in a fraction of PyTorch's time."""
+
+from contextvars import ContextVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+# While this holds a dict, every GroupNorm takes its statistics from there; those it does not find it measures over the
+# whole batch it is given, and leaves there. So several images or tiles can be normalised as if they were one.
+SHARED_STATISTICS: ContextVar[dict[nn.Module, tuple[Tensor, Tensor]] | None] = ContextVar("statistics", default=None)
+
+
+class GroupNorm(nn.GroupNorm):
+    """nn.GroupNorm that can share its statistics between calls, as tiling does; see SHARED_STATISTICS."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        shared = SHARED_STATISTICS.get()
+        if shared is None:
+            return self._each(x)
+        if self not in shared:
+            grouped = x.float().unflatten(1, (self.num_groups, -1))
+            variance, mean = torch.var_mean(grouped, dim=(0, 2, 3, 4), correction=0)
+            channels = self.num_channels // self.num_groups
+            shared[self] = mean.repeat_interleave(channels), variance.repeat_interleave(channels)
+        mean, variance = shared[self]
+        return F.batch_norm(x, mean, variance, self.weight.float(), self.bias.float(), training=False, eps=self.eps)
+
+    def _each(self, x: Tensor) -> Tensor:
+        """Each image by its own statistics."""
+        rows = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        if rows and x.device.type == "cpu" and torch.is_grad_enabled():
+            return _Rows.apply(x, self.weight, self.bias, self.num_groups, self.eps)
+        return super().forward(x)
+
+
+class _Rows(torch.autograd.Function):
+    """Group norm of (N, C, H, W) in channels-last order, whose gradients are products of matrices (H, W * C).
+
+    PyTorch's own backward for this order takes 5 to 20 times as long on a CPU: it does not vectorize a group's few
+    channels.
+    """
+
+    @staticmethod
+    def forward(ctx, x, weight, bias, groups, eps):
+        n, c, h, w = x.shape
+        y, mean, rstd = torch.native_group_norm(x, weight, bias, n, c, h * w, groups, eps)
+        ctx.save_for_backward(x, weight, mean, rstd)
+        return y
+
+    @staticmethod
+    def backward(ctx, dy):
+        x, weight, mean, rstd = ctx.saved_tensors
+        n, c, h, w = x.shape
+        dy = _rows(dy.to(x.dtype).contiguous(memory_format=torch.channels_last))
+        x, channels = _rows(x), c // mean.shape[1]
+        weight, mean, rstd = (t.to(mean.dtype) for t in (weight, mean.unsqueeze(2), rstd.unsqueeze(2)))
+        # Sums over the pixels, (N, groups, channels of a group).
+        db = _sums(dy, c).to(mean.dtype).view(n, -1, channels)
+        ds = _sums(dy * x, c).to(mean.dtype).view(n, -1, channels)
+        dgamma, dbeta = ((ds - mean * db) * rstd).sum(0).flatten(), db.sum(0).flatten()
+        # dx = scale * dy + slope * x + offset, with a slope and an offset for each group.
+        gamma = weight.view(1, -1, channels)
+        count = channels * h * w
+        gdb, gds = ((gamma * total).sum(2, keepdim=True) for total in (db, ds))
+        slope = (gdb * mean - gds) * rstd**3 / count
+        offset = -slope * mean - gdb * rstd / count
+        dx = torch.addcmul(_tiled(offset.expand_as(db), x), x, _tiled(slope.expand_as(db), x))
+        dx.addcmul_(dy, _tiled(gamma * rstd, x))
+        return dx.view(n, h, w, c).permute(0, 3, 1, 2), dgamma, dbeta, None, None
+
+
+def _rows(pictures: Tensor) -> Tensor:
+    """(N, C, H, W) in channels-last order as (N, H, W * C), without a copy."""
+    return pictures.permute(0, 2, 3, 1).flatten(2)
+
+
+def _sums(rows: Tensor, channels: int) -> Tensor:
+    """(N, C): over all pixels, in float32 or better. Over the lines by a product, for that has the faster kernel."""
+    lines = rows.new_ones(1, rows.shape[1]) @ rows
+    exact = torch.float64 if rows.dtype == torch.float64 else torch.float32
+    return lines.to(exact).unflatten(2, (-1, channels)).sum((1, 2))
+
+
+def _tiled(values: Tensor, rows: Tensor) -> Tensor:
+    """(N, groups, channels of a group), a value for each channel, to (N, 1, W * C)."""
+    values = values.to(rows.dtype).flatten(1)
+    return values.repeat(1, rows.shape[2] // values.shape[1]).unsqueeze(1)
