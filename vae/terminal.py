@@ -1,0 +1,75 @@
+"""What the commands share: their options, and how they say what they do and have done."""
+
+import json
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Model = Annotated[str, typer.Argument(help="A bundled name, run folder, checkpoint folder, weight file or Hub id.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
+TestSize = Annotated[float, typer.Option(help="Share held out for test, where the data have no test split.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else, on stdout.")]
+Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
+Prior = Annotated[str, typer.Option(help="normal is N(0, I); fit-prior adds gaussian, mixture and flow.")]
+Mode = Annotated[
+    str, typer.Option(help="slerp, along the great circle; lerp, straight; prior, through the space of a fitted prior.")
+]
+
+
+def say(facts: dict, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps(facts))
+        return
+    facts = dict(_flat(facts))
+    width = max(len(key) for key in facts)
+    for key, value in facts.items():
+        text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and "seed" not in key else value
+        print(f"{key:<{width}}  {text:.4g}" if isinstance(value, float) else f"{key:<{width}}  {text}")
+
+
+def _flat(facts: dict, prefix: str = ""):
+    for key, value in facts.items():
+        if isinstance(value, dict):
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+@contextmanager
+def phases():
+    """A bar that is told (what, done, total), and starts again where another thing is done."""
+    bar = None
+
+    def report(what: str, done: int, total: int) -> None:
+        nonlocal bar
+        if bar is None or bar.desc != f"{what}: ":
+            if bar is not None:
+                bar.close()
+            bar = bar_of(total, "")
+            bar.set_description(what)
+        bar.update(done - bar.n)
+
+    try:
+        yield report
+    finally:
+        if bar is not None:
+            bar.close()
+
+
+def bar_of(total: int, unit: str):
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+
+
+def output_path(path: Path, suffixes: tuple[str, ...]) -> Path:
+    from vae.errors import InputError
+
+    if path.suffix.lower() not in suffixes:
+        raise InputError(f"The output {path.name!r} must end in {' or '.join(suffixes)}.")
+    if not path.parent.is_dir():
+        raise InputError(f"There is no folder {str(path.parent)!r} to write to.")
+    return path
