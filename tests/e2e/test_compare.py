@@ -151,7 +151,7 @@ def test_what_cannot_be_opened_is_said_beside_the_picker(visit, tmp_path):
 def test_sample_says_what_is_no_generator(visit, folders):
     page = visit()
     tab(page, "Sample")
-    pairs = page.get_by_role("group", name="Samples of mnist-vae", exact=True).get_by_role("button")
+    pairs = page.get_by_role("group", name="Samples of mnist-vae-large", exact=True).get_by_role("button")
     expect(pairs).to_have_count(25)
     expect(page.get_by_text("This model is no generator")).to_have_count(0)
     open_model(page, folders[0])

@@ -61,7 +61,7 @@ def said(page: Page, k: int) -> list[str]:
     return page.locator(".vs-here").nth(k).locator("figcaption span").all_inner_texts()
 
 
-@pytest.mark.parametrize(("k", "title"), [(0, "Auto-encoder\nmnist-ae"), (1, "Variational auto-encoder\nmnist-vae")])
+@pytest.mark.parametrize(("k", "title"), [(0, "Auto-encoder\nmnist-ae"), (1, "Variational auto-encoder\nmnist-vae-large")])
 def test_a_map_decodes_what_the_pointer_is_on(visit, k, title):
     page = visit()
     explored(page)
@@ -118,7 +118,7 @@ def test_a_click_chooses_a_picture_or_a_place_and_sends_it_on(visit):
     assert changes(page, 1, lambda: page.mouse.move(5, 5)) == chosen
     page.get_by_role("button", name="Interpolate: B").nth(1).click()
     end = page.locator(".vs-end-says").nth(1)
-    expect(end).to_have_text(f"{says} in mnist-vae")
+    expect(end).to_have_text(f"{says} in mnist-vae-large")
     expect(page.locator(".vs-end .vs-thumb").nth(1)).to_have_attribute("src", chosen)
     expect(page.locator(".vs-caption:visible").filter(has_text=says)).to_be_visible()
 
@@ -132,7 +132,7 @@ def test_a_click_chooses_a_picture_or_a_place_and_sends_it_on(visit):
 def test_sliders_bars_and_other_maps(visit):
     page = visit()
     explored(page)
-    slider = page.get_by_label(re.compile("Latent dimension .* of mnist-vae")).first
+    slider = page.get_by_label(re.compile("Latent dimension .* of mnist-vae-large")).first
     mean = painted(page, 1)
     turned = changes(page, 1, lambda: slider.press("End"))
     assert said(page, 1)[0] == "the mean, changed" and turned != mean
@@ -156,7 +156,7 @@ def test_sliders_bars_and_other_maps(visit):
     wide = ground()
     page.get_by_label("Two latent dimensions").check()
     page.wait_for_function("old => document.querySelector('.vs-scatter').toDataURL() !== old", arg=wide)
-    across = page.get_by_label("Latent dimension across, mnist-vae")
+    across = page.get_by_label("Latent dimension across, mnist-vae-large")
     across.fill("64")
     across.press("Enter")
     expect(page.get_by_role("alert").filter(has_text="whole number from 0 to 63")).to_be_visible()

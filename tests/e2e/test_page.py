@@ -81,7 +81,7 @@ def test_reconstruct_an_uploaded_digit(visit, tmp_path):
 def test_sample_and_send_on(visit):
     page = visit()
     tab(page, "Sample")
-    cells = page.get_by_role("group", name="Samples of mnist-vae", exact=True).get_by_role("button")
+    cells = page.get_by_role("group", name="Samples of mnist-vae-large", exact=True).get_by_role("button")
     expect(cells).to_have_count(25)
     width = cells.first.bounding_box()["width"]
     assert width % 32 == 0, "enlarged by a whole factor"

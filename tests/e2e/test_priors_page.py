@@ -36,7 +36,7 @@ def test_the_two_kinds_of_auto_encoder_side_by_side(visit):
     tab(page, "Sample")
     first = grids(page)
     names = page.locator(".vs-half h3:visible")
-    expect(names).to_have_text(["Variational auto-encodermnist-vae", "Plain auto-encodermnist-ae"])
+    expect(names).to_have_text(["Variational auto-encodermnist-vae-large", "Plain auto-encodermnist-ae"])
     expect(page.locator(".vs-half .vs-cell")).to_have_count(50)
     boxes = [page.locator(".vs-half").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
@@ -68,8 +68,8 @@ def test_samples_of_either_model_are_sent_on(visit):
     grids(page)
     page.get_by_label("Sample 3 of 25 of mnist-ae").click()
     expect(page.locator(".vs-picked-name")).to_have_text("Sample 3 of mnist-ae")
-    page.get_by_label("Sample 4 of 25 of mnist-vae").click()
-    expect(page.locator(".vs-picked-name")).to_have_text("Sample 4 of mnist-vae")
+    page.get_by_label("Sample 4 of 25 of mnist-vae-large").click()
+    expect(page.locator(".vs-picked-name")).to_have_text("Sample 4 of mnist-vae-large")
     expect(page.locator('.vs-half .vs-cell[aria-pressed="true"]')).to_have_count(1)
     page.get_by_role("button", name="Interpolate: A").click()
     expect(caption(page)).to_contain_text("from sample 4 of seed 0 to seed 4")

@@ -12,7 +12,7 @@ from vae.info import describe
 from vae.models import AutoEncoder
 from vae.runs import ACTIVE, Run, list_runs
 
-FIRST = "mnist-vae"
+FIRST = "mnist-vae-large"  # the one that impresses most
 
 
 def on_spaces() -> bool:
