@@ -13,7 +13,9 @@ from vae.terminal import Device, Json, Model, Seed, TestSize, bar_of, phases, sa
 def train(
     preset: Annotated[
         str | None,
-        typer.Option(help="The recipe: mnist-vae (the default), mnist-vae-large, mnist-ae, sd-small, sd-small-16, sd, sd-notebook."),
+        typer.Option(
+            help="The recipe: mnist-vae (the default), mnist-vae-large, mnist-ae, sd-small, sd-small-16, sd, sd-notebook."
+        ),
     ] = None,
     data: Annotated[
         str | None, typer.Option(help="digits, mnist, fashion, cifar10, a folder, archive or Hub id.")

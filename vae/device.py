@@ -22,3 +22,10 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     except (RuntimeError, AssertionError, NotImplementedError) as error:
         raise InputError(f"The device {str(name)!r} is not available here; use auto, cpu, cuda or mps.") from error
     return device
+
+
+def bf16_pays(device: torch.device) -> bool:
+    """Whether "auto" means bfloat16: where it was measured to be faster (see benchmarks/README.md)."""
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()

@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import get_available_trackers
 from torch import Tensor, nn
 
-from vae.device import pick_device
+from vae.device import bf16_pays, pick_device
 from vae.errors import InputError
 
 _ONE = threading.Lock()  # Accelerate keeps its state in module globals: one training at a time in a process
@@ -74,13 +74,6 @@ def _own_state():
         for owner, entries in zip(owners, before, strict=True):
             owner._shared_state.clear()
             owner._shared_state.update(entries)
-
-
-def bf16_pays(device: torch.device) -> bool:
-    """Whether "auto" means bfloat16: where it was measured to be faster (see benchmarks/README.md)."""
-    if device.type == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
-    return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()
 
 
 class _AllSum(torch.autograd.Function):

@@ -61,7 +61,9 @@ def said(page: Page, k: int) -> list[str]:
     return page.locator(".vs-here").nth(k).locator("figcaption span").all_inner_texts()
 
 
-@pytest.mark.parametrize(("k", "title"), [(0, "Auto-encoder\nmnist-ae"), (1, "Variational auto-encoder\nmnist-vae-large")])
+@pytest.mark.parametrize(
+    ("k", "title"), [(0, "Auto-encoder\nmnist-ae"), (1, "Variational auto-encoder\nmnist-vae-large")]
+)
 def test_a_map_decodes_what_the_pointer_is_on(visit, k, title):
     page = visit()
     explored(page)

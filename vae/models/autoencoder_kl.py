@@ -216,7 +216,7 @@ KL_PRESETS = {
         act_twice=False,
         use_post_quant_conv=False,
     ),
-    # The same code, narrow: for CPUs. Wide where there are few pixels: of the widths tried it learns most in a given time.
+    # The same code, narrow: for CPUs. Wide where pixels are few: of the widths tried it learns most in a given time.
     "sd-small": _SMALL,
     "sd-small-16": replace(_SMALL, latent_channels=16),  # as many as SD3's and FLUX's latents have
 }

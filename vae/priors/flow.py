@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
+from vae.device import bf16_pays
 from vae.errors import InputError
 
 LARGEST = 4096  # dimensions
@@ -118,11 +119,12 @@ def fit_flow(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        width = min(WIDEST, max(192, 6 * dims))
+        width = min(WIDEST, max(192, 12 * dims))
         flow, average = Flow(dims, width), Flow(dims, width)
     flow, average = flow.to(points.device), average.to(points.device)
     average.load_state_dict(flow.state_dict())
     pairs = list(average.parameters()), list(flow.parameters())
+    fast = bf16_pays(points.device)
     optimizer = torch.optim.AdamW(flow.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, updates, pct_start=0.1)
 
@@ -132,7 +134,9 @@ def fit_flow(
     for update in range(updates):
         u = points[torch.randint(len(points), (batch_size,), generator=generator).to(points.device)]
         noise, t = draw(batch_size, dims), torch.rand(batch_size, 1, generator=generator).to(points.device)
-        loss = (flow.velocity(noise.lerp(u, t), t) - (u - noise)).square().mean()
+        with torch.autocast(points.device.type, torch.bfloat16, enabled=fast):
+            velocity = flow.velocity(noise.lerp(u, t), t)
+        loss = (velocity.float() - (u - noise)).square().mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
