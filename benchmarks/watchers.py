@@ -20,16 +20,13 @@ import argparse
 import http.client
 import json
 import os
-import socket
 import statistics
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from pathlib import Path
 
-REPO = Path(__file__).resolve().parents[1]
+from served import Served, serving
+
 THRIFT = 1500  # bytes a second, as in timemachine.js
 
 
@@ -131,58 +128,29 @@ def main() -> None:
     options.add_argument("--data", default="digits")
     options.add_argument("--threads", type=int, default=1, help="of the training; leave a core for the watchers")
     given = options.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        print(json.dumps(measured(Path(folder), given), indent=2))
+    with serving(given.threads) as served:
+        print(json.dumps(measured(served, given), indent=2))
 
 
-def measured(folder: Path, given: argparse.Namespace) -> dict:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    environment = os.environ | {
-        "GRADIO_SERVER_PORT": str(port),
-        "GRADIO_SERVER_NAME": "127.0.0.1",
-        "GRADIO_ANALYTICS_ENABLED": "False",
-        "VAE_RUNS_DIR": str(folder / "runs"),
-        "OMP_NUM_THREADS": str(given.threads),
-    }
-    with (folder / "log").open("wb") as log:
-        server = subprocess.Popen([sys.executable, "app.py"], cwd=REPO, env=environment, stdout=log, stderr=log)
-    try:
-        return _measured(folder, given, port, server)
-    finally:
-        server.terminate()
-        server.wait(20)
-
-
-def _measured(folder: Path, given: argparse.Namespace, port: int, server: subprocess.Popen) -> dict:
-    from gradio_client import Client
-
-    patience = time.monotonic() + 120
-    while True:
-        try:
-            client = Client(f"http://127.0.0.1:{port}/", verbose=False)
-            break
-        except Exception:
-            if server.poll() is not None or time.monotonic() > patience:
-                raise SystemExit((folder / "log").read_text()[-2000:]) from None
-            time.sleep(0.5)
+def measured(served: Served, given: argparse.Namespace) -> dict:
+    client, port, pid = served.client, served.port, served.pid
     parts = [c for c in client.config["components"] if "watch_run" in json.dumps(c["props"].get("server_fns") or "")]
     component = parts[0]["id"]
     os.nice(15)  # the server comes first
 
     started = client.predict(data=given.data, epochs=100_000, api_name="/train_start")
-    run, batch = folder / "runs" / started["run"], 128
+    run = served.runs / started["run"]
+    batch = json.loads((run / "config.json").read_text())["batch_size"]
     while json.loads((run / "state.json").read_text())["state"] == "starting":
         time.sleep(0.2)
     time.sleep(4)
     alone, watched, sent, first, asks = [], [], [], [], 0
     for _ in range(given.rounds):
-        alone.append(rate(run, given.seconds, batch, server.pid))
+        alone.append(rate(run, given.seconds, batch, pid))
         pages = watching(port, component, given.viewers)
         time.sleep(1)
         before, start = [page.bytes for page in pages], time.monotonic()
-        watched.append(rate(run, given.seconds, batch, server.pid))
+        watched.append(rate(run, given.seconds, batch, pid))
         took = time.monotonic() - start
         sent += [(page.bytes - b) / took for page, b in zip(pages, before, strict=True)]
         first += [page.first_bytes for page in pages]
@@ -191,15 +159,15 @@ def _measured(folder: Path, given: argparse.Namespace, port: int, server: subpro
     client.predict(run=started["run"], api_name="/train_stop")
     time.sleep(3)
 
-    idle, start = cpu_seconds(server.pid), time.monotonic()
+    idle, start = cpu_seconds(pid), time.monotonic()
     time.sleep(given.seconds)
-    idle = (cpu_seconds(server.pid) - idle) / (time.monotonic() - start)
+    idle = (cpu_seconds(pid) - idle) / (time.monotonic() - start)
     pages = watching(port, component, given.viewers)
     time.sleep(3)
-    busy, start, before = cpu_seconds(server.pid), time.monotonic(), sum(page.asks for page in pages)
+    busy, start, before = cpu_seconds(pid), time.monotonic(), sum(page.asks for page in pages)
     time.sleep(given.seconds)
     asks, took = sum(page.asks for page in pages) - before, time.monotonic() - start
-    busy = (cpu_seconds(server.pid) - busy) / took
+    busy = (cpu_seconds(pid) - busy) / took
     close(pages)
     wall, cpu = ([(a[i], b[i]) for a, b in zip(alone, watched, strict=True)] for i in (0, 1))
     return {

@@ -22,7 +22,7 @@ def gradients(norm, x, weights):
     return [y.detach(), x.grad, norm.weight.grad, norm.bias.grad]
 
 
-@pytest.mark.parametrize("size", [(5, 7), (1, 1), (8, 8)])
+@pytest.mark.parametrize("size", [(5, 7), (1, 1), (24, 20)])
 def test_values_and_gradients_are_pytorchs(size):
     ours, theirs = norms(torch.float64)
     x = torch.randn(4, 12, *size, dtype=torch.float64).mul(3).add(2).contiguous(memory_format=torch.channels_last)
@@ -55,8 +55,10 @@ def test_bfloat16_is_as_near_to_the_truth_as_pytorchs():
 
 def test_training_takes_the_fast_way_and_inference_pytorchs():
     ours, _ = norms(torch.float32)
-    x = torch.randn(2, 12, 4, 4).contiguous(memory_format=torch.channels_last).requires_grad_()
+    x = torch.randn(2, 12, 20, 20).contiguous(memory_format=torch.channels_last).requires_grad_()
     assert type(ours(x).grad_fn).__name__ == "_RowsBackward"
+    small = x.detach()[..., :4, :4].contiguous(memory_format=torch.channels_last).requires_grad_()
+    assert ours(small).is_contiguous(memory_format=torch.channels_last)
     assert ours(x.detach().contiguous().requires_grad_()).grad_fn.name() != "_RowsBackward"
     with torch.no_grad():
         assert ours(x).grad_fn is None

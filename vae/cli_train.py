@@ -14,7 +14,8 @@ def train(
     preset: Annotated[
         str | None,
         typer.Option(
-            help="The recipe: mnist-vae (the default), mnist-vae-large, mnist-ae, sd-small, sd-small-16, sd, sd-notebook."
+            help="The recipe: mnist-vae (the default), mnist-vae-large, mnist-ae, sd-small, sd-small-16, sd, "
+            "sd-notebook."
         ),
     ] = None,
     data: Annotated[

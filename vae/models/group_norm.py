@@ -10,6 +10,8 @@ from torch import Tensor, nn
 # whole batch it is given, and leaves there. So several images or tiles can be normalised as if they were one.
 SHARED_STATISTICS: ContextVar[dict[nn.Module, tuple[Tensor, Tensor]] | None] = ContextVar("statistics", default=None)
 
+SMALL = 256  # pixels
+
 
 class GroupNorm(nn.GroupNorm):
     """nn.GroupNorm that can share its statistics between calls, as tiling does; see SHARED_STATISTICS."""
@@ -28,10 +30,13 @@ class GroupNorm(nn.GroupNorm):
 
     def _each(self, x: Tensor) -> Tensor:
         """Each image by its own statistics."""
-        rows = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
-        if rows and x.device.type == "cpu" and torch.is_grad_enabled():
+        lined = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
+        if not (lined and x.device.type == "cpu" and torch.is_grad_enabled()):
+            return super().forward(x)
+        if x.shape[2] * x.shape[3] > SMALL:
             return _Rows.apply(x, self.weight, self.bias, self.num_groups, self.eps)
-        return super().forward(x)
+        # Of few pixels it is cheaper to bring them into PyTorch's own order and back than to call so many functions.
+        return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
 
 
 class _Rows(torch.autograd.Function):

@@ -151,8 +151,8 @@ def half(
         sentence = str(error).replace("MODEL", engine.catalog.typed(model))
         data = (facts["trained_on"] or "").casefold()
         return head | {"missing": sentence.replace("DATA", data) if data in NAMES else sentence}, None
-    words = lesson.PRIORS[found.prior]
-    says = words.for_vae if facts["variational"] else words.for_plain
-    if found.prior == "normal" and noprior.concerns(engine, model) and facts["image_size"] >= LARGE:
+    photos = noprior.concerns(engine, model)
+    says = lesson.told(found.prior, facts, photos)
+    if found.prior == "normal" and photos and facts["image_size"] >= LARGE:
         says = ""  # the notice says it
     return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found
