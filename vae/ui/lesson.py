@@ -24,8 +24,8 @@ PRIORS = {
         "its training pulls the latents there. Nobody pulls a plain one's.",
         "Noise mostly lands where pictures are, since training kept them there; what falls between them is blurred.",
         "Noise lands in no man's land: training left its latents wherever they came to lie.",
-        "Clouds of colour, no scene: each place of the latent is drawn by itself, and nothing makes them agree. In Stable "
-        "Diffusion that is the work of a second, far larger network; this one only paints what it is told.",
+        "Clouds of colour, no scene: each place of the latent is drawn by itself, and nothing makes them agree. In "
+        "Stable Diffusion that is the work of a second, far larger network; this one only paints what it is told.",
     ),
     "gaussian": Words(
         "One cloud",
@@ -34,8 +34,8 @@ PRIORS = {
         "correlations. It is the least one can do for a plain auto-encoder.",
         "Little changes: its latents were such a cloud already, or nearly.",
         "The noise is now where the latents are, but one cloud also covers all the gaps between them.",
-        "Neighbouring places agree in light and colour now, so there are soft shapes. What they show is more than a mean "
-        "and correlations can say.",
+        "Neighbouring places agree in light and colour now, so there are soft shapes. What they show is more than "
+        "a mean and correlations can say.",
     ),
     "mixture": Words(
         "Many small clouds",
@@ -43,8 +43,8 @@ PRIORS = {
         "Up to a hundred clouds share the encoded training pictures among them, so that fewer draws fall into gaps.",
         "Better: the gaps that the pull of training left are mostly avoided.",
         "Most draws now fall near some picture's latent, and look like one.",
-        "Softly lit shapes, as of a photograph out of focus: a few thousand photographs are too few for clouds in so many "
-        "dimensions.",
+        "Softly lit shapes, as of a photograph out of focus: a few thousand photographs are too few for clouds in so "
+        "many dimensions.",
     ),
     "flow": Words(
         "A learned map",
@@ -53,8 +53,8 @@ PRIORS = {
         "all. The noise is N(0, I) as before; the map makes the difference.",
         "Fewer are blurred, though of the two models this one needed the map least.",
         "Even a plain auto-encoder makes pictures now: the map has learned what its own training left out.",
-        "Light, ground and something in the middle: the map has begun to learn what goes together. A diffusion model is "
-        "the same idea, many times larger, with millions of photographs to learn from.",
+        "Light, ground and something in the middle: the map has begun to learn what goes together. A diffusion model "
+        "is the same idea, many times larger, with millions of photographs to learn from.",
     ),
 }
 
