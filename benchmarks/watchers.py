@@ -1,16 +1,18 @@
 """What watchers cost: pages that follow a training, against none.
 
-    python benchmarks/watchers.py --viewers 20 --seconds 12 --rounds 3
+    python benchmarks/watchers.py --viewers 20 --seconds 4 --rounds 20
 
 Starts the app in a process of its own, trains mnist-vae there over HTTP, and lets `viewers` pages ask as the Train
 tab's script does: each with its own cursors, at the pace the server tells it, previews fetched at the script's own
-thrift. Windows without and with watchers take turns. Reported as JSON:
+thrift. Short windows in which they wait and in which they ask take turns, for a machine's speed drifts. As JSON:
 
     images_per_second   without and with watchers, medians of the windows, and what watching took of them in per cent
     images_per_cpu_second   the same for each CPU second of the server, which other work on the machine disturbs less
     bytes_per_second    of one page after its first view, both ways together, headers included; and of its first view
     server_ms_per_ask   CPU time of the server an ask takes, measured with no training running
     core_share_percent  of one core, that all the watchers take in that state
+
+    watchers_core_percent   of one core, that the watchers' own process takes while they ask
 
 The watchers run on the same machine, at the lowest priority; on a machine with few cores what they themselves take is
 part of the loss measured, which is then an upper bound. server_ms_per_ask does not have it.
@@ -31,10 +33,10 @@ THRIFT = 1500  # bytes a second, as in timemachine.js
 
 
 class Page:
-    """One page that watches: a thread that asks as the script does."""
+    """One page that watches: a thread that asks as the script does, while `asking` is set."""
 
-    def __init__(self, port: int, component: int, number: int):
-        self.port, self.component, self.number = port, component, number
+    def __init__(self, port: int, component: int, number: int, asking: threading.Event):
+        self.port, self.component, self.asking = port, component, asking
         self.bytes = self.first_bytes = self.asks = 0
         self.known = {"page": f"page {number}", "run": None, "follow": True, "list": None, "cursors": {}, "seen": -1}
         self.stop = threading.Event()
@@ -58,7 +60,7 @@ class Page:
 
     def _watch(self) -> None:
         connection, fetch_at, newest = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60), 0.0, None
-        while not self.stop.is_set():
+        while self.asking.wait() and not self.stop.is_set():
             news = self._call(connection, "watch_run", self.known)
             self.asks += 1
             cursors = {name: curve["cursor"] for name, curve in news["curves"].items()}
@@ -105,17 +107,22 @@ def compared(windows: list[tuple[float, float]]) -> dict:
     }
 
 
-def watching(port: int, component: int, viewers: int) -> list[Page]:
-    pages = [Page(port, component, i) for i in range(viewers)]
+def watching(port: int, component: int, viewers: int, asking: threading.Event) -> list[Page]:
+    """So many pages, each after its first view."""
+    pages = [Page(port, component, i, asking) for i in range(viewers)]
+    asking.set()
     for page in pages:
         page.thread.start()
         time.sleep(1.0 / viewers)
+    while not all(page.first_bytes for page in pages):
+        time.sleep(0.1)
     return pages
 
 
-def close(pages: list[Page]) -> None:
+def close(pages: list[Page], asking: threading.Event) -> None:
     for page in pages:
         page.stop.set()
+    asking.set()
     for page in pages:
         page.thread.join(10)
 
@@ -123,8 +130,8 @@ def close(pages: list[Page]) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--viewers", type=int, default=20)
-    options.add_argument("--seconds", type=float, default=12.0)
-    options.add_argument("--rounds", type=int, default=3)
+    options.add_argument("--seconds", type=float, default=4.0)
+    options.add_argument("--rounds", type=int, default=20)
     options.add_argument("--data", default="digits")
     options.add_argument("--threads", type=int, default=1, help="of the training; leave a core for the watchers")
     given = options.parse_args()
@@ -144,41 +151,47 @@ def measured(served: Served, given: argparse.Namespace) -> dict:
     while json.loads((run / "state.json").read_text())["state"] == "starting":
         time.sleep(0.2)
     time.sleep(4)
-    alone, watched, sent, first, asks = [], [], [], [], 0
+    asking = threading.Event()
+    pages = watching(port, component, given.viewers, asking)
+    alone, watched, sent, own = [], [], [], 0.0
     for _ in range(given.rounds):
+        asking.clear()
+        time.sleep(0.5)
         alone.append(rate(run, given.seconds, batch, pid))
-        pages = watching(port, component, given.viewers)
-        time.sleep(1)
-        before, start = [page.bytes for page in pages], time.monotonic()
+        asking.set()
+        time.sleep(0.5)
+        before, start, spent = [page.bytes for page in pages], time.monotonic(), time.process_time()
         watched.append(rate(run, given.seconds, batch, pid))
-        took = time.monotonic() - start
-        sent += [(page.bytes - b) / took for page, b in zip(pages, before, strict=True)]
-        first += [page.first_bytes for page in pages]
-        close(pages)
-        time.sleep(2)
+        took, own = time.monotonic() - start, own + time.process_time() - spent
+        sent.append([(page.bytes - b) / took for page, b in zip(pages, before, strict=True)])
     client.predict(run=started["run"], api_name="/train_stop")
     time.sleep(3)
 
+    seconds = max(given.seconds, 10.0)
+    asking.clear()
+    time.sleep(1)
     idle, start = cpu_seconds(pid), time.monotonic()
-    time.sleep(given.seconds)
+    time.sleep(seconds)
     idle = (cpu_seconds(pid) - idle) / (time.monotonic() - start)
-    pages = watching(port, component, given.viewers)
+    asking.set()
     time.sleep(3)
     busy, start, before = cpu_seconds(pid), time.monotonic(), sum(page.asks for page in pages)
-    time.sleep(given.seconds)
+    time.sleep(seconds)
     asks, took = sum(page.asks for page in pages) - before, time.monotonic() - start
     busy = (cpu_seconds(pid) - busy) / took
-    close(pages)
+    close(pages, asking)
+    each = [statistics.mean(window) for window in zip(*sent, strict=True)]  # a page's mean over all windows
     wall, cpu = ([(a[i], b[i]) for a, b in zip(alone, watched, strict=True)] for i in (0, 1))
     return {
         "viewers": given.viewers,
         "images_per_second": compared(wall),
         "images_per_cpu_second": compared(cpu),
-        "bytes_per_second": {"median": round(statistics.median(sent)), "most": round(max(sent))},
-        "first_view_bytes": round(statistics.median(first)),
+        "bytes_per_second": {"median": round(statistics.median(each)), "most": round(max(each))},
+        "first_view_bytes": round(statistics.median(page.first_bytes for page in pages)),
         "asks_per_second": round(asks / took, 2),
         "server_ms_per_ask": round(1000 * (busy - idle) * took / max(asks, 1), 2),
         "core_share_percent": round(100 * (busy - idle), 2),
+        "watchers_core_percent": round(100 * own / (given.rounds * given.seconds), 2),
     }
 
 

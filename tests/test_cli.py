@@ -121,6 +121,16 @@ def test_refused_priors_are_named_wherever_one_needs_them(vae, tmp_path):
     assert not (tmp_path / "out.png").exists()
 
 
+def test_pictures_held_out_in_training_are_held_out_in_measuring(vae, tmp_path):
+    folder = tmp_path / "pictures"
+    folder.mkdir()
+    for i in range(8):
+        Image.new("L", (32, 32), 30 * i).save(folder / f"{i}.png")
+    for size, count in ((0.25, 2), (0.5, 4)):
+        code, out, _ = vae("evaluate", "mnist-vae", "--data", folder, "--test-size", size, "--json")
+        assert code == 0 and json.loads(out)["images"] == count
+
+
 def test_train_evaluate_and_use_what_was_trained(vae, tmp_path):
     run = tmp_path / "runs" / "one"
     code, out, err = vae("train", "--data", "digits", "--epochs", "1", "--run", run, "--device", "cpu", "--json")

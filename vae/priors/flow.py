@@ -13,7 +13,7 @@ from vae.errors import InputError
 
 LARGEST = 4096  # dimensions
 HARMONICS = 16
-WIDEST = 384  # units of a layer
+WIDEST = 320  # units of a layer
 CLOSE = 1e-5  # how far off, in standard deviations, an inverse may be
 
 
