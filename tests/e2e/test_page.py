@@ -177,3 +177,19 @@ def test_the_text_can_be_read(visit):
             tab(page, name)
             page.wait_for_timeout(500)
             assert page.evaluate(measure) == [], f"{name}, {theme}"
+
+
+def test_the_example_suits_the_model_until_one_is_chosen(visit):
+    page = visit()
+    picture = page.locator(".vs-controls:visible .vs-drop-name")
+    model = page.get_by_label("Model", exact=True)
+    expect(picture).to_have_text("Digit 2")
+    model.select_option("dogs-vae")
+    expect(picture).to_have_text("Parrot")
+    expect(page.locator(".vs-stats > div", has_text="Remembered as")).to_contain_text("4 × ", timeout=60_000)
+    model.select_option("mnist-vae")
+    expect(picture).to_have_text("Digit 2")
+    page.locator(".vs-controls:visible").get_by_title("Digit 3").click()
+    model.select_option("dogs-vae")
+    expect(page.locator(".vs-stats > div", has_text="Remembered as")).to_contain_text("4 × 4 × 4", timeout=60_000)
+    expect(picture).to_have_text("Digit 3")

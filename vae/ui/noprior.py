@@ -12,7 +12,7 @@ from vae.ui.pictures import link, read_picture
 
 FIRST = {"kind": "example", "name": "photo-parrot"}
 FAMILIES = ("kl", "tiny")  # of auto-encoders made for diffusion models
-UNSURE = 0.1  # posteriors narrower than this, on average, were hardly pulled towards N(0, I)
+UNSURE = 0.02  # posteriors narrower than this, on average, were hardly pulled towards N(0, I)
 
 
 @dataclass(frozen=True)

@@ -50,7 +50,7 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                picture = widget("picture", value=FIRST)
+                picture = widget("picture", value=FIRST, suits=True)
                 mistake = note()
                 choice = gr.Radio([MEAN, SAMPLE], value=MEAN, label="Decode")
                 with gr.Row(elem_classes=["vs-row"], visible=False) as seeds:

@@ -1,6 +1,7 @@
 // A picture from the visitor: dropped, pasted, chosen, or one of the examples. The value says which:
 // {kind: "file", file} | {kind: "example", name} | {kind: "inline", uri} — Python reads it with vae.ui.pictures. With the
-// option `topic` each choice is told to other scripts too.
+// option `topic` each choice is told to other scripts too; with `suits` it is an example that suits the model, a digit or
+// a photograph, until the visitor chooses.
 (() => {
   const LIMIT = 64 * 2 ** 20;
 
@@ -48,7 +49,9 @@
       if (options.topic) VS.tell(options.topic, { value, label });
       for (const button of examples.children) button.setAttribute("aria-pressed", String(value.name === button.dataset.name));
     };
+    let chosen = false; // by the visitor
     const choose = (value, uri, label) => {
+      chosen = true;
       error.hidden = true;
       show(value, uri, label);
       props.value = value;
@@ -76,6 +79,14 @@
     };
     watch("value", arrive);
     arrive();
+    if (options.suits) VS.on("models", (news) => {
+      const model = news.models.find((m) => m.name === news.chosen);
+      if (!model || chosen || props.value?.kind !== "example") return;
+      const name = ["kl", "tiny"].includes(model.family) ? "photo-parrot" : "digit-2";
+      if (props.value.name === name) return;
+      props.value = { kind: "example", name };
+      arrive();
+    });
   });
 
   // The sentence that says what went wrong, beside what caused it.
