@@ -1,14 +1,15 @@
 """Generated digits: this project's models beside pythae's VAE, under the same measure, in one run.
 
     python benchmarks/generate_mnist.py                      trains both: hours without a GPU, for pythae's part
-    python benchmarks/generate_mnist.py --model mnist-vae    ours is a checkpoint that is there; it is not trained again
+    python benchmarks/generate_mnist.py --model mnist-vae mnist-vae-large    ours are checkpoints, not trained again
     python benchmarks/generate_mnist.py --peer-epochs 1      shorter; the report says how long each was trained
     python benchmarks/generate_mnist.py --quick              the machinery alone, on scikit-learn's digits, in seconds
 
 pythae: its VAE with 16 latent dimensions, the convolutional networks it has for MNIST, its own trainer and the settings
 of its MNIST example: Adam at 1e-3, batches of 100, 100 epochs; sampled from N(0, I) and with its own sampler from a
 mixture of 10 Gaussians, its default. It must be installed (pip install --no-deps pythae imageio cloudpickle); without
-it there is only our row. Ours: the preset mnist-vae or --model, sampled from N(0, I) and from `fit-prior`'s priors.
+it there are only our rows. Ours: the preset mnist-vae or --model, sampled from N(0, I) and from `fit-prior`'s priors.
+train_seconds: as measured here, or of a checkpoint as its metrics.jsonl has it, from the machine that trained it.
 
 Both are measured by vae.frechet in the features of vae.classifier's network, on as many samples. sse and kl are over
 the test digits, through one posterior sample: squared error summed over pixels in [0, 1], and nats. Their sum is our
@@ -25,13 +26,14 @@ from pathlib import Path
 import torch
 
 from vae import priors
-from vae.checkpoints import load
+from vae.checkpoints import bundled, load
 from vae.classifier import CONFIDENT, classifier_for, judge
 from vae.data import load_data
 from vae.device import pick_device
 from vae.evaluate import evaluate
 from vae.frechet import Moments, frechet
 from vae.inference import decode, make_generator
+from vae.models import AutoEncoder
 
 
 class Judge:
@@ -50,33 +52,43 @@ class Judge:
         return {"frechet": frechet(Moments(features), self.target), "recognised": confident}
 
 
-def ours(options, train, test, measure: Judge) -> dict:
-    start, seconds = time.perf_counter(), None
-    with tempfile.TemporaryDirectory() as folder:
-        source = options.model
-        if source is None:
-            from vae.presets import preset
-            from vae.train import fit
+def trained(options) -> tuple[AutoEncoder, str, float]:
+    """The preset mnist-vae after `options.epochs`, what to call it, and the seconds it took."""
+    from vae.presets import preset
+    from vae.train import fit
 
-            config = preset("mnist-vae", data=options.data, epochs=options.epochs, seed=options.seed)
-            source = fit(config, run=Path(folder) / "run", device=options.device).folder
-            seconds = time.perf_counter() - start
-        model = load(source, device=options.device)
-        if not model.fitted_priors:
-            model.fitted_priors = priors.fit_priors(model, train, seed=options.seed, updates=options.updates)
+    start = time.perf_counter()
+    with tempfile.TemporaryDirectory() as folder:
+        config = preset("mnist-vae", data=options.data, epochs=options.epochs, seed=options.seed)
+        run = fit(config, run=Path(folder) / "run", device=options.device)
+        seconds = time.perf_counter() - start
+        return load(run.folder, device=options.device), f"mnist-vae, {options.epochs} epochs", seconds
+
+
+def stored(name: str, device: str) -> tuple[AutoEncoder, str, float | None]:
+    """A checkpoint, its name, and the seconds that its training took if it says so."""
+    metrics = bundled().get(name, Path(name)) / "metrics.jsonl"
+    lines = metrics.read_text().splitlines() if metrics.is_file() else []
+    epochs = [line for line in map(json.loads, lines) if line["kind"] == "epoch"]
+    return load(name, device=device), name, epochs[-1]["seconds"] if epochs else None
+
+
+def ours(options, train, test, measure: Judge, model: AutoEncoder, name: str, seconds: float | None) -> dict:
+    if not model.fitted_priors:
+        model.fitted_priors = priors.fit_priors(model, train, seed=options.seed, updates=options.updates)
     figures = evaluate(model, test, options.seed)
     report = {
-        "name": options.model or f"mnist-vae, {options.epochs} epochs",
+        "name": name,
         "parameters": model.parameter_count,
         "train_seconds": seconds,
         **{"sse": figures["reconstruction"], "kl": figures["kl"]},
         "prior_seconds": {kind: prior.facts["seconds"] for kind, prior in model.fitted_priors.items()},
     }
-    for name in model.priors:
+    for prior in model.priors:
         noise = torch.randn((measure.count, *model.latent_shape()), generator=make_generator(options.seed))
-        z = noise if name == "normal" else priors.of(model, name)(noise)
+        z = noise if prior == "normal" else priors.of(model, prior)(noise)
         with torch.inference_mode():
-            report[name] = measure(torch.cat([decode(model, part).float().cpu() for part in z.split(500)]))
+            report[prior] = measure(torch.cat([decode(model, part).float().cpu() for part in z.split(500)]))
     return report
 
 
@@ -131,7 +143,7 @@ def pythae(options, train, test, measure: Judge) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", default="mnist")
-    parser.add_argument("--model", help="a checkpoint of ours; without it one is trained")
+    parser.add_argument("--model", nargs="+", help="checkpoints of ours; without it one is trained")
     parser.add_argument("--epochs", type=int, default=64, help="of our training")
     parser.add_argument("--peer-epochs", type=int, default=100)
     parser.add_argument("--samples", type=int, default=10_000)
@@ -146,15 +158,16 @@ def main() -> None:
     train, test = (load_data(options.data, split, 32, 1, 2) for split in ("train", "test"))
     measure = Judge(train, test, options.samples)
     order = torch.randperm(len(train), generator=make_generator(options.seed))[: options.samples]
+    models = [stored(name, options.device) for name in options.model] if options.model else [trained(options)]
     report = {
         "samples": options.samples,
         "classifier_accuracy": measure.classifier.accuracy,
         "floor": measure(train.images[order]),
-        "ours": ours(options, train, test, measure),
+        "ours": [ours(options, train, test, measure, *model) for model in models],
     }
     found = importlib.util.find_spec("pythae") is not None
     report["pythae"] = pythae(options, train, test, measure) if found else None
-    for row in filter(None, (report["ours"], report["pythae"])):
+    for row in filter(None, (*report["ours"], report["pythae"])):
         row["loss"], row["half_loss"] = row["sse"] + row["kl"], 0.5 * row["sse"] + row["kl"]
     print(json.dumps(report) if options.json else json.dumps(report, indent=2))
 

@@ -47,8 +47,13 @@ class Page:
             {"data": data, "component_id": self.component, "fn_name": name, "session_hash": "watcherpage"}
         )
         headers = {"Content-Type": "application/json", "Accept-Encoding": "gzip"}
-        connection.request("POST", "/gradio_api/component_server", body, headers)
-        answer = connection.getresponse()
+        try:
+            connection.request("POST", "/gradio_api/component_server", body, headers)
+            answer = connection.getresponse()
+        except ConnectionError:  # kept open too long without a word
+            connection.close()
+            connection.request("POST", "/gradio_api/component_server", body, headers)
+            answer = connection.getresponse()
         payload = answer.read()
         self.bytes += len(body) + len(payload) + sum(len(k) + len(v) + 4 for k, v in answer.getheaders()) + 600
         if answer.getheader("Content-Encoding") == "gzip":

@@ -11,8 +11,8 @@ import pytest
 REPO = Path(__file__).resolve().parents[1]
 
 
-def quick(name: str) -> dict:
-    command = [sys.executable, str(REPO / "benchmarks" / name), "--quick", "--json"]
+def quick(name: str, *options: str) -> dict:
+    command = [sys.executable, str(REPO / "benchmarks" / name), *(options or ("--quick", "--json"))]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=environment)
     assert done.returncode == 0, done.stderr
@@ -37,8 +37,18 @@ def test_the_large_network_beside_diffusers():
 
 
 def test_tiles():
-    command = [sys.executable, str(REPO / "benchmarks" / "tiles.py"), "--model", "mnist-vae", "--sizes", "32", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    assert done.returncode == 0, done.stderr
-    (row,) = json.loads(done.stdout)
+    (row,) = quick("tiles.py", "--model", "mnist-vae", "--sizes", "32", "--json")
     assert row["size"] == 32 and row["encode"]["seconds_per_megapixel"] > 0 and row["decode"]["cpu_per_megapixel"] > 0
+
+
+def test_watchers_of_a_training():
+    pytest.importorskip("gradio_client")
+    report = quick("watchers.py", "--viewers", "2", "--seconds", "1", "--rounds", "1")
+    assert report["viewers"] == 2 and report["first_view_bytes"] > 0 and report["asks_per_second"] > 0
+
+
+def test_the_page_beside_a_training():
+    pytest.importorskip("gradio_client")
+    report = quick("beside_training.py", "--calls", "2")
+    assert report["images_per_second"] > 0
+    assert report["ratio"] == pytest.approx(report["training_ms"] / report["idle_ms"], abs=0.02)
