@@ -169,9 +169,10 @@ class Catalog:
         return run
 
     def histories(self) -> list[Run]:
-        """All that can be watched: the runs, newest first, then bundled models that brought their metrics along."""
+        """All that can be watched: the runs, newest first, then bundled models that brought their metrics along, of
+        which the one that opens first comes first."""
         kept = [Run(folder) for folder in bundled().values() if (folder / "metrics.jsonl").is_file()]
-        return list_runs(self.runs_dir) + kept
+        return list_runs(self.runs_dir) + sorted(kept, key=lambda run: run.name != FIRST)
 
 
 def data_title(data: object) -> str | None:

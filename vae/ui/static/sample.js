@@ -30,6 +30,7 @@
       if (!value?.sprite || !image) return;
       const gap = value.n > 144 ? 2 : 4, { scale, columns } = best(value, stage.clientWidth, gap);
       const [w, hgt] = [value.width * scale, value.height * scale];
+      stage.style.aspectRatio = "auto"; // the square was room kept for what comes
       grid.style.cssText = `grid-template-columns: repeat(${columns}, ${w}px); gap: ${gap}px; --cell-w: ${w}px; --cell-h: ${hgt}px`;
       grid.classList.toggle("crisp", value.width <= VS.SMALL);
       [...grid.children].forEach((cell, i) => {
@@ -81,6 +82,7 @@
       says.textContent = value.missing ? "It has no prior of this kind." : value.says;
       missing.replaceChildren(...(value.missing || "").split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part)));
       missing.hidden = !value.missing;
+      if (value.missing) stage.style.aspectRatio = "";
       grid.hidden = save.disabled = !value.sprite;
       grid.setAttribute("aria-label", `Samples of ${value.model}`);
       const n = value.sprite ? value.n : 0;
