@@ -13,7 +13,8 @@ from vae.errors import InputError
 
 LARGEST = 4096  # dimensions
 HARMONICS = 16
-WIDEST = 400  # units of a layer
+NARROWEST, WIDEST = 192, 400  # units of a layer
+MANY = 20_000  # points; fewer teach a wider network nothing more
 CLOSE = 1e-5  # how far off, in standard deviations, an inverse may be
 
 
@@ -121,7 +122,7 @@ def fit_flow(
     generator = torch.Generator().manual_seed(seed)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        width = min(WIDEST, max(192, 15 * dims))
+        width = min(WIDEST, max(NARROWEST, 15 * dims)) if len(points) > MANY else NARROWEST
         flow, average = Flow(dims, width), Flow(dims, width)
     flow, average = flow.to(points.device), average.to(points.device)
     average.load_state_dict(flow.state_dict())

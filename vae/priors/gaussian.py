@@ -8,7 +8,7 @@ from torch import Tensor
 from vae.errors import InputError
 
 FULL = 512  # dimensions up to which correlations are fitted
-COMPONENTS = 100
+COMPONENTS = 400
 NUMBERS = 110_000  # that a mixture may take, some 400 KB
 
 
@@ -63,12 +63,12 @@ class Mixture:
             k,
             covariance_type="full" if full else "diag",
             reg_covar=1e-4,
-            max_iter=60,
+            max_iter=30,
             tol=2e-3,
             random_state=seed % 2**32,
         )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that 60 rounds were not enough changes little
+            warnings.simplefilter("ignore")  # that 30 rounds were not enough changes little
             mixture.fit(points.double().numpy())
         covariances = torch.from_numpy(mixture.covariances_)
         roots = torch.linalg.cholesky(covariances) if full else covariances.sqrt()
