@@ -40,7 +40,7 @@ PRIORS = {
     "mixture": Words(
         "Many small clouds",
         "a mixture of Gaussians fitted to them",
-        "Hundreds of small clouds share the encoded training pictures among them, so that few draws fall into gaps.",
+        "A hundred clouds or more share the encoded training pictures among them, so that few draws fall into gaps.",
         "Better: the gaps that the pull of training left are mostly avoided.",
         "Most draws now fall near some picture's latent, and look like one.",
         "Softly lit shapes, as of a photograph out of focus: a few thousand photographs are too few for clouds in so "
