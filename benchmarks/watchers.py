@@ -1,6 +1,6 @@
 """What watchers cost: pages that follow a training, against none.
 
-    python benchmarks/watchers.py --viewers 20 --seconds 4 --rounds 20
+    python benchmarks/watchers.py --viewers 20 --seconds 10 --rounds 10
 
 Starts the app in a process of its own, trains mnist-vae there over HTTP, and lets `viewers` pages ask as the Train
 tab's script does: each with its own cursors, at the pace the server tells it, previews fetched at the script's own
@@ -22,6 +22,7 @@ import argparse
 import http.client
 import json
 import os
+import random
 import statistics
 import threading
 import time
@@ -65,7 +66,13 @@ class Page:
 
     def _watch(self) -> None:
         connection, fetch_at, newest = http.client.HTTPConnection("127.0.0.1", self.port, timeout=60), 0.0, None
-        while self.asking.wait() and not self.stop.is_set():
+        pace = 0.0
+        while True:
+            if not self.asking.is_set():
+                self.asking.wait()
+                self.stop.wait(random.uniform(0, pace))  # pages do not all ask in the same moment
+            if self.stop.is_set():
+                return
             news = self._call(connection, "watch_run", self.known)
             self.asks += 1
             cursors = {name: curve["cursor"] for name, curve in news["curves"].items()}
@@ -78,7 +85,8 @@ class Page:
                 fetch_at, newest = time.monotonic() + sum(map(len, found.values())) / THRIFT, None
             if not self.first_bytes:
                 self.first_bytes, self.bytes = self.bytes, 0
-            self.stop.wait(news["wait"] / 1000)
+            pace = news["wait"] / 1000
+            self.stop.wait(pace)
 
 
 def cpu_seconds(pid: int) -> float:
@@ -135,8 +143,8 @@ def close(pages: list[Page], asking: threading.Event) -> None:
 def main() -> None:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--viewers", type=int, default=20)
-    options.add_argument("--seconds", type=float, default=4.0)
-    options.add_argument("--rounds", type=int, default=20)
+    options.add_argument("--seconds", type=float, default=10.0)
+    options.add_argument("--rounds", type=int, default=10)
     options.add_argument("--data", default="digits")
     options.add_argument("--threads", type=int, default=1, help="of the training; leave a core for the watchers")
     given = options.parse_args()
