@@ -18,6 +18,8 @@ from statistics import median
 
 from turns import Contestant, Turns
 
+EPOCH = 64  # updates
+
 
 def settings(options):
     """The preset's config, the picture's side, the batch and the device."""
@@ -64,7 +66,7 @@ def diffusers(options) -> None:
         latent_channels=4,
     ).to(device)
     optimizer = torch.optim.Adam(model.parameters(), config.learning_rate)
-    pictures = torch.randint(0, 256, (4 * batch, 3, side, side), dtype=torch.uint8, device=device)
+    pictures = torch.randint(0, 256, (EPOCH * batch, 3, side, side), dtype=torch.uint8, device=device)
     turns = Turns()
     while True:
         for _ in range(options.steps):
@@ -92,9 +94,11 @@ def ours(options) -> None:
     model = dict(config.model) | {"sample_size": side}
     config = TrainConfig(**config.to_dict() | {"model": model, "batch_size": batch, "epochs": 10_000})
 
-    def pictures(*_, **__):
+    def pictures(_, split="train", *__, **___):
+        """An epoch outlasts a few turns: the plain loop does not validate, and a real epoch has hundreds of updates."""
+        count = EPOCH * batch if split == "train" else batch
         data = ImageSet("random", (3, side, side), None, None)
-        data.images = torch.randint(0, 256, (4 * batch, 3, side, side), dtype=torch.uint8)
+        data.images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
         return data
 
     class Timed(train.Trainer):
