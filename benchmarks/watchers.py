@@ -11,7 +11,6 @@ thrift. Short windows in which they wait and in which they ask take turns, for a
     bytes_per_second    of one page after its first view, both ways together, headers included; and of its first view
     server_ms_per_ask   CPU time of the server an ask takes, measured with no training running
     core_share_percent  of one core, that all the watchers take in that state
-
     watchers_core_percent   of one core, that the watchers' own process takes while they ask
 
 The watchers run on the same machine, at the lowest priority; on a machine with few cores what they themselves take is

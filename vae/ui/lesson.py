@@ -51,7 +51,7 @@ PRIORS = {
         "a flow from N(0, I) onto them",
         "A small network learned to bend plain noise until it lies where the encoded training pictures lie, gaps and "
         "all. The noise is N(0, I) as before; the map makes the difference.",
-        "Hardly any is blurred now, though a variational auto-encoder needs the map less than a plain one.",
+        "Fewer are blurred now, though a variational auto-encoder needs the map less than a plain one.",
         "Even a plain auto-encoder makes pictures now: the map has learned what its own training left out.",
         "Light, ground and something in the middle: the map has begun to learn what goes together. A diffusion model "
         "is the same idea, many times larger, with millions of photographs to learn from.",

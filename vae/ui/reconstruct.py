@@ -14,6 +14,7 @@ from vae.ui.components import fold, lead, note, quiet, spoken_steps, visitor, wh
 from vae.ui.engine import Engine, Rebuilt
 from vae.ui.formulas import formula
 from vae.ui.jobs import Size
+from vae.ui.noprior import FAMILIES
 from vae.ui.pictures import link, read_picture
 from vae.ui.progress import Done, Report, Tasks
 
@@ -50,7 +51,7 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                picture = widget("picture", value=FIRST, suits=True)
+                picture = widget("picture", value=FIRST, photographs=FAMILIES)
                 mistake = note()
                 choice = gr.Radio([MEAN, SAMPLE], value=MEAN, label="Decode")
                 with gr.Row(elem_classes=["vs-row"], visible=False) as seeds:

@@ -1,7 +1,7 @@
 // A picture from the visitor: dropped, pasted, chosen, or one of the examples. The value says which:
 // {kind: "file", file} | {kind: "example", name} | {kind: "inline", uri} — Python reads it with vae.ui.pictures. With the
-// option `topic` each choice is told to other scripts too; with `suits` it is an example that suits the model, a digit or
-// a photograph, until the visitor chooses.
+// option `topic` each choice is told to other scripts too; with `photographs`, families of models, the example is a
+// photograph with a model of those and a digit with others, until the visitor chooses.
 (() => {
   const LIMIT = 64 * 2 ** 20;
 
@@ -79,10 +79,10 @@
     };
     watch("value", arrive);
     arrive();
-    if (options.suits) VS.on("models", (news) => {
+    if (options.photographs) VS.on("models", (news) => {
       const model = news.models.find((m) => m.name === news.chosen);
       if (!model || chosen || props.value?.kind !== "example") return;
-      const name = ["kl", "tiny"].includes(model.family) ? "photo-parrot" : "digit-2";
+      const name = options.photographs.includes(model.family) ? "photo-parrot" : "digit-2";
       if (props.value.name === name) return;
       props.value = { kind: "example", name };
       arrive();
