@@ -285,8 +285,10 @@ class RunWriter(Run):
             torn = not folder.name.startswith("step-") or not (folder / "trainer.pt").is_file()
             if torn or folder.name > self.checkpoint_folder(step).name:
                 _remove(folder)
-        for part in (*self.folder.glob(".*.part"), *self.folder.glob("previews/.*.part")):
-            part.unlink(missing_ok=True)
+        # Of files half-written only a training's own: somebody may be writing another one beside them now.
+        for name in (".config.json.", ".state.json.", ".metrics.jsonl.", "previews/."):
+            for part in self.folder.glob(f"{name}*.part"):
+                part.unlink(missing_ok=True)
 
     def preview(self, kind: str, step: int, epoch: int, png: bytes) -> None:
         with replacing(self.folder / "previews" / f"{kind}-{step:08d}-{epoch:05d}.png", durable=False) as part:
