@@ -86,7 +86,7 @@ def diffusers(options) -> None:
 def ours(options) -> None:
     import torch
 
-    from vae import train
+    from vae import feed, train
     from vae.data import ImageSet
     from vae.presets import TrainConfig
 
@@ -115,7 +115,7 @@ def ours(options) -> None:
                     self.turns.done(images, memory=memory(device), parameters=count)
             super().update()
 
-    train.load_data, train.Trainer = pictures, Timed
+    feed.load_data, train.Trainer = pictures, Timed
     with tempfile.TemporaryDirectory() as folder:
         train.fit(config, run=Path(folder) / "run", device=device)
 

@@ -14,6 +14,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from training import tiny, tiny_kl, untimed
 
+import vae.feed
 import vae.keeper
 import vae.train
 from vae.checkpoints import load
@@ -304,7 +305,7 @@ def test_a_picture_that_vanishes_fails_the_run_in_one_sentence(tmp_path, monkeyp
     pictures.mkdir()
     for i in range(40):
         Image.new("L", (8, 8), i * 6).save(pictures / f"{i:02d}.png")
-    monkeypatch.setattr(vae.train, "load_data", lambda *a, **k: load_data(*a, limit_bytes=0, **k))
+    monkeypatch.setattr(vae.feed, "load_data", lambda *a, **k: load_data(*a, limit_bytes=0, **k))
     preview = vae.train.Trainer.preview
 
     def vanishing(self):
@@ -326,7 +327,7 @@ def test_pictures_read_on_demand_train_as_those_in_memory(tmp_path, monkeypatch)
         Image.linear_gradient("L").rotate(90 * i).resize((8 + i, 8 + i)).save(pictures / f"{i:02d}.png")
     config = tiny(data=str(pictures), batch_size=8, epochs=2)
     held = fit(config, tmp_path / "held", device="cpu")
-    monkeypatch.setattr(vae.train, "load_data", lambda *a, **k: load_data(*a, limit_bytes=0, **k))
+    monkeypatch.setattr(vae.feed, "load_data", lambda *a, **k: load_data(*a, limit_bytes=0, **k))
     read = fit(config, tmp_path / "read", device="cpu")
     assert untimed(read) == untimed(held)
 

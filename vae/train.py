@@ -7,7 +7,7 @@ that share an update draw, between them, what one would.
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -17,10 +17,10 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from vae import images, loss
-from vae.data import ImageSet, load_data
+from vae import loss
 from vae.ema import EMA
 from vae.errors import InputError
+from vae.feed import Feed
 from vae.host import give_way, keep_freed_memory
 from vae.keeper import Keeper
 from vae.models import build
@@ -146,23 +146,16 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):  # the initial weights; the process's own generator stays as it was
             torch.default_generator.manual_seed(config.seed)
             model = build(config.model)
-        fitted = {
-            "size": model.config.sample_size,
-            "channels": model.in_channels,
-            "border": model.config.border,
-            "test_size": config.test_size,
-        }
-        self.train_set = load_data(config.data, "train", **fitted)
-        self.val_set = load_data(config.data, "test", **fitted)
-        self.images, self.val_images = self._resident(self.train_set), self._resident(self.val_set)
+        self.feed = Feed(config, model, self.device)
         if saved:
-            self._same_data(saved.state["images"])
+            self.feed.expect(saved.state["images"])
             model.load_state_dict(saved.state["model"])
         self.raw = model.to(self.device, memory_format=torch.channels_last)
         self.ema = EMA(model, config.ema_images)
         if accelerator.num_processes > 1:
             share_batch_norm(model)
-        self.plan = plan(config, len(self.train_set), accelerator.num_processes, saved and saved.state["update_images"])
+        update_images = saved and saved.state["update_images"]
+        self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
         accelerator.gradient_accumulation_steps = self.plan.accumulate
         optimizer = torch.optim.Adam(
             model.parameters(),
@@ -182,17 +175,10 @@ class Trainer:
                 f"The run has trained for {self.step / self.plan.epoch_steps:g} epochs already; give more than that."
             )
         self.preview_steps = preview_steps(self.plan.steps)
-        self.batches = self._batches()
+        self.batches = self.feed.batches(self.plan, accelerator.process_index, self.step)
         if accelerator.log_with:
             settings = {key: value for key, value in config.to_dict().items() if key != "model"}
             accelerator.init_trackers("vae-studio", config=settings)
-
-    def _same_data(self, count: int) -> None:
-        if len(self.train_set) != count:
-            raise InputError(
-                f"{self.config.data} had {count} training images when this run began and has {len(self.train_set)} "
-                "now; resume it with the same data."
-            )
 
     def _restore(self, state: dict, averaged: dict[str, Tensor]) -> None:
         self.ema.model.load_state_dict(averaged if self.config.ema_images else state["model"])
@@ -201,29 +187,6 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
         self.sums.copy_(state["sums"])
-
-    def _resident(self, data: ImageSet) -> Tensor | None:
-        """The whole set on the device, as bytes, where it is small enough to be in memory at all."""
-        return None if data.images is None else data.images.to(self.device)
-
-    def _batches(self) -> Iterator[Tensor]:
-        """This process's batches from the present step to the end, uint8, read ahead where they are not in memory."""
-        parts = self._parts()
-        return self.train_set.batches(parts) if self.images is None else (self.images[part] for part in parts)
-
-    def _parts(self) -> Iterator[Tensor]:
-        plan, order = self.plan, None
-        for step in range(self.step, plan.steps):
-            epoch, place = divmod(step, plan.epoch_steps)
-            if order is None or place == 0:
-                order = torch.randperm(len(self.train_set), generator=seeded(self.config.seed, 1, epoch))
-                order = order if self.images is None else order.to(self.device)
-            update = order[place * plan.update_images : (place + 1) * plan.update_images]
-            for micro in range(plan.accumulate):
-                yield plan.share(update, micro, self.accelerator.process_index)
-
-    def _float(self, pixels: Tensor) -> Tensor:
-        return images.to_float(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
@@ -270,7 +233,7 @@ class Trainer:
             group["lr"] = rate
         noise, flips = self._draw()
         for micro in range(plan.accumulate):
-            x = self._float(next(self.batches))
+            x = next(self.batches)
             if flips is not None:
                 mirrored = plan.share(flips, micro, accelerator.process_index)
                 x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
@@ -348,25 +311,20 @@ class Trainer:
     @torch.no_grad()
     def validate(self) -> list[float]:
         """Loss, reconstruction and KL over the validation set with one posterior sample each."""
-        count, processes = len(self.val_set), self.accelerator.num_processes
+        count, processes = len(self.feed.val_set), self.accelerator.num_processes
         batch = min(count, max(self.config.batch_size, 2**18 // self.raw.config.sample_size**2))
         total = torch.zeros(4, dtype=self.sums.dtype, device=self.device)
         with self._evaluating() as model:
             for number, start in enumerate(range(0, count, batch)):
                 if number % processes != self.accelerator.process_index:
                     continue
-                x = self._validation(start, min(start + batch, count))
+                x = self.feed.validation(start, min(start + batch, count))
                 noise = torch.randn((len(x), *model.latent_shape()), generator=seeded(self.config.seed, 3, number))
                 x_hat, posterior = model(x, noise.to(self.device))
                 terms = torch.stack([*self._loss(x, x_hat, posterior), torch.ones((), device=self.device)])
                 total += terms * len(x)
         total = self.accelerator.reduce(total, "sum").tolist()
         return [value / total[3] for value in total[:3]]
-
-    def _validation(self, start: int, stop: int) -> Tensor:
-        if self.val_images is not None:
-            return self._float(self.val_images[start:stop])
-        return self._float(self.val_set.batch(torch.arange(start, stop)))
 
     @contextmanager
     def _evaluating(self):
@@ -404,9 +362,9 @@ class Trainer:
                 epoch_steps=self.plan.epoch_steps,
                 device=str(self.device),
                 processes=self.plan.processes,
-                train_images=len(self.train_set),
-                val_images=len(self.val_set),
-                skipped=self.train_set.skipped + self.val_set.skipped,
+                train_images=len(self.feed.train_set),
+                val_images=len(self.feed.val_set),
+                skipped=self.feed.train_set.skipped + self.feed.val_set.skipped,
             )
 
     @torch.no_grad()
@@ -414,8 +372,8 @@ class Trainer:
         """The same validation images reconstructed, and the same noise decoded, as the model stands now."""
         if not self.main:
             return
-        count = min(len(self.val_set), max(2, min(8, 512 // self.raw.config.sample_size)))
-        x = self._validation(0, count)
+        count = min(len(self.feed.val_set), max(2, min(8, 512 // self.raw.config.sample_size)))
+        x = self.feed.validation(0, count)
         with self._evaluating() as model:
             generator = seeded(self.config.seed, 4)
             noise = torch.randn((2 * count, *model.latent_shape()), generator=generator).to(self.device)
@@ -443,7 +401,7 @@ class Trainer:
             "seconds": self.seconds,
             "sums": self.sums,
             "first_loss": self.first_loss,
-            "images": len(self.train_set),
+            "images": len(self.feed.train_set),
             "update_images": self.plan.update_images,
         }
         self.keeper.checkpoint(self.step, self.ema.model, state)
@@ -453,7 +411,7 @@ class Trainer:
         """Write into the saved model's config what it was trained on, and the scaling_factor that gives its latents a
         standard deviation of 1, which is what a diffusion model wants."""
         with self._evaluating() as model:
-            posterior = model.encode(self._validation(0, min(len(self.val_set), LATENTS)))
+            posterior = model.encode(self.feed.validation(0, min(len(self.feed.val_set), LATENTS)))
         std = (posterior.mean.var() + posterior.var.mean()).sqrt().item()
-        known = {"trained_on": self.train_set.name, "scaling_factor": round(1.0 / std, 5) if std > 1e-5 else 1.0}
+        known = {"trained_on": self.feed.train_set.name, "scaling_factor": round(1.0 / std, 5) if std > 1e-5 else 1.0}
         self.ema.model.config = replace(self.raw.config, **known)
