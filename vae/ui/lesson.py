@@ -53,8 +53,8 @@ PRIORS = {
         "all. The noise is N(0, I) as before; the map makes the difference.",
         "Fewer are blurred now, though a variational auto-encoder needs the map less than a plain one.",
         "Even a plain auto-encoder makes pictures now: the map has learned what its own training left out.",
-        "Light, ground and something in the middle: the map has begun to learn what goes together. A diffusion model "
-        "is the same idea, many times larger, with millions of photographs to learn from.",
+        "Colours and light that go together, but no things yet: a few thousand photographs teach a small map no more. "
+        "A diffusion model is the same idea, many times larger, with millions of photographs to learn from.",
     ),
 }
 

@@ -146,11 +146,12 @@ def shown(found: Rebuilt) -> dict:
     if not posterior.is_point:
         sigma, limit = _maps(posterior.std)
         idle = (posterior.std > 0.9).float().mean().item()
+        here = f"{idle:.0%} of the numbers are close to that and carry next to nothing"
         value |= {
             "sigma": sigma,
             "sigma_limit": max(1.0, limit),
             "sigma_says": "0 is certain; 1 says nothing about this picture, since the prior's own σ is 1. "
-            f"Here {idle:.0%} of the numbers are close to that and carry next to nothing.",
+            f"Here {here if idle >= 0.005 else 'no number is close to that'}.",
         }
     return value
 
