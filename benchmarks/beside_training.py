@@ -33,7 +33,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=40)
     options = parser.parse_args()
-    from vae.data import load_data
+    from vae.data.sets import load_data
     from vae.images import to_image
 
     with tempfile.TemporaryDirectory() as folder, serving() as served:

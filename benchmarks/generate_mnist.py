@@ -11,7 +11,7 @@ mixture of 10 Gaussians, its default. It must be installed (pip install --no-dep
 it there are only our rows. Ours: the preset mnist-vae or --model, sampled from N(0, I) and from `fit-prior`'s priors.
 train_seconds: as measured here, or of a checkpoint as its metrics.jsonl has it, from the machine that trained it.
 
-Both are measured by vae.frechet in the features of vae.classifier's network, on as many samples. sse and kl are over
+Both are measured by the Fréchet distance in the features of our own classifier, on as many samples. sse and kl are over
 the test digits, through one posterior sample: squared error summed over pixels in [0, 1], and nats. Their sum is our
 objective; pythae's weighs the error half, so that loss is given for each under both weights.
 """
@@ -25,14 +25,14 @@ from pathlib import Path
 
 import torch
 
-from vae import priors
-from vae.checkpoints import bundled, load
-from vae.classifier import CONFIDENT, classifier_for, judge
-from vae.data import load_data
+from vae.checkpoints.store import bundled, load
+from vae.data.sets import load_data
 from vae.device import pick_device
-from vae.evaluate import evaluate
-from vae.frechet import Moments, frechet
+from vae.evaluation.classifier import CONFIDENT, classifier_for, judge
+from vae.evaluation.evaluate import evaluate
+from vae.evaluation.frechet import Moments, frechet
 from vae.inference import decode, make_generator
+from vae.latents import priors
 from vae.models import AutoEncoder
 
 
@@ -54,8 +54,8 @@ class Judge:
 
 def trained(options) -> tuple[AutoEncoder, str, float]:
     """The preset mnist-vae after `options.epochs`, what to call it, and the seconds it took."""
-    from vae.presets import preset
-    from vae.train import fit
+    from vae.training.loop import fit
+    from vae.training.presets import preset
 
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:

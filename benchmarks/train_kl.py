@@ -25,7 +25,7 @@ def settings(options):
     """The preset's config, the picture's side, the batch and the device."""
     import torch
 
-    from vae.presets import PRESETS
+    from vae.training.presets import PRESETS
 
     cuda = torch.cuda.is_available()
     config = PRESETS["sd" if cuda else "sd-small"]
@@ -86,9 +86,9 @@ def diffusers(options) -> None:
 def ours(options) -> None:
     import torch
 
-    from vae import feed, train
-    from vae.data import ImageSet
-    from vae.presets import TrainConfig
+    from vae.data.image_set import ImageSet
+    from vae.training import batches, loop
+    from vae.training.config import TrainConfig
 
     config, side, batch, device = settings(options)
     model = dict(config.model) | {"sample_size": side}
@@ -101,7 +101,7 @@ def ours(options) -> None:
         data.images = torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
         return data
 
-    class Timed(train.Trainer):
+    class Timed(loop.Trainer):
         turns = None
 
         def update(self):
@@ -115,9 +115,9 @@ def ours(options) -> None:
                     self.turns.done(images, memory=memory(device), parameters=count)
             super().update()
 
-    feed.load_data, train.Trainer = pictures, Timed
+    batches.load_data, loop.Trainer = pictures, Timed
     with tempfile.TemporaryDirectory() as folder:
-        train.fit(config, run=Path(folder) / "run", device=device)
+        loop.fit(config, run=Path(folder) / "run", device=device)
 
 
 CONTESTANTS = {"diffusers": diffusers, "ours": ours}

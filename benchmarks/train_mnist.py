@@ -36,7 +36,7 @@ def plain(options) -> None:
     """Seed 2's loop."""
     import torch
 
-    from vae.data import load_data
+    from vae.data.sets import load_data
     from vae.models import ConvConfig, build
 
     torch.manual_seed(options.seed)
@@ -85,12 +85,12 @@ def plain_network(model):
 
 
 def ours(options) -> None:
-    from vae import train
-    from vae.presets import preset
+    from vae.training import loop
+    from vae.training.presets import preset
 
     turns = None
 
-    class Timed(train.Trainer):
+    class Timed(loop.Trainer):
         def prepare(self):
             nonlocal turns
             super().prepare()
@@ -112,7 +112,7 @@ def ours(options) -> None:
                 val_loss = self.writer.metrics()[-1]["val_loss"]
                 turns.done(self.plan.epoch_steps * self.plan.update_images, self.trained, val_loss=val_loss)
 
-    train.Trainer = Timed
+    loop.Trainer = Timed
     config = preset(
         "mnist-vae",
         data=options.data,
@@ -122,7 +122,7 @@ def ours(options) -> None:
         learning_rate=options.learning_rate,
     )
     with tempfile.TemporaryDirectory() as folder:
-        train.fit(config, run=Path(folder) / "run", device="cpu")
+        loop.fit(config, run=Path(folder) / "run", device="cpu")
 
 
 def pythae(options) -> None:
@@ -134,7 +134,7 @@ def pythae(options) -> None:
     from pythae.models.nn import BaseDecoder, BaseEncoder
     from torch import nn
 
-    from vae.data import load_data
+    from vae.data.sets import load_data
     from vae.models import ConvConfig, build
 
     torch.manual_seed(options.seed)

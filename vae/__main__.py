@@ -1,3 +1,3 @@
-from vae.cli import main
+from vae.cli.main import main
 
 main()

@@ -8,9 +8,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vae import images, priors
+from vae import images
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
+from vae.latents import priors
 from vae.metrics import psnr, ssim
 from vae.models.base import AutoEncoder
 

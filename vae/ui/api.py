@@ -8,16 +8,16 @@ from PIL import Image
 
 from vae import images
 from vae.inference import MAX_SAMPLES, MAX_SEED, draw_seed
-from vae.ui import owner
-from vae.ui.catalog import Catalog
 from vae.ui.components import endpoint, number, whole
-from vae.ui.drawing import Draw, End
-from vae.ui.engine import Engine
-from vae.ui.pictures import read_picture
-from vae.ui.reconstruct import figures
-from vae.ui.saving import SHOWN, animation
-from vae.ui.slot import Slot
-from vae.ui.train import training
+from vae.ui.downloads import SHOWN, animation
+from vae.ui.serving import access
+from vae.ui.serving.catalog import Catalog
+from vae.ui.serving.drawing import Draw, End
+from vae.ui.serving.models import Engine
+from vae.ui.tabs.reconstruct import figures
+from vae.ui.tabs.train import training
+from vae.ui.training.training_job import Slot
+from vae.ui.uploads import read_picture
 
 
 def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
@@ -127,8 +127,8 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
         config = training(
             preset, data, epochs=epochs, beta=beta, learning_rate=learning_rate, batch_size=batch_size, seed=seed
         )
-        token = owner.new_token()
-        return {"run": slot.start(config, owner.visitor(token)).name, "token": token}
+        token = access.new_token()
+        return {"run": slot.start(config, access.visitor(token)).name, "token": token}
 
     def train_status(run: str, since: int = 0) -> dict:
         """Say where a training stands.
@@ -152,7 +152,7 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
             token: As train_start gave it; needed from another session than the one that started the run.
         """
         stopped = catalog.run(run)
-        slot.stop(stopped, owner.visitor(token))
+        slot.stop(stopped, access.visitor(token))
         return {"run": stopped.name, "state": stopped.state()["state"]}
 
     endpoint(models, {}, {"models": "list"}, queue=False)

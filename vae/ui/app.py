@@ -8,13 +8,14 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from vae.ui import api, compare, interpolate, latent, picker, reconstruct, sample, train
-from vae.ui.catalog import Catalog
+from vae.ui import api, picker
 from vae.ui.components import head
-from vae.ui.engine import Engine, runs_folder
-from vae.ui.progress import Tasks
-from vae.ui.slot import Slot
+from vae.ui.serving.catalog import Catalog
+from vae.ui.serving.models import Engine, runs_folder
+from vae.ui.serving.tasks import Tasks
+from vae.ui.tabs import compare, interpolate, latent_space, reconstruct, sample, train
 from vae.ui.theme import theme
+from vae.ui.training.training_job import Slot
 
 TITLE = "VAE Studio"
 SENTENCE = "See what a VAE keeps, dreams up, and learns."
@@ -72,7 +73,7 @@ def create_app() -> gr.Blocks:
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
                 between = interpolate.build(engine, model, tasks)
             with gr.Tab("Latent space", id="latent") as latent_tab:
-                space = latent.build(engine, model)
+                space = latent_space.build(engine, model)
             with gr.Tab("Compare", id="compare"):
                 compare.build(engine, tasks)
             with gr.Tab("Train", id="train"):
@@ -143,7 +144,7 @@ def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpola
     )
 
 
-def _send_point(space: latent.Parts, model: gr.HTML, between: interpolate.Parts, tabs: gr.Tabs) -> None:
+def _send_point(space: latent_space.Parts, model: gr.HTML, between: interpolate.Parts, tabs: gr.Tabs) -> None:
     """A chosen point of a latent space becomes an end of the interpolation, in the model whose space it is."""
 
     def send(event: gr.EventData) -> dict:

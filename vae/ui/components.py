@@ -12,8 +12,8 @@ from gradio.components.api_component import Api
 from gradio.context import LocalContext
 
 from vae.errors import InputError
-from vae.ui.pictures import examples
 from vae.ui.theme import variables
+from vae.ui.uploads import examples
 
 log = logging.getLogger(__name__)
 STATIC = Path(__file__).parent / "static"

@@ -5,11 +5,11 @@ import time
 from dataclasses import asdict
 
 from vae.errors import InputError
-from vae.ui.catalog import Catalog, on_spaces, version
 from vae.ui.components import quiet, widget
-from vae.ui.engine import Engine
-from vae.ui.opener import Opener, Opening
-from vae.ui.wellknown import well_known
+from vae.ui.serving.catalog import Catalog, on_spaces, version
+from vae.ui.serving.model_loader import Opener, Opening
+from vae.ui.serving.models import Engine
+from vae.ui.serving.popular_models import well_known
 
 SHOWN = (
     "name",

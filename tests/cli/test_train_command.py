@@ -1,0 +1,60 @@
+"""`python -m vae train`, run in this process."""
+
+import json
+import sys
+
+import pytest
+import torch
+
+from vae.cli import main
+
+
+@pytest.fixture
+def train(monkeypatch, capsys):
+    """Runs the command: (exit code, stdout, stderr)."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["vae", "train", "--device", "cpu", "--json", *map(str, arguments)])
+        with pytest.raises(SystemExit) as caught:
+            main.main()
+            raise SystemExit(0)
+        captured = capsys.readouterr()
+        return caught.value.code or 0, captured.out, captured.err
+
+    yield run
+    torch.set_num_threads(before)
+
+
+def test_a_run_goes_on_with_the_same_command_and_refuses_another(train, tmp_path):
+    command = ("--data", "digits", "--batch-size", 512, "--seed", 3, "--run", tmp_path / "run")
+    code, out, err = train(*command, "--epochs", 1)
+    assert code == 0, err
+    assert json.loads(out)["state"] == "finished" and err == ""
+    code, out, err = train(*command, "--epochs", 2)
+    assert code == 2 and out == "" and "exists already; resume it, or give another name" in err
+    code, out, err = train(*command, "--epochs", 2, "--resume")
+    assert code == 0 and json.loads(out)["epoch"] == 2
+    code, out, err = train(*command, "--epochs", 3, "--beta", 4, "--resume")
+    assert code == 2 and "has beta 1.0" in err and "leave out --beta" in err and err.count("\n") == 1
+    code, out, err = train("--preset", "mnist-ae", "--run", tmp_path / "run", "--resume")
+    assert code == 2 and "has preset mnist-vae" in err
+    code, out, err = train("--run", tmp_path / "run", "--resume")  # its own settings, and nothing left to do
+    assert code == 0 and json.loads(out)["epoch"] == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--data", "nonsense"), "There is no data set 'nonsense'"),
+        (("--epochs", -3), "epochs must be a whole number from 1"),
+        (("--learning-rate", 1e9), "learning_rate must be a number"),
+        (("--preset", "vgg"), "no preset 'vgg'"),
+        (("--log-with", "nonsense"), "not known or not installed"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing_behind(train, tmp_path, arguments, words):
+    code, out, err = train(*arguments, "--run", tmp_path / "run")
+    assert code == 2 and out == "" and words in err and err.count("\n") == 1 and "Traceback" not in err
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,285 @@
+import shutil
+
+import pytest
+import torch
+
+from vae import sidecar
+from vae.checkpoints.store import load, save, weight_files
+from vae.data.image_set import ImageSet
+from vae.errors import InputError
+from vae.inference import sample, sample_latents
+from vae.latents import priors
+from vae.latents.interpolation import corners, interpolate, loop
+from vae.latents.priors.flow import Flow, fit_flow
+from vae.latents.priors.gaussian import Gaussian, Mixture
+from vae.latents.priors.standardizer import fit_frame
+from vae.models import build
+from vae.models.conv import ConvConfig
+
+TINY = ConvConfig(features=(1, 4, 8, 2), sample_size=16, border=1)
+
+
+def pictures(n, seed=0):
+    """Bars of random place and brightness: something that latents can depend on."""
+    g = torch.Generator().manual_seed(seed)
+    data = ImageSet("bars", (1, 16, 16), None, None)
+    data.images = torch.zeros(n, 1, 16, 16, dtype=torch.uint8)
+    for image in data.images:
+        x, value = torch.randint(1, 14, (), generator=g), torch.randint(60, 255, (), generator=g)
+        image[0, 2:14, x : x + 2] = value
+    return data
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    """(folder, priors): an untrained network is as good a map onto latents as any."""
+    folder = tmp_path_factory.mktemp("priors") / "model"
+    save(network(0), folder)
+    found = priors.fit_priors(load(folder), pictures(400), updates=60)
+    priors.write(weight_files(folder), found)
+    return folder, found
+
+
+@pytest.fixture
+def copy(fitted, tmp_path):
+    return shutil.copytree(fitted[0], tmp_path / "copy")
+
+
+def network(seed):
+    torch.manual_seed(seed)
+    model = build(TINY)
+    model.encoder[-1].bias.data[2:] = -25.0  # a narrow posterior, so that the latents depend on the picture
+    return model.eval()
+
+
+def noise(n, shape=(2, 4, 4), seed=0):
+    return torch.randn(n, *shape, generator=torch.Generator().manual_seed(seed))
+
+
+def two_moons(n, seed=0):
+    """Correlated, with two modes, mean 0 and variance 1: what a single Gaussian cannot be."""
+    g = torch.Generator().manual_seed(seed)
+    side = torch.where(torch.rand(n, 1, generator=g) < 0.7, 1.0, -1.0)
+    z = torch.cat([2.0 * side + 0.3 * torch.randn(n, 1, generator=g), torch.randn(n, 2, generator=g)], 1)
+    z[:, 2] += z[:, 1]
+    return (z - z.mean(0)) / z.std(0, unbiased=False)
+
+
+def test_priors_are_read_back_bit_for_bit(fitted):
+    folder, found = fitted
+    model = load(folder)
+    assert model.priors == ["normal", "gaussian", "mixture", "flow"] and model.refused_priors is None
+    for kind in priors.KINDS:
+        torch.testing.assert_close(model.fitted_priors[kind](noise(5)), found[kind](noise(5)), rtol=0, atol=0)
+        assert model.fitted_priors[kind].facts == found[kind].facts and found[kind].facts["images"] == 400
+
+
+def test_the_global_generator_is_left_alone(fitted):
+    torch.manual_seed(3)
+    expected = torch.rand(2)
+    torch.manual_seed(3)
+    model = load(fitted[0])
+    priors.fit_priors(model, pictures(60), ["flow"], updates=2)
+    sample(model, 1, prior="mixture")
+    assert torch.equal(torch.rand(2), expected)
+
+
+@pytest.mark.parametrize("kind", priors.KINDS)
+def test_samples_are_a_function_of_the_seed(fitted, kind):
+    model = load(fitted[0])
+    z = sample_latents(model, 6, seed=5, prior=kind)
+    assert z.shape == (6, 2, 4, 4) and torch.isfinite(z).all()
+    torch.testing.assert_close(sample_latents(model, 3, seed=5, prior=kind), z[:3])
+    assert not torch.equal(sample_latents(model, 6, seed=6, prior=kind), z)
+    assert sample(model, 2, prior=kind).shape == (2, 1, 16, 16)
+    narrow = sample_latents(model, 6, seed=5, prior=kind, temperature=0.1)
+    assert narrow.std(0).mean() < z.std(0).mean()
+
+
+def test_the_mixture_follows_the_points_exactly():
+    points = two_moons(4000)
+    mixture = Mixture.fit(points)
+    drawn = mixture(torch.randn(20000, 3, generator=torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(drawn.mean(0), points.mean(0), atol=0.05, rtol=0)
+    torch.testing.assert_close(torch.cov(drawn.T), torch.cov(points.T), atol=0.06, rtol=0)
+    gap = lambda z: ((z[:, 0] > -0.8) & (z[:, 0] < 0.0)).float().mean()  # noqa: E731
+    assert gap(drawn) < 0.02 < gap(Gaussian.fit(points)(torch.randn(20000, 3)))
+
+
+def test_a_mixtures_component_is_drawn_by_its_weight_and_its_noise_stays_normal():
+    mixture = Mixture(torch.tensor([0.2, 0.8]), torch.tensor([[0.0], [100.0]]), torch.ones(2, 1, 1))
+    z = mixture(torch.randn(40000, 1, generator=torch.Generator().manual_seed(0)))
+    first = z[:, 0] < 50
+    assert first.float().mean() == pytest.approx(0.2, abs=0.01)
+    for part, centre in ((z[first], 0.0), (z[~first], 100.0)):
+        assert part.mean().item() == pytest.approx(centre, abs=0.05)
+        assert part.std().item() == pytest.approx(1.0, abs=0.03)
+    cold = mixture(noise(50, (1,)), temperature=0.0)  # the centres, and both of them
+    assert set(cold.flatten().tolist()) == {0.0, 100.0}
+
+
+def test_the_gaussian_has_the_points_covariance():
+    points = two_moons(3000)
+    drawn = Gaussian.fit(points)(torch.randn(50000, 3, generator=torch.Generator().manual_seed(1)))
+    torch.testing.assert_close(torch.cov(drawn.T), torch.cov(points.T), atol=0.04, rtol=0)
+
+
+def test_a_flow_learns_two_modes_and_is_the_same_again():
+    points = two_moons(3000)
+    flow = fit_flow(points, updates=200, batch_size=128)
+    z = flow(torch.randn(500, 3, generator=torch.Generator().manual_seed(1)))
+    assert ((z[:, 0] > -0.8) & (z[:, 0] < 0.0)).float().mean() < 0.1
+    assert (z[:, 0] > 0).float().mean() == pytest.approx(0.7, abs=0.08)
+    again = fit_flow(points, updates=3, batch_size=32)
+    once = fit_flow(points, updates=3, batch_size=32)
+    assert all(torch.equal(a, b) for a, b in zip(again.parameters(), once.parameters(), strict=True))
+    back = flow.inverse(z)
+    torch.testing.assert_close(flow(back), z, atol=1e-3, rtol=0)
+
+
+def test_an_untrained_flow_is_the_identity():
+    x = torch.randn(4, 7)
+    torch.testing.assert_close(Flow(7, 32)(x), x, atol=1e-3, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["gaussian", "flow"])
+def test_there_is_a_way_back(fitted, kind):
+    prior = fitted[1][kind]
+    assert prior.invertible
+    z = prior(noise(4))
+    back = prior.inverse(z)
+    off = (prior(back) - z).flatten(1) / prior.frame.scale  # the noise itself is lost where dimensions hang together
+    assert off.abs().max() < 5e-3
+
+
+def test_a_gaussian_gives_the_noise_back():
+    core = Gaussian.fit(two_moons(500))
+    torch.testing.assert_close(core.inverse(core(torch.ones(2, 3))), torch.ones(2, 3))
+
+
+def test_dimensions_that_say_nothing_get_the_noise_itself():
+    means = torch.randn(500, 3) * torch.tensor([1.0, 1e-3, 0.0])
+    stds = torch.tensor([0.1, 1.0, 0.0]).expand(500, 3)
+    frame, points = fit_frame(means, stds)
+    assert frame.used.tolist() == [True, False, False] and points.shape == (500, 1)
+    assert points.std(unbiased=False).item() == pytest.approx(1.0, abs=1e-4)
+    z = frame.place(noise(6, (3,)), points[:6])
+    torch.testing.assert_close(z[:, 1], noise(6, (3,))[:, 1], atol=1e-2, rtol=0)
+    assert torch.isfinite(frame.standardise(z)).all()
+    # Stretched to the spread of posterior samples: 1 + 0.01, not 1.
+    z = frame.place(torch.zeros(500, 3), points)
+    assert z[:, 0].var().item() == pytest.approx((means[:, 0].var() + 0.01).item(), rel=0.01)
+
+
+def test_priors_of_another_checkpoint_are_refused_by_name(copy):
+    save(network(1), copy)  # other weights, the old priors beside them
+    model = load(copy)
+    assert model.priors == ["normal"]
+    with pytest.raises(InputError, match=r"priors\.safetensors belongs to another checkpoint.*fit-prior"):
+        sample(model, 1, prior="flow")
+    assert sample(model, 1).shape == (1, 1, 16, 16)
+    priors.write(weight_files(copy), priors.fit_priors(model, pictures(60), ["gaussian"]))
+    assert load(copy).priors == ["normal", "gaussian"]
+
+
+def test_saving_a_model_takes_its_priors_along(copy, tmp_path):
+    model = load(copy)
+    again = load(save(model, tmp_path / "new"))
+    assert again.priors == model.priors
+    torch.testing.assert_close(sample(again, 2, prior="flow"), sample(model, 2, prior="flow"), rtol=0, atol=0)
+
+
+def test_damaged_priors_are_refused_and_the_model_still_loads(copy):
+    path = copy / priors.FILE
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(InputError, match=r"priors\.safetensors is damaged"):
+        sample_latents(load(copy), 1, prior="gaussian")
+
+
+def test_the_fingerprint_is_of_the_weights_not_of_the_config(copy):
+    from dataclasses import replace
+
+    before = sidecar.fingerprint(weight_files(copy))
+    model = load(copy)
+    model.config = replace(model.config, trained_on="bars")
+    save(model, copy)
+    assert sidecar.fingerprint(weight_files(copy)) == before
+    model.decoder[-1][-1].bias.data += 1.0
+    save(model, copy)
+    assert sidecar.fingerprint(weight_files(copy)) != before
+
+
+def test_what_is_missing_is_offered():
+    model = build(TINY).eval()
+    with pytest.raises(InputError, match=r"no mixture prior yet.*fit-prior"):
+        sample(model, 1, prior="mixture")
+    with pytest.raises(InputError, match="no prior 'vamp'"):
+        sample(model, 1, prior="vamp")
+
+
+def test_another_latent_size_is_refused(fitted):
+    with pytest.raises(InputError, match=r"\[2, 4, 4\]"):
+        fitted[1]["flow"](noise(1, (2, 8, 8)))
+
+
+@pytest.mark.parametrize(
+    ("change", "match"),
+    [({"kinds": ["vamp"]}, "'vamp'"), ({"data": pictures(20)}, "20 pictures and the latent 32 dimensions")],
+)
+def test_bad_fits_are_refused(fitted, change, match):
+    with pytest.raises(InputError, match=match):
+        priors.fit_priors(load(fitted[0]), **({"data": pictures(60), "kinds": ["gaussian"]} | change))
+
+
+@pytest.mark.parametrize(("value", "match"), [(float("nan"), "not finite"), (0.0, "do not depend")])
+def test_latents_that_are_no_use_are_refused(value, match):
+    with pytest.raises(InputError, match=match):
+        fit_frame(torch.full((50, 4), value), torch.ones(50, 4))
+
+
+def test_a_path_through_the_prior(fitted):
+    flow = fitted[1]["flow"]
+    a, b = flow(noise(2))
+    path = interpolate(a, b, 5, "prior", flow)
+    assert torch.equal(path[0], a) and torch.equal(path[-1], b)
+    torch.testing.assert_close(path[2:3], flow(interpolate(*noise(2), 5)[2:3]), atol=5e-3, rtol=0)
+    with pytest.raises(InputError, match="fit-prior"):
+        interpolate(a, b, 5, "prior")
+    with pytest.raises(InputError, match="mixture"):
+        interpolate(a, b, 5, "prior", fitted[1]["mixture"])
+
+
+def test_loops_and_grids_through_the_prior_are_made_of_such_paths(fitted):
+    flow = fitted[1]["flow"]
+    four = list(flow(noise(4)))
+    round_trip = loop(four[:3], 4, "prior", flow)
+    assert all(torch.equal(round_trip[4 * i], stop) for i, stop in enumerate(four[:3]))
+    torch.testing.assert_close(round_trip[4:8], interpolate(four[1], four[2], 5, "prior", flow)[:-1])
+    between = corners(four, 3, 5, "prior", flow)
+    ends = (between[0, 0], between[0, -1], between[-1, 0], between[-1, -1])
+    assert all(torch.equal(x, y) for x, y in zip(ends, four, strict=True))
+    torch.testing.assert_close(between[:, 0], interpolate(four[0], four[2], 3, "prior", flow))
+    left, right = between[1, 0], between[1, -1]
+    torch.testing.assert_close(between[1], interpolate(left, right, 5, "prior", flow), atol=5e-3, rtol=0)
+    for bad in (lambda: loop(four, 4, "prior"), lambda: corners(four, 3, 3, "prior")):
+        with pytest.raises(priors.Unfitted, match="fit-prior"):
+            bad()
+    with pytest.raises(InputError, match="one shape"):
+        corners([*four[:3], four[3][:, :2]], 3, 3, "prior", flow)
+
+
+def test_a_loop_closes_and_a_grid_has_its_corners():
+    stops = list(noise(3))
+    round_trip = loop(stops, 4, "lerp")
+    assert round_trip.shape == (12, 2, 4, 4)
+    assert all(torch.equal(round_trip[4 * i], stop) for i, stop in enumerate(stops))
+    torch.testing.assert_close(round_trip[-1], 0.25 * stops[2] + 0.75 * stops[0])
+    four = list(noise(4))
+    between = corners(four, 3, 5, "lerp")
+    assert between.shape == (3, 5, 2, 4, 4)
+    ends = (between[0, 0], between[0, -1], between[-1, 0], between[-1, -1])
+    assert all(torch.equal(x, y) for x, y in zip(ends, four, strict=True))
+    torch.testing.assert_close(between[1, 2], sum(four) / 4)
+    for bad in (lambda: loop(stops[:1], 4), lambda: loop(stops, 10**4), lambda: corners(four[:3], 3, 3)):
+        with pytest.raises(InputError):
+            bad()

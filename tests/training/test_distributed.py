@@ -1,0 +1,115 @@
+"""Two processes on the CPU train what one would. Forked from a server that has imported all that is heavy."""
+
+import json
+import multiprocessing
+import os
+import socket
+import subprocess
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_runs import tiny, tiny_kl, untimed
+
+from vae.training.runs import Run
+
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
+REPO = Path(__file__).resolve().parents[2]
+
+
+def process(rank: int, world: int, port: int, config, folder: str, resume: bool) -> None:
+    """In the child: what torchrun would set, then the training."""
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": str(world), "LOCAL_WORLD_SIZE": str(world)}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "OMP_NUM_THREADS": "1"}
+    torch.set_num_threads(1)
+    from vae.training.loop import fit
+
+    fit(config, folder, resume=resume, device="cpu")
+
+
+@pytest.fixture(scope="module")
+def train():
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["vae.training.loop", "vae.data.builtin", "sklearn.datasets", "torch._dynamo", "tiny_runs"]
+    )
+
+    def train(config, folder, world: int = 2, resume: bool = False) -> Run:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        if world == 1:
+            children = [context.Process(target=alone, args=(config, str(folder), resume))]
+        else:
+            arguments = (world, port, config, str(folder), resume)
+            children = [context.Process(target=process, args=(rank, *arguments)) for rank in range(world)]
+        for child in children:
+            child.start()
+        for child in children:
+            child.join(90)
+        assert [child.exitcode for child in children] == [0] * world
+        return Run(folder)
+
+    return train
+
+
+def alone(config, folder: str, resume: bool) -> None:
+    torch.set_num_threads(1)
+    from vae.training.loop import fit
+
+    fit(config, folder, resume=resume, device="cpu")
+
+
+@pytest.mark.parametrize("kind", ["group norm", "batch norm", "sigma"])
+def test_two_processes_learn_what_one_does_from_the_doubled_batch(train, tmp_path, kind):
+    config = {
+        "group norm": tiny_kl(epochs=1, batch_size=128, flip=True, clip=1.0, ema_images=200, accumulate=2),
+        "batch norm": tiny(epochs=1, batch_size=700),
+        "sigma": tiny_kl(epochs=1, batch_size=239, reconstruction="sigma"),
+    }[kind]
+    two = train(config, tmp_path / "two", world=2)
+    one = train(replace(config, batch_size=2 * config.batch_size), tmp_path / "one", world=1)
+    assert two.state()["processes"] == 2 and two.state()["state"] == "finished"
+    assert two.state()["steps"] == one.state()["steps"] <= 3
+    for ours, theirs in zip(two.metrics(), one.metrics(), strict=True):
+        assert ours["step"] == theirs["step"] and ours["kind"] == theirs["kind"]
+        # A bias before batch norm has no gradient but rounding, of which Adam makes steps; running means see them.
+        seen = {"loss", "reconstruction", "kl"} | ({"val_loss", "val_kl"} if kind != "batch norm" else set())
+        for term in ours.keys() & seen:
+            assert ours[term] == pytest.approx(theirs[term], rel=1e-4, abs=1e-5)
+    # Adam's first moments are the gradients' average.
+    ours, theirs = (moments(run) for run in (two, one))
+    assert (ours - theirs).norm() < (
+        5e-3 if kind == "batch norm" else 1e-4
+    ) * theirs.norm()  # float32, summed otherwise
+
+
+def moments(run: Run) -> torch.Tensor:
+    state = torch.load(run.model_folder() / "trainer.pt", weights_only=True)["optimizer"]["state"]
+    return torch.cat([entry["exp_avg"].flatten() for entry in state.values()])
+
+
+def test_one_process_goes_on_from_two_and_two_from_one(train, tmp_path):
+    config = tiny(epochs=1, batch_size=70)
+    train(config, tmp_path / "run", world=2)
+    longer = tiny(epochs=2, batch_size=70)
+    train(longer, tmp_path / "run", world=1, resume=True)
+    run = train(tiny(epochs=3, batch_size=70), tmp_path / "run", world=2, resume=True)
+    epochs = [line for line in run.metrics() if line["kind"] == "epoch"]
+    assert [(line["epoch"], line["step"]) for line in epochs] == [(1, 10), (2, 20), (3, 30)]
+    assert epochs[2]["val_loss"] < epochs[0]["val_loss"]
+    again = train(tiny(epochs=3, batch_size=70), tmp_path / "again", world=2)
+    assert untimed(again)[0].keys() == untimed(run)[0].keys()
+
+
+def test_torchrun_starts_the_command_line_and_one_process_speaks(tmp_path):
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "vae"]
+    command += ["train", "--data", "digits", "--epochs", "1", "--device", "cpu", "--batch-size", "512", "--json"]
+    environment = os.environ | {"VAE_RUNS_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=180)
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["state"] == "finished" and figures["epoch"] == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["mnist-vae-001"]

@@ -1,0 +1,51 @@
+import json
+
+import pytest
+
+from vae.errors import InputError
+from vae.models import build
+from vae.training.config import TrainConfig
+from vae.training.presets import PRESETS, preset
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_every_preset_is_named_after_itself_and_survives_a_config_file(name):
+    config = PRESETS[name]
+    assert config.preset == name
+    again = TrainConfig.from_dict(json.loads(json.dumps(config.to_dict())))
+    assert again.to_dict() | {"model": None} == config.to_dict() | {"model": None}
+    assert json.dumps(again.to_dict()) == json.dumps(config.to_dict())
+
+
+@pytest.mark.parametrize(("name", "count"), [("mnist-vae", 53_037), ("mnist-ae", 51_357)])
+def test_the_seeds_networks(name, count):
+    assert build(PRESETS[name].model).parameter_count == count
+
+
+def test_changes_are_taken_and_none_changes_nothing():
+    changed = preset("mnist-vae", epochs=7, beta=None)
+    assert changed.epochs == 7 and changed.beta == PRESETS["mnist-vae"].beta
+    with pytest.raises(InputError, match="no preset 'x'; there are mnist-vae"):
+        preset("x")
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        *(("epochs", bad) for bad in (0, -3, 1.5, True, "3", 10**9)),
+        *(("batch_size", bad) for bad in (0, 10**6)),
+        *(("learning_rate", bad) for bad in (0.0, -1e-3, 1e9, float("nan"), float("inf"), "x")),
+        *(("beta", bad) for bad in (-1.0, float("nan"))),
+        *(("test_size", bad) for bad in (0.0, 1.0)),
+        *(("seed", -1), ("seed", 2**63), ("accumulate", 0), ("clip", -1.0), ("ema_images", -1)),
+        *(("schedule", "x"), ("reconstruction", "x"), ("precision", "fp8"), ("model", {"_class_name": "x"})),
+    ],
+)
+def test_settings_out_of_range_are_refused(name, value):
+    with pytest.raises(InputError):
+        preset("mnist-vae", **{name: value})
+
+
+def test_an_unknown_field_is_refused():
+    with pytest.raises(InputError, match="no field 'batchsize'"):
+        TrainConfig.from_dict({"batchsize": 3})

@@ -1,0 +1,311 @@
+"""What the page makes of fitted priors: samples side by side, and ways, grids and loops through them."""
+
+import base64
+import io
+import re
+import sys
+import tempfile
+import threading
+
+import pytest
+import torch
+from PIL import Image
+from tiny_runs import tiny
+
+pytest.importorskip("gradio")
+
+import vae
+from vae import images
+from vae.checkpoints.store import weight_files
+from vae.cli import main
+from vae.data.image_set import ImageSet
+from vae.errors import InputError
+from vae.inference import decode_path, latent_of
+from vae.latents import interpolation, priors
+from vae.models import ConvConfig, build, config_to_dict
+from vae.ui import downloads, prior_texts
+from vae.ui.serving import drawing
+from vae.ui.serving.catalog import Catalog
+from vae.ui.serving.drawing import Draw
+from vae.ui.serving.models import Engine
+from vae.ui.serving.tasks import Stopped
+from vae.ui.tabs import interpolate, sample
+
+
+def saved(folder, gain: float = 1.0, **changes) -> str:
+    """gain: of the weights; an untrained network tells next to no difference between pictures, or latents."""
+    model = build(ConvConfig(**{"features": (1, 4, 6, 4), **changes})).eval()
+    for weight in model.parameters():
+        weight.data *= gain if weight.dim() > 1 else 1.0
+    return str(vae.save(model, folder))
+
+
+def network(folder, seed: int = 0, **changes) -> str:
+    """Small enough to fit priors to, and plain, so that even untrained its latents depend on the picture."""
+    torch.manual_seed(seed)
+    small = {"features": (1, 4, 8, 2), "sample_size": 16, "border": 1, "variational": False}
+    return saved(folder, 4.0, **small | changes)
+
+
+def fit(folder, kinds=priors.KINDS) -> None:
+    data = ImageSet("blocks", (1, 16, 16), None, None)
+    blocks = torch.randint(0, 255, (80, 1, 2, 2), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
+    data.images = blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    priors.write(weight_files(folder), priors.fit_priors(vae.load(folder), data, kinds, updates=5))
+
+
+@pytest.fixture(scope="module")
+def fitted(tmp_path_factory):
+    folder = network(tmp_path_factory.mktemp("fitted") / "model")
+    fit(folder)
+    return folder
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return Engine(Catalog(tmp_path / "runs"))
+
+
+def test_a_model_is_seen_beside_the_most_alike_of_the_other_kind(tmp_path, monkeypatch):
+    catalog = Catalog(tmp_path / "runs")
+    assert catalog.counterpart("mnist-ae") == "mnist-vae"
+    assert catalog.counterpart("mnist-vae") == "mnist-ae"
+    assert catalog.counterpart(None) == catalog.counterpart(catalog.first())
+    assert catalog.counterpart(saved(tmp_path / "own", trained_on="mnist")) == "mnist-ae"
+    assert catalog.counterpart(saved(tmp_path / "elsewhere", trained_on="digits")) is None
+    assert catalog.counterpart(saved(tmp_path / "unsaid")) is None
+    with pytest.raises(InputError, match="none-such"):
+        catalog.counterpart("none-such")
+
+    small, large = tmp_path / "small", tmp_path / "large"
+    saved(small, trained_on="digits", variational=False)
+    saved(large, trained_on="digits", variational=False, features=(1, 8, 12, 4))
+    monkeypatch.setattr("vae.ui.serving.catalog.bundled", lambda: {"large": large, "small": small})
+    assert catalog.counterpart(str(tmp_path / "elsewhere")) == "small"
+
+
+def test_every_prior_has_its_words():
+    assert (
+        list(prior_texts.PRIORS) == ["normal", *priors.KINDS] == [option["prior"] for option in prior_texts.options()]
+    )
+
+
+@pytest.mark.parametrize("prior", ["normal", *priors.KINDS])
+def test_samples_on_the_page_are_those_of_the_library(engine, fitted, prior):
+    found = engine.sample(fitted, 5, 3, 0.9, prior, small=True)
+    assert torch.equal(found.pixels, images.to_uint8(vae.sample(vae.load(fitted), 5, 3, 0.9, prior)))
+    assert found.pixels.float().std(0).mean() > 3, "the pictures differ"
+    assert found.prior == prior and found.priors == ("normal", *priors.KINDS) and found.refused is None
+
+
+def test_the_best_prior_is_chosen_where_none_is_named(engine, fitted, tmp_path):
+    assert engine.sample(fitted, 1, 0, 1.0, None).prior == "flow"
+    assert engine.sample(network(tmp_path / "m"), 1, 0, 1.0, None).prior == "normal"
+
+
+def test_priors_fitted_meanwhile_are_there_without_a_restart(engine, tmp_path):
+    name = network(tmp_path / "m")
+    assert engine.sample(name, 1, 0, 1.0, None).priors == ("normal",) and not engine.fitted(name)
+    fit(name, ["gaussian"])
+    assert engine.sample(name, 1, 0, 1.0, None).prior == "gaussian" and engine.fitted(name)
+
+
+def test_a_half_without_the_prior_says_how_to_get_it(engine, tmp_path):
+    name = network(tmp_path / "m", trained_on="MNIST")
+    shown, found = sample.half(engine, name, 4, 0, 1.0, "flow")
+    assert found is None and shown["model"] == name and shown["variational"] is False
+    assert f"`python -m vae fit-prior {name} --data mnist --prior flow`" in shown["missing"]
+    shown, found = sample.half(engine, name, 4, 0, 1.0, None)
+    assert found.prior == "normal" and shown["n"] == 4 and shown["says"] == prior_texts.PRIORS["normal"].for_plain
+    with pytest.raises(InputError, match="too many"):
+        sample.half(engine, name, 10**6, 0, 1.0, "normal")
+
+
+def test_the_command_that_a_half_offers_fits_the_prior_of_a_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    engine = Engine(Catalog(tmp_path / "runs"))
+    fitting = re.compile("`python -m (vae fit-prior .*)`")
+    plain = config_to_dict(ConvConfig(features=(1, 4, 4, 2), sample_size=8, variational=False))
+    vae.fit(tiny(epochs=1, model=plain), tmp_path / "runs" / "mine", device="cpu")
+    command = fitting.search(sample.half(engine, "mine", 4, 0, 1.0, "gaussian")[0]["missing"])[1].split()
+    assert command == ["vae", "fit-prior", "runs/mine", "--data", "digits", "--prior", "gaussian"]
+    monkeypatch.setattr(sys, "argv", command)
+    with pytest.raises(SystemExit) as done:
+        main.main()
+    assert not done.value.code
+    assert sample.half(engine, "mine", 4, 0, 1.0, "gaussian")[1].prior == "gaussian"
+
+
+def test_refused_priors_are_named(engine, tmp_path):
+    name = network(tmp_path / "m")
+    fit(name, ["gaussian"])
+    network(tmp_path / "m", seed=1)  # other weights, the old priors beside them
+    assert "another checkpoint" in sample.half(engine, name, 4, 0, 1.0, "gaussian")[0]["missing"]
+    found = engine.interpolate(name, [Draw(0), Draw(1)], 4, None)
+    assert "another checkpoint" in found.refused and not found.passable and found.prior is None
+    with pytest.raises(InputError, match="another checkpoint"):
+        engine.interpolate(name, [Draw(0), Draw(1)], 4, "prior")
+
+
+def test_a_way_through_the_prior_is_the_command_lines(engine, fitted):
+    model = vae.load(fitted)
+    flow = model.fitted_priors["flow"]
+    path = interpolation.interpolate(latent_of(model, 3, "flow"), latent_of(model, 4, "flow"), 6, "prior", flow)
+    found = engine.interpolate(fitted, [Draw(3), Draw(4)], 6, "prior", small=True)
+    expected = torch.cat([images.to_uint8(images.to_tensor(frame)) for frame in decode_path(model, path)])
+    assert torch.equal(found.pixels, expected) and found.prior == "flow" and found.passable
+    assert torch.equal(engine.interpolate(fitted, [Draw(3), Draw(4)], 6, None).pixels, expected)
+    plain = engine.interpolate(fitted, [Draw(3), Draw(4)], 6, "slerp")
+    assert plain.prior is None and torch.equal(plain.pixels[0], engine.sample(fitted, 1, 3, 1.0, "normal").pixels[0])
+
+
+def test_grids_and_loops_have_their_ends_where_they_belong(engine, fitted):
+    ends = [Draw(seed) for seed in range(4)]
+    own = [engine.sample(fitted, 1, seed, 1.0, "flow").pixels[0] for seed in range(4)]
+    grid = engine.interpolate(fitted, ends, 3, "prior", "grid").pixels
+    assert all(torch.equal(grid[i], picture) for i, picture in zip((0, 2, 6, 8), own, strict=True))
+    loop = engine.interpolate(fitted, ends[:3], 5, "prior", "loop").pixels
+    assert len(grid) == 9 and len(loop) == 15
+    assert all(torch.equal(loop[i], picture) for i, picture in zip((0, 5, 10), own[:3], strict=True))
+    for kind, wrong in (("grid", ends[:3]), ("loop", ends[:2]), ("path", ends)):
+        with pytest.raises(InputError, match="ends"):
+            engine.interpolate(fitted, wrong, 3, "slerp", kind)
+
+
+def test_a_way_just_seen_is_not_computed_again_for_its_file(engine, fitted, monkeypatch):
+    picture = Image.linear_gradient("L")
+    found = engine.interpolate(fitted, [picture, Draw(1)], 4, "slerp")
+
+    def travel(*arguments):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(drawing, "travel", travel)
+    assert engine.interpolate(fitted, [picture.copy(), Draw(1)], 4, "slerp") is found
+    for other in ([picture.rotate(90), Draw(1)], [picture, Draw(2)]):
+        with pytest.raises(AssertionError):
+            engine.interpolate(fitted, other, 4, "slerp")
+
+
+def test_long_ways_report_and_can_be_stopped(engine, fitted, monkeypatch):
+    monkeypatch.setattr(drawing, "BATCH", 2 * 16**2)
+    heard = []
+    engine.interpolate(fitted, [Draw(0), Draw(1)], 8, "slerp", report=lambda what, share: heard.append((what, share)))
+    assert [share for what, share in heard if what == "Decoding"] == [0.0, 0.25, 0.5, 0.75]
+    stopped = threading.Event()
+
+    def report(what, share=None):
+        if share == 0.5:
+            stopped.set()
+            raise Stopped
+
+    with pytest.raises(Stopped):
+        engine.interpolate(fitted, [Draw(2), Draw(3)], 8, "slerp", report=report)
+    assert stopped.is_set() and engine.sample(fitted, 1, 0, 1.0, "normal").pixels.shape == (1, 1, 16, 16)
+
+
+CONTROLS = {"made": interpolate.WAY, "path": interpolate.ROUND, "stops": 3, "steps": 8, "side": 3, "pace": 4}
+
+
+def wish(model="m", ends=(), **changes) -> interpolate.Wish:
+    seeds = [{"kind": "seed", "seed": seed} for seed in range(6)]
+    return interpolate.read(model, *(CONTROLS | changes).values(), *[*ends, *seeds][:6])
+
+
+def test_the_controls_say_what_to_make():
+    assert (wish().kind, wish().mode, wish().steps, wish().ends) == ("path", "slerp", 8, (Draw(0), Draw(1)))
+    assert wish(path=None).mode is None and wish(path=interpolate.THROUGH).mode == "prior"
+    assert len(wish(made=interpolate.GRID).ends) == 4 and wish(made=interpolate.GRID).steps == 3
+    loop = wish(made=interpolate.LOOP, stops=5)
+    assert loop.labels == ("seed 0", "seed 1", "seed 2", "seed 3", "seed 4") and loop.steps == 4
+    wish(side=10**9)  # of what is not to be made, nothing is read
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"made": "a cake"},
+        {"made": ["A way"]},
+        {"path": "bezier"},
+        {"path": {}},
+        {"steps": 10**6},
+        {"steps": None},
+        {"made": interpolate.GRID, "side": 100},
+        {"made": interpolate.LOOP, "stops": 2},
+        {"made": interpolate.LOOP, "stops": 60},
+        {"made": interpolate.LOOP, "pace": 0},
+        {"ends": [None]},
+        {"ends": ["text"]},
+    ],
+)
+def test_nonsense_among_the_controls_is_refused(wrong):
+    with pytest.raises(InputError):
+        wish(**wrong)
+
+
+def test_a_path_that_the_model_lacks_gives_way_to_one_it_has(engine, fitted, tmp_path):
+    def unheard(what, share):
+        pass
+
+    through = wish(fitted, path=interpolate.THROUGH)
+    found = interpolate.travel(engine, through, unheard)
+    assert found.prior == "flow" and interpolate.mode_of(through, found) == "prior"
+    through = wish(network(tmp_path / "m"), path=interpolate.THROUGH)
+    found = interpolate.travel(engine, through, unheard)
+    assert found.prior is None and not found.passable and interpolate.mode_of(through, found) == "slerp"
+    assert interpolate.shown(through, found)["way"] == "slerp"
+
+
+def test_the_choice_of_paths_changes_only_where_it_must(engine, fitted):
+    through = wish(fitted, path=interpolate.THROUGH)
+    found = interpolate.travel(engine, through, lambda what, share: None)
+    assert interpolate.path_of(through, found, [True, None]) == {}
+    assert list(interpolate.path_of(through, found, [False, None])) == ["choices", "info"]
+    first = interpolate.path_of(wish(fitted, path=None), found, None)
+    assert first == {"choices": list(interpolate.MODES), "info": None, "value": interpolate.THROUGH}
+
+
+def frames(n=6, side=16, channels=1) -> torch.Tensor:
+    ramp = torch.arange(n * channels * side * side) % 251
+    return ramp.view(n, channels, side, side).to(torch.uint8)
+
+
+@pytest.mark.parametrize(("size", "factor"), [(256, 16), (512, 32), (1080, 67)])
+def test_small_pictures_grow_by_whole_factors_up_to_the_size(tmp_path, size, factor):
+    pixels = frames()
+    strip = Image.open(downloads.animation(pixels, tmp_path, "path", "png", size))
+    assert strip.size == (6 * (16 * factor + 2) - 2, 16 * factor)
+    small = strip.crop((0, 0, 16 * factor, 16 * factor)).resize((16, 16), Image.Resampling.NEAREST)
+    assert images.to_tensor(small).equal(images.to_float(pixels[:1]))
+    sheet = Image.open(downloads.animation(frames(9), tmp_path, "grid", "gif", size))
+    assert sheet.format == "PNG" and sheet.size == (size // 48 * 48,) * 2
+
+
+@pytest.mark.parametrize(("kind", "count"), [("path", 10), ("loop", 6)])
+@pytest.mark.parametrize("side", [16, 15, 200])
+def test_videos_play_in_browsers(tmp_path, kind, count, side):
+    av = pytest.importorskip("av")
+    with av.open(str(downloads.animation(frames(side=side), tmp_path, kind, "mp4", 256))) as file:
+        stream = file.streams.video[0]
+        assert (stream.codec_context.name, stream.codec_context.pix_fmt) == ("h264", "yuv420p")
+        assert stream.width % 2 == stream.height % 2 == 0 and stream.width in (256, 15 * 17 + 1)
+        assert sum(1 for _ in file.decode(video=0)) == count
+
+
+def test_photographs_are_given_the_size_itself(tmp_path):
+    gif = Image.open(downloads.animation(frames(2, 160, 3), tmp_path, "loop", "gif", 256))
+    assert gif.size == (256, 256) and gif.n_frames == 2
+    assert Image.open(downloads.animation(frames(4, 160, 3), tmp_path, "grid", "png", 256)).size == (320, 320)
+
+
+def test_files_leave_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    for form, kind in (("gif", "GIF"), ("png", "PNG")):
+        uri, ending = downloads.linked(frames(), "path", form, 256)
+        assert uri.startswith(f"data:image/{form};base64,") and ending == f".{form}"
+        assert Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))).format == kind
+    with pytest.raises(InputError, match="too many for one file"):
+        downloads.linked(frames(90), "path", "png", 1080)
+    monkeypatch.setattr(downloads, "MAX_FILE", 100)
+    with pytest.raises(InputError, match="MB"):
+        downloads.linked(frames(), "path", "gif", 256)
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,1 @@
+"""From a name, folder, file or Hub id to a model, and back."""

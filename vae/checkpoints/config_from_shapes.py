@@ -1,0 +1,132 @@
+"""A model's config from nothing but its tensors' shapes: for single files that say nothing about themselves."""
+
+import math
+import re
+from itertools import pairwise
+
+from vae.checkpoints.diffusers_config import in_space
+from vae.checkpoints.key_mapping import Naming, Shape
+from vae.errors import InputError
+from vae.models import ModelConfig
+from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.conv import ConvConfig
+from vae.models.tiny import TinyConfig
+
+
+def infer_config(naming: Naming, name: str = "") -> ModelConfig:
+    """The config that the tensors' shapes imply. `name`, the file's, is only used to tell TAESD's latent space.
+
+    What shapes do not show is taken from the family: 32 normalisation groups, and for scaling factors SD's for 4 latent
+    channels (SDXL's in a file with SDXL's text encoders) and FLUX.1's for 16 (SD3's in a file with SD3's transformer).
+    Raises InputError if the shapes do not add up to a known network.
+    """
+    shapes = naming.shapes
+    try:
+        if naming.kind == "conv":
+            return _conv(shapes)
+        if naming.kind == "tiny":
+            return in_space(_tiny(shapes), name)
+        config = _kl(shapes)
+    except (KeyError, IndexError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        missing = f": {error.args[0]} is missing" if isinstance(error, KeyError) else ""
+        raise InputError(f"The weights are laid out like no auto-encoder known here{missing}.") from error
+    fields = config.to_dict()
+    if naming.kind == "notebook":
+        fields |= {"norm_eps": 1e-5, "act_fn": "selu", "act_twice": False, "sample_size": 56, "scaling_factor": 0.18215}
+        return KLConfig(**fields)
+    if "bn.running_mean" in shapes:
+        per_patch = shapes["bn.running_mean"][0] // config.latent_channels
+        side = math.isqrt(per_patch)
+        widths = _decoder_widths(shapes)
+        del fields["sample_size"]
+        decoder_widths = None if widths == config.block_out_channels else widths
+        flux2 = Flux2Config(**fields, patch_size=(side, side), decoder_block_out_channels=decoder_widths)
+        return in_space(flux2, name)
+    if config.latent_channels == 4 and config.use_quant_conv:
+        sdxl = any(key.startswith("conditioner.") for key in naming.companions)
+        known = {"scaling_factor": 0.13025, "force_upcast": True, "sample_size": 1024}
+        fields |= known if sdxl else {"scaling_factor": 0.18215}
+    elif config.latent_channels == 16 and not config.use_quant_conv:
+        sd3 = any(".joint_blocks." in key for key in naming.companions)
+        scaling, shift = (1.5305, 0.0609) if sd3 else (0.3611, 0.1159)
+        fields |= {"scaling_factor": scaling, "shift_factor": shift, "sample_size": 1024}
+    return in_space(KLConfig(**fields), name)
+
+
+def _count(shapes: dict[str, Shape], pattern: str) -> int:
+    """How many of pattern.format(0), pattern.format(1), … there are before the first gap."""
+    return next(i for i in range(1 + len(shapes)) if pattern.format(i) not in shapes)
+
+
+def _decoder_widths(shapes: dict[str, Shape]) -> tuple[int, ...]:
+    levels = _count(shapes, "decoder.up_blocks.{}.resnets.0.conv1.weight")
+    return tuple(shapes[f"decoder.up_blocks.{i}.resnets.0.conv1.weight"][0] for i in reversed(range(levels)))
+
+
+def _kl(shapes: dict[str, Shape]) -> KLConfig:
+    levels = _count(shapes, "encoder.down_blocks.{}.resnets.0.conv1.weight")
+    widths = tuple(shapes[f"encoder.down_blocks.{i}.resnets.0.conv1.weight"][0] for i in range(levels))
+    down = tuple(_count(shapes, f"encoder.down_blocks.{i}.resnets.{{}}.conv1.weight") for i in range(levels))
+    up = tuple(_count(shapes, f"decoder.up_blocks.{i}.resnets.{{}}.conv1.weight") for i in range(levels))
+    if any(width % 32 for width in widths):
+        raise InputError(
+            f"Widths {list(widths)} are no multiples of 32, so the number of normalisation groups cannot be told from "
+            "the weights alone; put the config.json beside them."
+        )
+    usual = down[-1]
+    return KLConfig(
+        in_channels=shapes["encoder.conv_in.weight"][1],
+        out_channels=shapes["decoder.conv_out.weight"][0],
+        block_out_channels=widths,
+        layers_per_block=usual,
+        encoder_layers=None if set(down) == {usual} else down,
+        decoder_layers=None if set(up) == {usual + 1} else up,
+        latent_channels=shapes["decoder.conv_in.weight"][1],
+        use_quant_conv="quant_conv.weight" in shapes,
+        use_post_quant_conv="post_quant_conv.weight" in shapes,
+        mid_block_add_attention="encoder.mid_block.attentions.0.to_q.weight" in shapes,
+    )
+
+
+def _tiny(shapes: dict[str, Shape]) -> TinyConfig:
+    """Blocks are counted between plain convolutions; the decoder's second layer, and its upsamplings, hold nothing."""
+
+    def stages(half: str) -> tuple[list[int], list[int]]:
+        kinds = {}
+        for key in shapes:
+            match = re.match(rf"{half}\.layers\.(\d+)\.(conv\.0\.)?weight", key)
+            if match:
+                kinds[int(match[1])] = "block" if match[2] else "conv"
+        counts: list[int] = []
+        convs = [i for i in sorted(kinds) if kinds[i] == "conv"]
+        for start, end in pairwise(convs):
+            counts.append(sum(kinds.get(i) == "block" for i in range(start, end)))
+        return counts, convs
+
+    down, down_convs = stages("encoder")
+    up, up_convs = stages("decoder")
+    first, last = shapes["encoder.layers.0.weight"], shapes[f"encoder.layers.{down_convs[-1]}.weight"]
+    out = shapes[f"decoder.layers.{up_convs[-1]}.weight"]
+    return TinyConfig(
+        in_channels=first[1],
+        out_channels=out[0],
+        encoder_block_out_channels=(first[0],) * len(down),
+        decoder_block_out_channels=(out[1],) * len(up),
+        num_encoder_blocks=tuple(down),
+        num_decoder_blocks=tuple(up),
+        latent_channels=last[0],
+        mid_block_pool=any(".pool." in key for key in shapes),
+    )
+
+
+def _conv(shapes: dict[str, Shape]) -> ConvConfig:
+    shapes = {"encoder.0.1.0.weight": (), **shapes}  # the first level alone has no pooling in front
+    levels = _count(shapes, "encoder.{}.1.0.weight")
+    widths = [shapes["encoder.0.0.0.weight"][1], shapes["encoder.0.0.0.weight"][0]]
+    widths += [shapes[f"encoder.{i}.1.0.weight"][0] for i in range(1, levels)]
+    variational = f"encoder.{levels}.weight" in shapes
+    if variational:
+        widths[-1] //= 2
+    return ConvConfig(features=tuple(widths), variational=variational)

@@ -1,0 +1,289 @@
+"""Models by name, folder, file or Hub id. Loading is strict, and nothing in a file is ever executed."""
+
+import json
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+
+from vae.checkpoints import hub
+from vae.checkpoints.config_from_shapes import infer_config
+from vae.checkpoints.diffusers_config import diffusers_config, read_config
+from vae.checkpoints.discover import CONFIG, WEIGHTS, Found, find, partner
+from vae.checkpoints.key_mapping import Naming, recognise
+from vae.checkpoints.weight_files import Weights, join, open_weights
+from vae.device import pick_device
+from vae.errors import InputError
+from vae.files import appearing, replacing
+from vae.latents import priors
+from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
+from vae.models.precision import arrange, best_dtype, hasten
+
+BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
+
+
+def bundled() -> dict[str, Path]:
+    """The checkpoints that come with the app: name -> folder."""
+    return {path.parent.name: path.parent for path in sorted(BUNDLED.glob(f"*/{CONFIG}"))}
+
+
+def load(
+    source: str | Path,
+    device: str | torch.device | None = None,
+    dtype: torch.dtype | str | None = None,
+    *,
+    revision: str | None = None,
+    subfolder: str | None = None,
+    variant: str | None = None,
+    token: str | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> AutoEncoder:
+    """The auto-encoder at `source`, in eval mode and without gradients.
+
+    source: a bundled name; a folder of ours or of diffusers (also a pipeline's with its vae/, or one with TAESD's two
+    files); a run folder (its newest complete checkpoint); one .safetensors, .pth or .ckpt file; or a Hub id `org/name`,
+    also `org/name/subfolder` and `org/name@revision`. dtype: float32 unless given, whatever the file holds;
+    "auto" is the fastest that stays over 50 dB from it (bfloat16 on a GPU, in part on a CPU that has it).
+    revision, token and progress(bytes done, bytes in all) are for the Hub; variant ("fp16") chooses between weights.
+
+    Raises InputError if there is no such model or it is damaged; a tensor that is missing, not expected, of the wrong
+    shape or not finite is named.
+    """
+    if isinstance(dtype, str) and dtype != "auto":
+        raise InputError(f'The dtype {dtype!r} is not known; give a torch.dtype or "auto".')
+    device = pick_device(device)
+    opened = _open(source, revision, subfolder, variant, token, progress)
+    with torch.device("meta"):
+        model = build(opened.config)
+    _fill(model, opened, device, best_dtype(device) if dtype == "auto" else dtype or torch.float32)
+    priors.attach(model, opened.weights.files)
+    arrange(model.eval().requires_grad_(False))
+    return hasten(model) if dtype == "auto" else model
+
+
+def load_config(source: str | Path) -> ModelConfig:
+    """The config of the model at `source`, as `load` takes it, without reading its weights."""
+    return _open(source).config
+
+
+def weight_files(source: str | Path) -> tuple[Path, ...]:
+    """The files on this machine that `load(source)` reads the weights from; what belongs to the model lies beside.
+
+    Raises InputError as `load` does, and for a Hub id: its files are the cache's.
+    """
+    if not _local_folder(source).exists():
+        raise InputError(
+            f"{str(source)[:200]!r} is no checkpoint on this machine, which is what this can be stored beside; "
+            "give a bundled name, a checkpoint or run folder, or a weight file."
+        )
+    return _open(source).weights.files
+
+
+def save(model: AutoEncoder, folder: str | Path) -> Path:
+    """Write `config.json` and `model.safetensors`, which `load` reads back bit for bit, and return the folder.
+
+    Fitted priors go along, in `priors.safetensors`.
+
+    A new folder appears whole or not at all; in one that exists each file is replaced whole.
+    """
+    config = json.dumps(config_to_dict(model.config), indent=2)
+    # The config rides along in the weights' header too, so that the one file can be sent around alone. It is the only
+    # entry there: of several the order would be random, and the same model a different file each time.
+    return _write(model, Path(folder), config, WEIGHTS, {"config": config}, model.fitted_priors)
+
+
+def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") -> Path:
+    """Write the model as diffusers' `from_pretrained` opens it, with bit for bit the same weights; return the folder.
+
+    Raises InputError for a model that diffusers has no class for, and for another format.
+    """
+    if format != "diffusers":
+        raise InputError(f"The export format {format!r} is not known; diffusers is.")
+    config = json.dumps(diffusers_config(model.config), indent=2)
+    return _write(model, Path(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
+
+
+def push(source: str | Path, repo: str, token: str | None = None, private: bool = False) -> str:
+    """Publish the model at `source` on the Hugging Face Hub, with a model card, and return its page's address.
+
+    The card is the README.md beside the weights, if there is one. The repository is made if need be; `load(repo)` reads
+    it back. Raises InputError for a model that does not load, a bad repository name, or a Hub that refuses.
+    """
+    model = load(source, device="cpu")
+    card = _local_folder(source) / "README.md"
+    with tempfile.TemporaryDirectory() as place:
+        folder = save(model, Path(place) / "model")
+        text = _read_text(card) if card.is_file() else model_card(model, repo)
+        (folder / "README.md").write_text(text, encoding="utf-8")
+        return hub.push(folder, repo, token, private)
+
+
+def model_card(model: AutoEncoder, repo: str) -> str:
+    """A README.md for the model's repository: what it is, and how to open it."""
+    channels, height, width = model.latent_shape()
+    size, trained_on = model.config.sample_size, model.config.trained_on
+    return f"""---
+library_name: vae-studio
+tags: [vae, autoencoder]
+---
+# {repo.split("/")[-1]}
+
+A {"variational auto-encoder" if model.is_variational else "auto-encoder"} of {model.parameter_count:,} parameters:
+{size}x{size} images to latents of {channels}x{height}x{width}. Trained on: {trained_on or "not said"}.
+
+```python
+import vae
+
+model = vae.load("{repo}")
+posterior = model.encode(x)  # x: (N, {model.in_channels}, H, W) in [-1, 1]
+x_hat = model.decode(posterior.mode())
+```
+"""
+
+
+def _write(
+    model: AutoEncoder, folder: Path, config: str, weights: str, metadata: dict[str, str], fitted: dict | None = None
+) -> Path:
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    with appearing(folder) as place:
+        with replacing(place / weights) as part:
+            save_file(tensors, part, metadata=metadata)
+        with replacing(place / CONFIG) as part:
+            part.write_text(config + "\n", encoding="utf-8")
+        if fitted:
+            priors.write((place / weights,), fitted)
+    return folder
+
+
+def newest_checkpoint(run: Path) -> Path | None:
+    """The newest complete checkpoint of a run folder, None if there is none yet."""
+    found = [f for f in run.glob("checkpoints/step-*") if (f / CONFIG).is_file() and (f / WEIGHTS).is_file()]
+    return max(found, key=lambda folder: folder.name, default=None)
+
+
+@dataclass(frozen=True)
+class Opened:
+    config: ModelConfig
+    naming: Naming
+    weights: Weights
+
+
+def _open(source, revision=None, subfolder=None, variant=None, token=None, progress=None) -> Opened:
+    """Everything about the model but its tensors' values."""
+    path = _local_folder(source)
+    if path.is_dir():
+        return _open_found(path, _find(path, subfolder, variant), path.resolve().name)
+    if path.is_file():
+        return _open_file(path)
+    identifier = hub.parse(str(source), revision, subfolder)
+    if identifier is None:
+        raise _no_model(source)
+    root, found = hub.fetch(identifier, variant, token, progress)
+    return _open_found(root, found, identifier.repo)
+
+
+def _local_folder(source: str | Path) -> Path:
+    """The checkpoint folder that a bundled name, a folder or a run folder means; any other path as it is."""
+    if isinstance(source, str) and source in bundled():
+        return bundled()[source]
+    if not str(source):
+        raise _no_model(source)
+    try:
+        path = Path(source).expanduser()
+        path.stat()
+    except FileNotFoundError:
+        return path
+    except (OSError, ValueError, RuntimeError) as error:  # no right to look, or no path at all
+        raise _no_model(source) from error
+    return newest_checkpoint(path) or path
+
+
+def _no_model(source: str | Path) -> InputError:
+    return InputError(
+        f"There is no model {str(source)[:200]!r}; give a bundled name ({', '.join(bundled()) or 'none here'}), "
+        "a checkpoint or run folder, a .safetensors or .pth file, or a Hugging Face id like org/name."
+    )
+
+
+def _find(folder: Path, subfolder: str | None, variant: str | None) -> Found:
+    """The model in a local folder or a folder of that."""
+    if subfolder and not (folder / subfolder).resolve().is_relative_to(folder.resolve()):
+        raise InputError(f"The subfolder {subfolder[:200]!r} does not lie inside {folder.name}.")
+    try:
+        paths = (folder / subfolder).glob("*") if subfolder else (*folder.glob("*"), *folder.glob("*/*"))
+        files = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
+    except OSError as error:
+        raise InputError(f"The folder {folder.name} cannot be read.") from error
+    return find(files, lambda name: _read_text(folder / name), f"The folder {folder.name}", subfolder, variant)
+
+
+def _open_found(root: Path, found: Found, name: str) -> Opened:
+    parts = [open_weights(root / file) for file in found.weights]
+    weights = join(parts, ("encoder.", "decoder.") if found.pair else ())
+    name = found.weights[0] if found.config is None else name
+    return _recognised(weights, root / found.config if found.config else None, name)
+
+
+def _open_file(path: Path) -> Opened:
+    pair = partner(path)
+    if pair:
+        return _recognised(join([open_weights(file) for file in pair], ("encoder.", "decoder.")), None, path.name)
+    beside = path.with_name(CONFIG)
+    return _recognised(open_weights(path), beside if beside.is_file() else None, path.name)
+
+
+def _recognised(weights: Weights, config: Path | None, name: str) -> Opened:
+    """config: the config.json that goes with the weights; without one, theirs is in their header or in their shapes."""
+    naming = recognise(weights.shapes)
+    if config is not None:
+        return Opened(read_config(_json(_read_text(config), config.name), name), naming, weights)
+    if "config" in weights.metadata:
+        return Opened(read_config(_json(weights.metadata["config"], name), name), naming, weights)
+    return Opened(infer_config(naming, name), naming, weights)
+
+
+def _read_text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise InputError(f"{path.name} is not readable text.") from error
+
+
+def _json(text: str, name: str) -> dict:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise InputError(f"{name} is not readable JSON.") from error
+
+
+def _fill(model: AutoEncoder, opened: Opened, device: torch.device, dtype: torch.dtype) -> None:
+    """Give a model on the meta device its weights, tensor by tensor, so that there is never a second copy of them."""
+    wanted, parts = model.state_dict(), opened.naming.parts
+    _refuse("lack the", sorted(wanted.keys() - parts.keys()))
+    _refuse("have the unexpected", sorted(parts.keys() - wanted.keys()))
+    state = {}
+    for name, empty in wanted.items():
+        if parts[name].shape != empty.shape:
+            raise InputError(
+                f"The tensor {name} has the shape {list(parts[name].shape)}, "
+                f"where the config asks for {list(empty.shape)}."
+            )
+        tensor = parts[name].take(opened.weights.read)
+        if tensor.is_floating_point() != empty.is_floating_point():
+            raise InputError(f"The tensor {name} is of type {tensor.dtype}, which does not fit.")
+        tensor = tensor.to(device, dtype if tensor.is_floating_point() else empty.dtype)
+        if tensor.numel() and not all(torch.isfinite(extreme) for extreme in tensor.aminmax()):
+            raise InputError(
+                f"The tensor {name} holds numbers that are not finite (NaN or infinity) in {tensor.dtype}."
+            )
+        state[name] = tensor
+    model.load_state_dict(state, assign=True)
+
+
+def _refuse(verb: str, names: list[str]) -> None:
+    if names:
+        more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+        raise InputError(f"The weights {verb} tensor {names[0][:100]}{more}; they do not fit the config.")

@@ -1,0 +1,59 @@
+"""The commands about a model's latents: statistics, fit-prior."""
+
+from typing import Annotated
+
+import typer
+
+from vae.cli.terminal import Device, Json, Model, Seed, TestSize, bar_of, phases, say
+
+
+def statistics(
+    model: Model,
+    data: Annotated[str, typer.Option(help="As for train.")] = "digits",
+    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    test_size: TestSize = 0.2,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Measure a model's latents over a data set, and store what the map of them needs beside the checkpoint."""
+    from vae.checkpoints.store import load, weight_files
+    from vae.data.sets import load_data
+    from vae.latents.statistics import measure, write
+
+    weights = weight_files(model)
+    loaded = load(model, device=device)
+    config = loaded.config
+    images = load_data(data, split, config.sample_size, loaded.in_channels, config.border, test_size=test_size)
+    with bar_of(len(images), "image") as bar:
+        found = measure(loaded, images, split, lambda done: bar.update(done - bar.n))
+    say({"model": model, "output": str(write(weights, found)), **found.summary()}, json_)
+
+
+def fit_prior(
+    model: Model,
+    data: Annotated[str, typer.Option(help="The pictures the model was trained on, as for train.")] = "digits",
+    test_size: TestSize = 0.2,
+    prior: Annotated[str, typer.Option(help="gaussian, mixture, flow, or all of them.")] = "all",
+    updates: Annotated[int, typer.Option(help="Of the flow's weights.", min=1, max=1_000_000)] = 8000,
+    seed: Seed = 0,
+    device: Device = "auto",
+    json_: Json = False,
+) -> None:
+    """Fit priors to a model's latents, beside N(0, I), and store them beside the checkpoint; `sample` then has them."""
+    from vae.checkpoints.store import load, weight_files
+    from vae.data.sets import load_data
+    from vae.errors import InputError
+    from vae.latents.priors import KINDS, fit_priors, write
+
+    if prior != "all" and prior not in KINDS:
+        raise InputError(f"The prior to fit must be {', '.join(KINDS)} or all, not {prior!r}.")
+    kinds = KINDS if prior == "all" else (prior,)
+    weights = weight_files(model)
+    loaded = load(model, device=device)
+    config = loaded.config
+    images = load_data(data, "train", config.sample_size, loaded.in_channels, config.border, test_size=test_size)
+    with phases() as report:
+        fitted = fit_priors(loaded, images, kinds, seed, updates, on_progress=report)
+    kept = {**loaded.fitted_priors, **fitted}  # others fitted before, to these weights, stay
+    path = write(weights, {kind: kept[kind] for kind in KINDS if kind in kept})
+    say({"model": model, "output": str(path), "priors": {kind: kept[kind].facts for kind in fitted}}, json_)

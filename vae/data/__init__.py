@@ -1,0 +1,1 @@
+"""From a name, folder, archive or Hub id to batches of images."""

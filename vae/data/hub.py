@@ -1,0 +1,197 @@
+"""Pictures from a data set on the Hugging Face Hub, through the optional library `datasets`."""
+
+import queue
+import threading
+import weakref
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vae.data.image_set import ImageSet
+from vae.errors import InputError
+from vae.images import open_image, to_array
+
+WINDOW = 8192  # pictures a set too large to hold is shuffled within
+_TEST_SPLITS = ("test", "validation", "valid", "val")
+
+
+def load(
+    name: str,
+    split: str,
+    fitting: Callable[[Image.Image], Image.Image],
+    shape: tuple[int, int, int],
+    limit_bytes: int,
+    progress: Callable[[int, int], None] | None = None,
+    window: int = WINDOW,
+) -> ImageSet:
+    """The pictures of `name`, "owner/name" or "owner/name:column", as vae.data.sets.load_data gives them.
+
+    Without a column the first one with images is taken; labels are those of the first column with classes. Without a
+    split for testing every fifth picture is for testing. Pictures are streamed, nothing is written to disk. A set that
+    fits into limit_bytes is held; of a larger one, training gets a StreamedSet and testing the first ones that fit.
+
+    Raises InputError if `datasets` is not installed, or the set cannot be had or has no such column.
+    """
+    try:
+        import datasets
+    except ImportError:
+        raise InputError("Data sets from the Hub need the library datasets: pip install datasets.") from None
+    from huggingface_hub import HfApi
+
+    repository, _, column = name.partition(":")
+    try:
+        HfApi().dataset_info(repository, timeout=10)  # fails at once where datasets would try for half a minute
+        splits = datasets.get_dataset_split_names(repository)
+        for_test = next((s for s in _TEST_SPLITS if s in splits), None)
+        for_train = "train" if "train" in splits else splits[0]
+        own = for_test is not None and for_test != for_train
+        part = for_test if own and split == "test" else for_train
+        stream = datasets.load_dataset(repository, split=part, streaming=True)
+        known = (stream.info.splits or {}).get(part)
+        features = stream.features or _guess_features(stream, datasets)
+        column = column or next((k for k, f in features.items() if isinstance(f, datasets.Image)), "")
+        if not isinstance(features.get(column), datasets.Image):
+            raise InputError(f"{repository} has no images in a column {column!r}; it has {', '.join(features)}.")
+        label = next((k for k, f in features.items() if isinstance(f, datasets.ClassLabel)), None)
+        stream = stream.cast_column(column, datasets.Image(decode=False))
+
+        def rows() -> Iterator[tuple[np.ndarray | None, int]]:
+            """Fitted pictures and labels from the first on; None for a picture that cannot be read."""
+            for i, row in enumerate(stream):
+                if own or (i % 5 == 4) == (split == "test"):
+                    try:
+                        pixels = to_array(fitting(open_image(_bytes(row[column]), size_hint=shape[-1])))
+                    except InputError:
+                        pixels = None
+                    yield pixels, row[label] if label else -1
+
+        count = known.num_examples if known else None
+        if count and not own:
+            count = count // 5 if split == "test" else count - count // 5
+        room = max(1, limit_bytes // int(np.prod(shape)))
+        names = list(features[label].names) if label else None
+        if split == "train" and count and count > room:
+            return StreamedSet(name, shape, rows, count, min(window, max(room, 64)), progress)
+        return _held(name, shape, rows(), room, names, lambda done: progress and progress(done, count or room))
+    except InputError:
+        raise
+    except Exception as error:  # the Hub's client, its network library and the formats' readers each raise their own
+        raise InputError(
+            f"{name!r} is no folder or archive here, and the Hub does not give it: {_reason(error)}."
+        ) from error
+
+
+def _reason(error: Exception) -> str:
+    status = getattr(getattr(error, "response", None), "status_code", None)
+    if status in (401, 404):
+        return "there is no public data set of that name"
+    if status == 403:
+        return "its owner wants its terms accepted first"
+    return f"{type(error).__name__}; the network may be down" if status is None else f"it answered {status}"
+
+
+def _guess_features(stream, datasets) -> dict:
+    """Features of a stream that declares none: a column is of images if its first cell is one."""
+    first = next(iter(stream))
+    return {k: datasets.Image() if isinstance(v, Image.Image) else None for k, v in first.items()}
+
+
+def _bytes(cell: dict | None) -> bytes:
+    """The undecoded file in an image cell: in the row itself, or at an address."""
+    if not cell:
+        return b""
+    if cell.get("bytes"):
+        return cell["bytes"]
+    import fsspec
+
+    with fsspec.open(cell["path"], "rb") as file:
+        return file.read()
+
+
+def _held(name, shape, rows, room: int, classes: list[str] | None, progress) -> ImageSet:
+    pictures, labels, skipped = [], [], 0
+    for pixels, label in islice(rows, room):
+        if pixels is None:
+            skipped += 1
+            continue
+        pictures.append(pixels)
+        labels.append(label)
+        if len(pictures) % 256 == 0:
+            progress(len(pictures))
+    if not pictures:
+        raise InputError(f"{name} holds no pictures that can be read.")
+    data = ImageSet(name, shape, torch.tensor(labels) if classes else None, classes)
+    data.images, data.skipped = torch.from_numpy(np.stack(pictures)), skipped
+    data.cut = next(rows, None) is not None
+    return data
+
+
+class StreamedSet(ImageSet):
+    """A set too large to hold: a window of its pictures, through which the rest passes as it arrives.
+
+    batch(indices) picks from the window, at indices modulo its length, and then lets as many new pictures in for the
+    oldest: with random indices each picture is used once on average. At its end the stream starts anew. A run that is
+    interrupted and goes on sees the pictures in another order.
+    """
+
+    def __init__(self, name: str, shape: tuple[int, int, int], rows: Callable, count: int, window: int, progress):
+        super().__init__(name, shape, None, None)
+        self._count, self._next = count, 0
+        self._arriving: queue.Queue = queue.Queue(maxsize=512)
+        stop = threading.Event()
+        weakref.finalize(self, stop.set)
+        threading.Thread(target=_feed, args=(rows, self._arriving, stop), name="stream", daemon=True).start()
+        self._window = np.empty((window, *shape), np.uint8)
+        for i in range(window):
+            self._window[i] = self._arrival()
+            if progress and i % 256 == 255:
+                progress(i + 1, window)
+
+    def batch(self, indices: Tensor | Sequence[int]) -> Tensor:
+        """uint8 (n, C, size, size). Raises InputError if the stream breaks off."""
+        chosen = torch.as_tensor(indices).numpy() % len(self._window)
+        pixels = torch.from_numpy(self._window[chosen])
+        for _ in chosen:
+            self._window[self._next] = self._arrival()
+            self._next = (self._next + 1) % len(self._window)
+        return pixels
+
+    def preview(self, n: int = 16) -> Tensor:
+        """The first n pictures of the window; none is used up."""
+        return torch.from_numpy(self._window[:n].copy())
+
+    def _arrival(self) -> np.ndarray:
+        while (pixels := self._arriving.get()) is None:
+            self.skipped += 1
+        if isinstance(pixels, Exception):
+            self._arriving.put(pixels)  # for whoever asks next
+            raise InputError(f"The stream of {self.name} broke off ({type(pixels).__name__}).") from pixels
+        return pixels
+
+
+def _feed(rows: Callable, arriving: queue.Queue, stop: threading.Event) -> None:
+    """Puts pictures, None for unreadable ones, or the exception that ended it, until told to stop."""
+
+    def put(item) -> None:
+        while not stop.is_set():
+            try:
+                return arriving.put(item, timeout=0.5)
+            except queue.Full:
+                continue
+
+    try:
+        while not stop.is_set():
+            sound = 0
+            for pixels, _ in rows():
+                sound += pixels is not None
+                put(pixels)
+                if stop.is_set():
+                    return
+            if not sound:
+                raise EOFError("no readable picture in the stream")
+    except Exception as error:
+        put(error)

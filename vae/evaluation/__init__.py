@@ -1,0 +1,1 @@
+"""Figures of a model over a data set."""

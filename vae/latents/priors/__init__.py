@@ -1,0 +1,24 @@
+"""Priors fitted to the latents of a trained model, to sample it from beside N(0, I).
+
+They are fitted after the fact and belong to one checkpoint, beside whose weights they lie in `priors.safetensors`.
+"""
+
+from vae.latents.priors.fitting import encode_all, fit_priors
+from vae.latents.priors.prior import KINDS, TITLES, Prior, Unfitted, best, for_paths, of
+from vae.latents.priors.store import FILE, attach, read, write
+
+__all__ = [
+    "FILE",
+    "KINDS",
+    "TITLES",
+    "Prior",
+    "Unfitted",
+    "attach",
+    "best",
+    "encode_all",
+    "fit_priors",
+    "for_paths",
+    "of",
+    "read",
+    "write",
+]

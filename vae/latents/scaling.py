@@ -1,0 +1,31 @@
+"""The scaling that a diffusion model expects of latents."""
+
+from torch import Tensor
+
+from vae.models.base import AutoEncoder
+
+
+def scale(model: AutoEncoder, z: Tensor) -> Tensor:
+    """What a diffusion model is trained on: (z - shift_factor) * scaling_factor, for the latents of `model`.
+
+    Where the config has latents_mean and latents_std they are used, channel by channel, as diffusers does.
+    """
+    mean, std = _channel_statistics(model, z)
+    if mean is not None:
+        return (z - mean) * model.config.scaling_factor / std
+    return (z - model.config.shift_factor) * model.config.scaling_factor
+
+
+def unscale(model: AutoEncoder, z: Tensor) -> Tensor:
+    """The inverse of `scale`: from a diffusion model's latents to what `model.decode` takes."""
+    mean, std = _channel_statistics(model, z)
+    if mean is not None:
+        return z * std / model.config.scaling_factor + mean
+    return z / model.config.scaling_factor + model.config.shift_factor
+
+
+def _channel_statistics(model: AutoEncoder, z: Tensor) -> tuple[Tensor | None, Tensor | None]:
+    mean, std = getattr(model.config, "latents_mean", None), getattr(model.config, "latents_std", None)
+    if mean is None or std is None:
+        return None, None
+    return z.new_tensor(mean).view(1, -1, 1, 1), z.new_tensor(std).view(1, -1, 1, 1)

@@ -1,0 +1,71 @@
+"""The pictures of one training: loaded, held on the device where they fit into memory, dealt out in batches."""
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from vae import images
+from vae.data.image_set import ImageSet
+from vae.data.sets import load_data
+from vae.errors import InputError
+from vae.models import AutoEncoder
+from vae.training.config import TrainConfig
+from vae.training.schedule import Plan, seeded
+
+
+class Feed:
+    """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its pictures.
+
+    Raises InputError if the config's data cannot be read.
+    """
+
+    def __init__(self, config: TrainConfig, model: AutoEncoder, device: torch.device):
+        self.seed, self.device = config.seed, device
+        fitted = {
+            "size": model.config.sample_size,
+            "channels": model.in_channels,
+            "border": model.config.border,
+            "test_size": config.test_size,
+        }
+        self.train_set = load_data(config.data, "train", **fitted)
+        self.val_set = load_data(config.data, "test", **fitted)
+        self._train, self._val = self._resident(self.train_set), self._resident(self.val_set)
+
+    def _resident(self, data: ImageSet) -> Tensor | None:
+        """The whole set on the device, as bytes, where it is small enough to be in memory at all."""
+        return None if data.images is None else data.images.to(self.device)
+
+    def expect(self, count: int) -> None:
+        """InputError unless there are so many training images, as there were when the run began."""
+        if len(self.train_set) != count:
+            raise InputError(
+                f"{self.train_set.name} had {count} training images when this run began and has "
+                f"{len(self.train_set)} now; resume it with the same data."
+            )
+
+    def batches(self, plan: Plan, process: int, step: int) -> Iterator[Tensor]:
+        """A process's batches from update `step` to the last, float in [-1, 1], read ahead where not in memory."""
+        parts = self._parts(plan, process, step)
+        in_bytes = self.train_set.batches(parts) if self._train is None else (self._train[part] for part in parts)
+        return map(self._float, in_bytes)
+
+    def _parts(self, plan: Plan, process: int, first: int) -> Iterator[Tensor]:
+        order = None
+        for step in range(first, plan.steps):
+            epoch, place = divmod(step, plan.epoch_steps)
+            if order is None or place == 0:
+                order = torch.randperm(len(self.train_set), generator=seeded(self.seed, 1, epoch))
+                order = order if self._train is None else order.to(self.device)
+            update = order[place * plan.update_images : (place + 1) * plan.update_images]
+            for micro in range(plan.accumulate):
+                yield plan.share(update, micro, process)
+
+    def validation(self, start: int, stop: int) -> Tensor:
+        """The validation images from `start` to before `stop`, float in [-1, 1]."""
+        if self._val is not None:
+            return self._float(self._val[start:stop])
+        return self._float(self.val_set.batch(torch.arange(start, stop)))
+
+    def _float(self, pixels: Tensor) -> Tensor:
+        return images.to_float(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)

@@ -1,0 +1,123 @@
+"""What a training leaves in its run folder, and how often."""
+
+import os
+import re
+import time
+from collections.abc import Callable
+from contextlib import contextmanager
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import NamedTuple
+
+import torch
+from safetensors import SafetensorError
+from torch import Tensor
+
+from vae import images
+from vae.checkpoints import store
+from vae.errors import InputError
+from vae.files import appearing, flushed
+from vae.models import AutoEncoder
+from vae.training.runs import RunWriter
+
+STATE_SECONDS = 0.5  # between two words of how far it is
+CHECKPOINT_SECONDS = 10.0  # checkpoints are never closer than this
+SAVING = 0.03  # and take no more than this share of the time
+
+
+class Saved(NamedTuple):
+    """A checkpoint to go on from: its folder, the training's state, and the averaged model's tensors."""
+
+    folder: Path
+    state: dict
+    averaged: dict[str, Tensor]
+
+
+class Keeper:
+    """Writes for a training. Every failure to write is an InputError that says why, and leaves the rest as it was."""
+
+    def __init__(self, writer: RunWriter, on_progress: Callable[[dict], None] | None):
+        self.writer, self.on_progress = writer, on_progress
+        self.told = self.saved = time.monotonic()
+        self.interval = CHECKPOINT_SECONDS
+
+    @contextmanager
+    def writing(self):
+        try:
+            yield
+        except (OSError, SafetensorError, RuntimeError) as error:
+            reason = _disk_error(error)
+            if reason is None:
+                raise
+            raise InputError(
+                f"The run folder cannot be written ({reason}), so the training was stopped; the last good checkpoint "
+                "is kept."
+            ) from error
+
+    def state(self, **changes) -> None:
+        with self.writing():
+            self.writer.update(**changes)
+
+    def metrics(self, entry: dict) -> None:
+        with self.writing():
+            self.writer.append(entry)
+
+    def preview(self, kind: str, step: int, epoch: int, pictures: Tensor, columns: int) -> None:
+        """pictures: (N, C, H, W) around [-1, 1]."""
+        sheet = images.grid(pictures.clamp(-1.0, 1.0).cpu(), columns=columns)
+        with self.writing():
+            self.writer.preview(kind, step, epoch, images.png_bytes(sheet))
+
+    def progress(self, progress: dict, force: bool = False) -> None:
+        """Tell how far it is, if it was not told a moment ago."""
+        if force or time.monotonic() - self.told > STATE_SECONDS:
+            self.told = time.monotonic()
+            self.state(**progress)
+            if self.on_progress:
+                self.on_progress(progress)
+
+    def due(self) -> bool:
+        """Whether it is time for a checkpoint."""
+        return time.monotonic() - self.saved > self.interval
+
+    def checkpoint(self, step: int, model: AutoEncoder, state: dict) -> None:
+        """Everything the run can be gone on from, and `model` for those who watch; the older of the last two goes."""
+        start = time.monotonic()
+        folder = self.writer.checkpoint_folder(step)
+        if folder not in self.writer.checkpoints():
+            with self.writing():
+                self.writer.sync()
+                with appearing(folder) as place:
+                    store.save(model, place)
+                    with flushed(place / "trainer.pt") as file:
+                        torch.save(state, file)
+            self.writer.prune(keep=2)
+        self.saved = time.monotonic()
+        self.interval = max(CHECKPOINT_SECONDS, (self.saved - start) / SAVING)
+
+    def newest(self) -> Saved | None:
+        """The newest checkpoint that can be read, on the CPU. What was written after it is forgotten."""
+        for folder in reversed(self.writer.checkpoints()):
+            try:
+                state = torch.load(folder / "trainer.pt", map_location="cpu", weights_only=True)
+                return Saved(folder, state, store.load(folder, device="cpu").state_dict())
+            except (
+                OSError,
+                RuntimeError,
+                EOFError,
+                ValueError,
+                KeyError,
+                UnpicklingError,
+            ):  # damaged: an older one will do
+                continue
+        return None
+
+
+def _disk_error(error: BaseException) -> str | None:
+    """What the system said, however torch or safetensors wrapped it; None if it was not about a file."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    if number:
+        return os.strerror(int(number[1]))
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error and (error.strerror or str(error))

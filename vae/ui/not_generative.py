@@ -1,0 +1,78 @@
+"""Sample, for auto-encoders that are no generators: says so and why, and shows what their latents are like instead."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from vae.errors import InputError
+from vae.ui.components import note, widget
+from vae.ui.serving.jobs import Spread
+from vae.ui.serving.models import Engine
+from vae.ui.uploads import link, read_picture
+
+FIRST = {"kind": "example", "name": "photo-parrot"}
+FAMILIES = ("kl", "tiny")  # of auto-encoders made for diffusion models
+UNSURE = 0.02  # posteriors narrower than this, on average, were hardly pulled towards N(0, I)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """notice: above the samples, empty where there is nothing to say. column: the controls, with the picture whose
+    latent is looked at. known: which model and picture the notice shows, the visitor's own state."""
+
+    notice: gr.HTML
+    column: gr.Column
+    picture: gr.HTML
+    mistake: gr.HTML
+    known: gr.State
+
+    @property
+    def inputs(self) -> list:
+        return [self.picture, self.known]
+
+    @property
+    def outputs(self) -> list:
+        return [self.notice, self.column, self.mistake, self.known]
+
+
+def controls() -> tuple[gr.Column, gr.HTML, gr.HTML, gr.State]:
+    """The column with the picture and its note, hidden until a model asks for it, and the state."""
+    with gr.Column(visible=False, elem_classes=["vs-card"]) as column:
+        picture = widget("picture", value=FIRST)
+        mistake = note()
+    return column, picture, mistake, gr.State(None)
+
+
+def concerns(engine: Engine, model: str | None) -> bool:
+    """Whether the model may be one of those; its latents tell in the end. InputError if it cannot be read."""
+    return engine.catalog.facts(model)["family"] in FAMILIES
+
+
+def look(engine: Engine, parts: Parts, model: str | None, value: object, known: object) -> dict:
+    """What the notice and its controls become for this model and picture."""
+    if not concerns(engine, model):
+        return {parts.notice: None, parts.column: gr.Column(visible=False), parts.mistake: "", parts.known: None}
+    if known == [model, value]:
+        return {}
+    try:
+        found = engine.spread(model, read_picture(value, 256), seed=0)
+    except InputError as error:
+        return {parts.mistake: str(error)}
+    shown = told(found, engine.catalog.facts(model)["variational"])
+    column = gr.Column(visible=shown is not None)
+    return {parts.notice: shown, parts.column: column, parts.mistake: "", parts.known: [model, value]}
+
+
+def told(found: Spread, variational: bool) -> dict | None:
+    """The notice for the page; None for a model whose posteriors were pulled towards N(0, I) after all."""
+    if variational and found.sigma > UNSURE:
+        return None
+    return {
+        "original": link(found.original, "original"),
+        "repainted": link(found.repainted, "repainted"),
+        "noise": link(found.noise, "noise"),
+        "width": found.original.width,
+        "std": round(found.std, 4),
+        "sigma": found.sigma if variational else None,
+        "alike": round(found.alike, 4),
+    }

@@ -1,0 +1,1 @@
+"""What answers many visitors at once: models and their locks, the device, access, limits."""

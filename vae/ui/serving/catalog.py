@@ -1,0 +1,192 @@
+"""Which models there are to choose from: bundled ones, finished runs, the live run; and their facts."""
+
+import hashlib
+import os
+import threading
+from pathlib import Path
+
+from vae.checkpoints import hub
+from vae.checkpoints.describe import describe
+from vae.checkpoints.store import bundled
+from vae.errors import InputError
+from vae.models import AutoEncoder
+from vae.training.runs import ACTIVE, Run, list_runs
+
+FIRST = "mnist-vae-large"  # the one that impresses most
+
+
+def on_spaces() -> bool:
+    """Whether strangers use this server: then only listed models, the Hub's and named data sets are open to them."""
+    return "SPACE_ID" in os.environ
+
+
+class Catalog:
+    """The models by name. Reads folders, keeps each checkpoint's facts; all methods may be called from any thread."""
+
+    def __init__(self, runs_dir: Path, wanted: str | None = None):
+        """wanted: the model that opens first, any source vae.load takes. Raises InputError if it cannot be read."""
+        self.runs_dir = runs_dir
+        self._facts: dict[tuple, dict] = {}
+        self._lock = threading.Lock()
+        self.wanted = wanted or None
+        if self.wanted and self.wanted not in self._sources():
+            describe(self.wanted)
+
+    def _sources(self) -> dict[str, tuple[str, str | Path, dict]]:
+        """name -> (kind, what vae.load takes, more facts). The live run comes first, then bundled, then other runs."""
+        live, done = {}, {}
+        for run in list_runs(self.runs_dir):
+            folder = run.model_folder()
+            if folder is None:
+                continue
+            state = run.state()
+            data = data_title(run.config().get("data"))
+            if state["state"] in ACTIVE:
+                live[run.name] = ("live", folder, {"trained_on": data, "epoch": state.get("epoch", 0)})
+            else:
+                done[run.name] = ("run", folder, {"trained_on": data})
+        ready = {name: ("bundled", folder, {}) for name, folder in bundled().items()}
+        if self.wanted and self.wanted not in {**ready, **live, **done}:
+            ready[self.wanted] = ("bundled", self.wanted, {})
+        return live | ready | {name: entry for name, entry in done.items() if name not in ready}
+
+    def models(self) -> list[dict]:
+        """One dict a model: name, kind ("bundled", "run" or "live") and checkpoints.describe's facts."""
+        found = []
+        for name, (kind, source, more) in self._sources().items():
+            try:
+                facts = self._describe(source)
+            except InputError:
+                continue  # a run folder with a damaged checkpoint is no choice
+            known = {key: value for key, value in more.items() if value is not None}
+            found.append(facts | known | {"name": name, "kind": kind})
+        return found
+
+    def _describe(self, source: str | Path, model: AutoEncoder | None = None) -> dict:
+        config = Path(source) / "config.json"
+        key = (str(source), config.stat().st_mtime_ns if config.is_file() else 0)
+        with self._lock:
+            known = self._facts.get(key)
+        if known is None:  # read outside the lock: a Hub may take its time
+            known = describe(source if model is None else model)
+            with self._lock:
+                self._facts[key] = known
+        return known
+
+    def facts(self, name: str | None, model: AutoEncoder | None = None) -> dict:
+        """describe's facts of the model called `name`, listed or not; with `model`, which is that one loaded,
+        nothing is read for them. InputError if it cannot be read."""
+        return self._describe(self.source(name), model) | {"name": name}
+
+    def first(self) -> str | None:
+        """The name of the model that opens first; None if there is none at all."""
+        names = [model["name"] for model in self.models() if model["kind"] != "live"]
+        return next((name for name in (self.wanted, FIRST) if name in names), names[0] if names else None)
+
+    def counterpart(self, name: str | None) -> str | None:
+        """The bundled model to be seen beside the one called `name`, to show what variational means.
+
+        Trained on the same data, variational where that one is not or the reverse; of several the one most like it.
+        None if there is none. Raises InputError if the model cannot be read.
+        """
+        models = {model["name"]: model for model in self.models()}
+        name = name or self.first()
+        own = models.get(name) or self.facts(name)
+        data = (own["trained_on"] or "").casefold()
+
+        def likeness(other: dict) -> tuple:
+            return other["latent_shape"] != own["latent_shape"], abs(other["parameters"] - own["parameters"])
+
+        others = [
+            other
+            for other in models.values()
+            if other["kind"] == "bundled"
+            and data
+            and (other["trained_on"] or "").casefold() == data
+            and other["variational"] != own["variational"]
+        ]
+        return min(others, key=likeness)["name"] if others else None
+
+    def typed(self, name: str) -> str:
+        """What to type for the model called `name` on the command line, where the app was started."""
+        if self._sources().get(name, ("",))[0] not in ("run", "live"):
+            return name
+        here = self.runs_dir.is_relative_to(Path.cwd())
+        return str((self.runs_dir.relative_to(Path.cwd()) if here else Path(self.runs_dir.name)) / name)
+
+    def source(self, name: str | None) -> str | Path:
+        """What vae.load takes for the model called `name`; the first model for None, the live run for "live".
+
+        A Hub id that is not listed is passed on, and so is a folder or file on this machine, except on Spaces.
+        Raises InputError if there is no such model.
+        """
+        sources = self._sources()
+        if not name:
+            name = self.first()
+            if name is None:
+                raise InputError("There is no model yet; train one in the Train tab.")
+        if name == "live" and name not in sources:
+            name = next((n for n, entry in sources.items() if entry[0] == "live"), None)
+            if name is None:
+                raise InputError("No training is running, so there is no live model.")
+        if not isinstance(name, str):
+            raise InputError(f"A model is chosen by its name, not by {str(name)[:80]!r}.")
+        if name in sources:
+            return sources[name][1]
+        return self.outside(name)
+
+    def outside(self, text: str) -> str:
+        """What a visitor typed to open a model that is not listed: a Hub id in its short form, or a path as it is.
+
+        Raises InputError for a path on Spaces, and for what is neither an id nor there.
+        """
+        text = text.strip()
+        identifier = hub.parse(text)
+        if not text:
+            raise InputError("Give a Hugging Face id like org/name" + ("." if on_spaces() else ", a folder or a file."))
+        there = _exists(text)
+        if on_spaces() and (there or identifier is None):
+            raise InputError(
+                f"{text[:200]!r} is no Hugging Face id like org/name; on a public server that is all that can be "
+                "opened, no files or folders."
+            )
+        if there:
+            return text
+        if identifier is None:
+            raise InputError(
+                f"There is no model {text[:200]!r}: no folder or file of that name is on this machine, "
+                "and a Hugging Face id looks like org/name."
+            )
+        within = f"/{identifier.subfolder}" if identifier.subfolder else ""
+        revision = f"@{identifier.revision}" if identifier.revision else ""
+        return identifier.repo + within + revision
+
+    def run(self, name: str) -> Run:
+        """The run called `name`. Raises InputError if there is none; a name never leads out of the runs' folder."""
+        run = next((run for run in list_runs(self.runs_dir) if run.name == name), None)
+        if run is None:
+            raise InputError(f"There is no run {str(name)[:80]!r} here.")
+        return run
+
+    def histories(self) -> list[Run]:
+        """All that can be watched: the runs, newest first, then bundled models that brought their metrics along, of
+        which the one that opens first comes first."""
+        kept = [Run(folder) for folder in bundled().values() if (folder / "metrics.jsonl").is_file()]
+        return list_runs(self.runs_dir) + sorted(kept, key=lambda run: run.name != FIRST)
+
+
+def data_title(data: object) -> str | None:
+    """What people call the data of a training: of a folder or archive its name, not where it lies."""
+    return Path(str(data)).name if data and Path(str(data)).is_absolute() else data
+
+
+def _exists(text: str) -> bool:
+    try:
+        return Path(text).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):  # no right to look, or no path at all
+        return False
+
+
+def version(models: list[dict]) -> str:
+    """A short text that changes when the list does."""
+    return hashlib.sha1(repr(models).encode(), usedforsecurity=False).hexdigest()[:12]

@@ -1,0 +1,84 @@
+"""Opens models that are not listed, in threads of their own: a download may take minutes, a request may not."""
+
+import logging
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from vae.errors import InputError
+from vae.ui.components import SORRY
+from vae.ui.serving.catalog import Catalog, on_spaces
+from vae.ui.serving.models import Engine
+
+log = logging.getLogger(__name__)
+
+AT_ONCE = 2  # downloads
+KEPT = 64  # openings remembered
+PUBLIC_LIMIT = 2_000_000_000  # bytes of one model that a stranger may bring onto a public server's disk
+
+
+@dataclass
+class Opening:
+    """One model on its way. state: "waiting", "loading" (with bytes done of total, 0 if none are to be fetched),
+    "done" (with facts) or "failed" (with a sentence)."""
+
+    name: str
+    state: str = "waiting"
+    done: int = 0
+    total: int = 0
+    facts: dict | None = None
+    error: str = ""
+
+
+class Opener:
+    """Whoever asks for a model that is already on its way shares that opening; visitors know it by its name."""
+
+    def __init__(self, engine: Engine, catalog: Catalog):
+        self.engine, self.catalog = engine, catalog
+        self._lock = threading.Lock()
+        self._turn = threading.Semaphore(AT_ONCE)
+        self._openings: OrderedDict[str, Opening] = OrderedDict()
+
+    def start(self, text: str) -> Opening:
+        """Begin to open what a visitor typed: a Hub id, or on a private machine a path.
+
+        Raises InputError at once for what can be no model, and where too many are on their way.
+        """
+        name = self.catalog.outside(str(text))
+        with self._lock:
+            known = self._openings.get(name)
+            if known is not None and known.state in ("waiting", "loading"):
+                return known
+            while len(self._openings) >= KEPT:
+                oldest = next((n for n, o in self._openings.items() if o.state in ("done", "failed")), None)
+                if oldest is None:
+                    raise InputError("Too many models are being opened just now; try again in a minute.")
+                del self._openings[oldest]
+            opening = self._openings[name] = Opening(name)
+        threading.Thread(target=self._open, args=(opening,), name=f"open {name}", daemon=True).start()
+        return opening
+
+    def find(self, name: str) -> Opening | None:
+        """The opening of that name; None if there is none, or no longer."""
+        with self._lock:
+            return self._openings.get(name)
+
+    def _open(self, opening: Opening) -> None:
+        def progress(done: int, total: int) -> None:
+            if on_spaces() and total > PUBLIC_LIMIT:
+                raise InputError(
+                    f"{opening.name} takes {total / 1e9:.1f} GB; on this public server up to "
+                    f"{PUBLIC_LIMIT / 1e9:.0f} GB are accepted."
+                )
+            opening.done, opening.total = done, total
+
+        with self._turn:
+            opening.state = "loading"
+            try:
+                opening.facts = self.engine.open(opening.name, progress)
+                opening.state = "done"
+            except InputError as error:
+                opening.error, opening.state = str(error), "failed"
+            except Exception:
+                log.exception("opening %s failed", opening.name)
+                opening.error, opening.state = SORRY, "failed"

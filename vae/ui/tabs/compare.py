@@ -1,0 +1,100 @@
+"""The Compare tab: one picture through two to four models, side by side."""
+
+from collections.abc import Iterator
+from functools import partial
+
+import gradio as gr
+
+from vae.errors import InputError
+from vae.ui.components import fold, lead, quiet, spoken_as, widget
+from vae.ui.formulas import formula
+from vae.ui.serving.models import Compared, Engine
+from vae.ui.serving.tasks import Done, Report, Tasks
+from vae.ui.uploads import link, read_picture
+
+FIRST = {"kind": "example", "name": "digit-2"}
+MOST = 4  # models side by side
+
+LEAD = (
+    "One picture, several models. Zoom into a corner and all of them follow: what one model has lost there, another "
+    "may have kept, and at what price."
+)
+WHY = (
+    "<p>Each model encodes the picture as it sees it (some only in grey, some only at one size) and decodes the "
+    "mean of what it found. All figures compare that with the picture as this model saw it.</p>"
+    + formula('PSNR = 10 log_10 frac{{255^2}}{{"mean of " {(x − hat{x})}^2}} "dB"')
+    + "<p>SSIM compares means, contrasts and structure in small windows; 1 means the same picture.</p>"
+    "<p>Bits per pixel are those of the latent if each of its numbers is stored in 16 bits (float16); a colour "
+    "picture itself has 24.</p>"
+    + formula('"bits per pixel" = frac{{16 · C · h · w}}{{H · W}}')
+    + "<p>The difference is |x − x̂| in each colour, times the factor chosen: black is where nothing was lost.</p>"
+    "<p>Models that declare the same latent space can decode what the other one encoded.</p>"
+)
+
+
+def build(engine: Engine, tasks: Tasks) -> None:
+    lead(LEAD)
+    with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
+        with gr.Column(elem_classes=["vs-controls"]):
+            with gr.Column(elem_classes=["vs-card"]):
+                widget("picture", value=FIRST, topic="compare-picture")
+            with gr.Column(elem_classes=["vs-card"]):
+                fold("What is computed", WHY)
+        with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
+            view = widget("compare", events=["run"], functions=[quiet(tasks.stop)], most=MOST)
+
+    def run(event: gr.EventData) -> Iterator[dict]:
+        yield from answers(engine, tasks, event._data)
+
+    # Each asks for what it lacks, so that none is dropped; the page has one on its way at a time.
+    view.run(run, None, view, api_visibility="private", show_progress="hidden", trigger_mode="multiple")
+
+
+def answers(engine: Engine, tasks: Tasks, asked: object) -> Iterator[dict]:
+    """What the page is told while the panes that it asks for are computed, one after another.
+
+    asked: {ticket, picture, panes: [{key, encoder, decoder}]}. Each answer has the ticket; those about a pane have its
+    key, and `what` is done and the `share` of it, or its `result`, or an `error` in one sentence. The last is `done`.
+    """
+    asked = asked if isinstance(asked, dict) else {}
+    ticket, panes = str(asked.get("ticket"))[:80], asked.get("panes")
+    panes = [pane for pane in panes if isinstance(pane, dict)][:MOST] if isinstance(panes, list) else []
+    for pane in panes:
+        told, result = {"ticket": ticket, "key": pane.get("key")}, None
+        try:
+            for step in tasks.watch(ticket, partial(compare, engine, asked.get("picture"), pane)):
+                if isinstance(step, Done):
+                    yield told | {"result": (result := shown(step.result, pane))}
+                else:
+                    yield told | {"what": step.what, "share": step.share}
+            if result is None:
+                break  # stopped
+        except Exception as error:
+            yield told | {"error": spoken_as(error, "comparing")}
+    yield {"ticket": ticket, "done": True}
+
+
+def compare(engine: Engine, picture: object, pane: dict, report: Report) -> Compared:
+    encoder, decoder = pane.get("encoder"), pane.get("decoder") or pane.get("encoder")
+    if not isinstance(encoder, str) or not isinstance(decoder, str):
+        raise InputError("Choose a model.")
+    return engine.compare(encoder, decoder, read_picture(picture), report)
+
+
+def shown(found: Compared, pane: dict) -> dict:
+    """One pane for the page."""
+    name = "-".join(dict.fromkeys(str(pane[part]).split("/")[-1] for part in ("encoder", "decoder") if pane.get(part)))
+    return {
+        "original": link(found.original, f"{name}-original"),
+        "image": link(found.image, f"{name}-reconstruction"),
+        "width": found.original.width,
+        "height": found.original.height,
+        "box": [round(edge, 4) for edge in found.box],
+        "grey": found.original.mode == "L",
+        "psnr": round(found.psnr, 3),
+        "ssim": round(found.ssim, 5),
+        "latent_shape": list(found.latent_shape),
+        "bits_per_pixel": round(found.bits_per_pixel, 4),
+        "seconds": round(found.seconds, 4),
+        "tile": found.tile,
+    }

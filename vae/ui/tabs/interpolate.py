@@ -1,0 +1,233 @@
+"""The Interpolate tab: what lies between latents, as a way from one to another, a grid between four, or a loop."""
+
+import re
+import secrets
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import partial
+
+import gradio as gr
+
+from vae.errors import InputError
+from vae.latents.priors import Unfitted
+from vae.ui import not_generative
+from vae.ui.components import fold, lead, note, quiet, spoken_steps, visitor, whole, widget
+from vae.ui.downloads import FORMATS, SIZES, linked
+from vae.ui.endpoints import label, read_end
+from vae.ui.formulas import formula
+from vae.ui.serving.drawing import KINDS, End, Pictures
+from vae.ui.serving.models import Engine
+from vae.ui.serving.tasks import Done, Report, Tasks
+from vae.ui.uploads import sprite
+
+WAY, GRID, LOOP = "A way", "A grid", "A loop"
+MAKES = {WAY: "path", GRID: "grid", LOOP: "loop"}
+ROUND, STRAIGHT = "Around the sphere (slerp)", "Straight line (lerp)"
+THROUGH = "Through the learned prior"  # offered where the model has one
+MODES = {THROUGH: "prior", ROUND: "slerp", STRAIGHT: "lerp"}
+SIDES = "ABCDEF"
+LARGE, FEW = 256, 8  # pictures from that many pixels on: so many frames at first
+LIMITS = {"path": (2, 96, 32), "grid": (3, 12, 7), "loop": (2, 32, 16)}  # of the number of steps, and the first one
+
+LEAD = (
+    "Points in the latent space, and all that lies between them. In a good latent space every step is a picture of "
+    "its own, and one thing turns into another; in a bad one the ends merely fade into each other."
+)
+WHY = (
+    "<p>The straight line mixes the two latents. Halfway between two draws from N(0, I) it passes nearer the centre "
+    "than almost any draw ever comes, where the decoder has seen little.</p>"
+    + formula("z_t = (1 − t) a + t b")
+    + "<p>Going around the sphere keeps the typical distance from the centre (θ is the angle between a and b; the "
+    "length changes evenly from one to the other).</p>"
+    + formula("z_t ∝ frac{{sin((1 − t)θ)}}{{sin θ}} frac{a}{{‖a‖}} + frac{{sin(tθ)}}{{sin θ}} frac{b}{{‖b‖}}")
+    + "<p>A learned prior is a map f from noise onto the latents of pictures. Going through it means to look for the "
+    "noises that it maps to a and b, to go around the sphere between those, and to map each step: so no step leaves "
+    "the places where pictures lie. Latents drawn from a seed are then drawn through the map, too.</p>"
+    + formula('z_t = f(slerp(u, v, t)) , " with " f(u) = a , " " f(v) = b')
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    a: gr.HTML
+    b: gr.HTML
+    refresh: dict
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What a visitor wants to see. mode: None for the best that the model has."""
+
+    model: str | None
+    kind: str
+    mode: str | None
+    steps: int
+    ends: tuple[End, ...]
+    labels: tuple[str, ...]
+
+
+def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
+    first = [THROUGH, *MODES] if engine.catalog.first() and engine.fitted(None) else [ROUND, STRAIGHT]
+    lead(LEAD)
+    with gr.Row(elem_classes=["vs-split"]):
+        with gr.Column(elem_classes=["vs-controls"]):
+            with gr.Column(elem_classes=["vs-card"]):
+                make = gr.Radio(list(MAKES), value=WAY, label="What to make")
+                stops = gr.Slider(*KINDS["loop"], 3, step=1, label="Stops", visible=False)
+                ends, places = [], []
+                for i, side in enumerate(SIDES):
+                    with gr.Column(visible=i < 2, elem_classes=["vs-place"]) as place:
+                        ends.append(widget("end", value={"kind": "seed", "seed": i + 3}, side=side))
+                    places.append(place)
+                mistake = note()
+                path = gr.Radio(list(dict.fromkeys(first)), label="Path")
+                counts = {
+                    "path": count("path", "Frames"),
+                    "grid": count("grid", "Pictures along each side", visible=False),
+                    "loop": count("loop", "Frames from each stop to the next", visible=False),
+                }
+            with gr.Column(elem_classes=["vs-card"]):
+                fold("What is computed", WHY)
+        with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
+            busy = widget("busy", functions=[quiet(tasks.stop)])
+            view = widget("morph", events=["keep"], sizes=SIZES)
+            saver = widget("saver")
+    wished = gr.State(None)  # how many frames the visitor wanted before a model that takes long was chosen
+    offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
+
+    def bearable(model, made, n: int, wanted: int | None) -> tuple[int, dict]:
+        """How many frames a way has, and what that changes on the page: few at first of a model that takes long."""
+        large = not_generative.concerns(engine, model) and engine.catalog.facts(model)["image_size"] >= LARGE
+        if large and wanted is None and MAKES.get(made) == "path" and isinstance(n, int) and n > FEW:
+            return FEW, {counts["path"]: FEW, wished: n}
+        if not large and wanted is not None:
+            return wanted, {counts["path"]: wanted, wished: None}
+        return n, {}
+
+    def leave(shown: object) -> None:
+        tasks.stop(shown.get("ticket") if isinstance(shown, dict) else None)
+
+    def laid(made: str, most: int) -> dict:
+        """Which controls there are for what is to be made."""
+        kind = MAKES.get(made, "path")
+        n = most if kind == "loop" else KINDS[kind][1]
+        shown = {place: gr.Column(visible=i < n) for i, place in enumerate(places)}
+        return (
+            shown
+            | {stops: gr.Slider(visible=kind == "loop")}
+            | {slider: gr.Slider(visible=name == kind) for name, slider in counts.items()}
+        )
+
+    @spoken_steps(mistake)
+    def show(before: object, wanted: int | None, model, made, chosen, most, n, *rest) -> Iterator[dict]:
+        n, changes = bearable(model, made, n, wanted)
+        wish = read(model, made, chosen, most, n, *rest)
+        for step in worked(tasks, partial(travel, engine, wish)):
+            if not isinstance(step, Done):
+                yield {busy: step} | changes
+                continue
+            found: Pictures = step.result
+            news = {busy: None, view: shown(wish, found), offered: [found.passable, found.refused]} | changes
+            change = path_of(wish, found, before)
+            yield news | ({path: gr.Radio(**change)} if change else {})
+
+    @spoken_steps(mistake)
+    def keep(event: gr.EventData, *values) -> Iterator[dict]:
+        wish, asked = read(*values), event._data if isinstance(event._data, dict) else {}
+        form, size = asked.get("format"), asked.get("size")
+        if form not in list(FORMATS) or size not in list(SIZES):
+            raise InputError(f"A file is one of {', '.join(FORMATS)}, of {', '.join(map(str, SIZES))} pixels.")
+        for step in worked(tasks, partial(file, engine, wish, form, size)):
+            yield {busy: None, saver: step.result} if isinstance(step, Done) else {busy: step}
+
+    inputs = [picker, make, path, stops, *counts.values(), *ends]
+    private = {"api_visibility": "private", "show_progress_on": view}
+    outputs = [view, busy, path, counts["path"], offered, wished, mistake]
+    refresh = {"fn": show, "inputs": [offered, wished, *inputs], "outputs": outputs}
+    layout = [*places, stops, *counts.values()]
+    for control in (make, stops):
+        control.input(laid, [make, stops], layout, api_visibility="private", queue=False, show_progress="hidden")
+    # One event for all, so that the last wish is the last to be answered; it ends the work that is shown to be done.
+    wishes = [*(control.input for control in (make, path, stops, *counts.values())), *(end.change for end in ends)]
+    gr.on(wishes, leave, busy, None, api_visibility="private", queue=False, show_progress="hidden")
+    gr.on(wishes, **refresh, **private, trigger_mode="always_last")
+    view.keep(keep, inputs, [saver, busy, mistake], **private)
+    return Parts(ends[0], ends[1], refresh)
+
+
+def count(kind: str, label_: str, **options) -> gr.Slider:
+    low, high, first = LIMITS[kind]
+    return gr.Slider(low, high, first, step=1, label=label_, **options)
+
+
+def owner() -> str | None:
+    """Whose work it is: of a visitor the newest only."""
+    return f"{visitor()}/interpolate" if visitor() else None
+
+
+def worked(tasks: Tasks, work) -> Iterator[dict | Done]:
+    """What the component "busy" shows meanwhile, then Done; nothing more once it is stopped."""
+    ticket = secrets.token_hex(8)
+    yield {"ticket": ticket, "what": "", "share": None}  # at once, so that it can be stopped
+    for step in tasks.watch(ticket, work, owner()):
+        yield step if isinstance(step, Done) else {"ticket": ticket, "what": step.what, "share": step.share}
+
+
+def read(model, made, path, stops, steps, side, pace, *ends) -> Wish:
+    """The controls' values. Raises InputError for nonsense."""
+    if made not in list(MAKES):
+        raise InputError(f"What to make is one of: {'; '.join(MAKES)}.")
+    if path is not None and path not in list(MODES):
+        raise InputError(f"The path is one of: {'; '.join(MODES)}.")
+    kind = MAKES[made]
+    n = whole("The number of stops", stops, *KINDS["loop"]) if kind == "loop" else KINDS[kind][1]
+    number = {"path": ("Frames", steps), "grid": ("The number along each side", side), "loop": ("Frames", pace)}[kind]
+    ends = ends[:n]
+    return Wish(
+        model,
+        kind,
+        MODES.get(path),
+        whole(*number, *LIMITS[kind][:2]),
+        tuple(read_end(end, model) for end in ends),
+        tuple(label(end) for end in ends),
+    )
+
+
+def travel(engine: Engine, wish: Wish, report: Report) -> Pictures:
+    """The pictures wished for; along another path where the model, chosen since, has no prior to go through."""
+    try:
+        return engine.interpolate(wish.model, wish.ends, wish.steps, wish.mode, wish.kind, True, report)
+    except Unfitted:
+        return engine.interpolate(wish.model, wish.ends, wish.steps, None, wish.kind, True, report)
+
+
+def mode_of(wish: Wish, found: Pictures) -> str:
+    """The mode that was taken."""
+    if found.prior:
+        return "prior"
+    return wish.mode if wish.mode in ("slerp", "lerp") else "slerp"
+
+
+def path_of(wish: Wish, found: Pictures, before: object) -> dict:
+    """What must change about the choice of paths; nothing that need not, for the visitor may be choosing just now."""
+    change = {}
+    if before != [found.passable, found.refused]:
+        change = {"choices": list(MODES) if found.passable else [ROUND, STRAIGHT], "info": found.refused}
+    if mode_of(wish, found) != wish.mode:
+        change["value"] = next(name for name, mode in MODES.items() if mode == mode_of(wish, found))
+    return change
+
+
+def shown(wish: Wish, found: Pictures) -> dict:
+    """The value of the component "morph"."""
+    way = f"through the {found.prior} prior" if found.prior else mode_of(wish, found)
+    facts = {"kind": wish.kind, "steps": wish.steps, "labels": wish.labels, "way": way, "seconds": found.seconds}
+    return sprite(found.pixels) | facts
+
+
+def file(engine: Engine, wish: Wish, form: str, size: int, report: Report) -> dict:
+    """The value of the component "saver"."""
+    found = travel(engine, wish, report)
+    report(f"Writing the {form.upper()}", None)
+    uri, ending = linked(found.pixels, wish.kind, form, size)
+    return {"uri": uri, "name": re.sub(r"[^\w]+", "-", " to ".join(wish.labels)).strip("-")[:80] + ending}

@@ -1,0 +1,80 @@
+"""The Latent space tab: every picture is a point; what lies between the points."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from vae.ui.components import fold, lead, note, quiet, spoken, widget
+from vae.ui.formulas import formula
+from vae.ui.serving.latent_maps import Spaces
+from vae.ui.serving.models import Engine
+
+MAPS = {
+    "lda": "Classes apart (LDA)",
+    "pca": "As wide as can be (PCA)",
+    "dims": "Two latent dimensions",
+}
+SAYS = {
+    "lda": "Seen from where the classes lie furthest apart: linear discriminant analysis, which was told the labels.",
+    "pca": "Seen from where the points spread most: principal components, which know nothing of the labels.",
+    "dims": "Two of the numbers themselves, as the encoder gives them; all others stay as they are.",
+}
+
+LEAD = (
+    "To the model each picture is one point in a space; here it is flattened to two dimensions. Move over a map, and "
+    "the decoder paints what each place means. The plain auto-encoder scatters islands in a no man's land, where the "
+    "decoder is at a loss; the variational one packs its space without holes, so that wherever you go is a picture."
+)
+WHY = (
+    "<p>A map is a flat view z ↦ y of the encoder's means. Under the pointer the base point (the large dot, at first "
+    "the mean of all latents) is moved to where you are, in the way latents move with y on average; all else about it "
+    "stays.</p>"
+    + formula("y = {(z − c)} W")
+    + formula("z = z_0 + {(y − y_0)} L")
+    + "<p>z₀ is the base point and y₀ its place; L is the regression of z on y over the pictures, and L W = I. So what "
+    "is decoded at a place need not look like its nearest neighbour on the map, which may lie far behind or before "
+    "it.</p>"
+    "<p>The KL divergence of one dimension says how much it tells about a picture: nothing where the posterior is the "
+    "prior itself.</p>"
+    + formula("KL_j = frac{1}{2} (μ_j^2 + σ_j^2 − 1 − log σ_j^2)")
+    + "<p>A dimension is active if the variance of its mean over the data is above 0.01 (Burda, Grosse and "
+    "Salakhutdinov, 2016).</p>"
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    view: gr.HTML
+    refresh: dict
+
+
+def build(engine: Engine, picker: gr.HTML) -> Parts:
+    spaces = Spaces(engine)
+    lead(LEAD)
+    with gr.Row(elem_classes=["vs-split", "vs-latent-split"]):
+        with gr.Column(elem_classes=["vs-controls"]):
+            with gr.Column(elem_classes=["vs-card"]):
+                mistake = note()
+                choice = gr.Radio([(title, name) for name, title in MAPS.items()], label="Map", info=SAYS["lda"])
+            with gr.Column(elem_classes=["vs-card"]):
+                fold("What is computed", WHY)
+        with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
+            functions = [
+                quiet(f) for f in (spaces.space_opened, spaces.space_map, spaces.space_sheet, spaces.space_look)
+            ]
+            view = widget("latent", events=["send"], functions=functions)
+
+    @spoken(mistake)
+    def show(model: str | None, chosen: str | None) -> dict:
+        found = spaces.opened(model)
+        names = [name for name in MAPS if any(name in space["maps"] for space in found["spaces"])]
+        chosen = chosen if chosen in names else next(iter(names), None)
+        return {view: found, choice: gr.Radio([(MAPS[name], name) for name in names], value=chosen)}
+
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    choice.change(None, choice, None, js=TELL_MAP, **private)
+    choice.change(lambda name: gr.Radio(info=SAYS.get(name, "")), choice, choice, queue=False, **private)
+    return Parts(view, {"fn": show, "inputs": [picker, choice], "outputs": [view, choice, mistake]})
+
+
+TELL_MAP = "(map) => { VS.tell('latent-map', map); return []; }"

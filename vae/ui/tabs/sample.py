@@ -1,0 +1,158 @@
+"""The Sample tab: pictures from nothing but noise, of a variational auto-encoder and of a plain one side by side."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import gradio as gr
+
+from vae.data.builtin import NAMES
+from vae.inference import MAX_SEED, draw_seed
+from vae.latents.priors import Unfitted
+from vae.ui import not_generative, prior_texts
+from vae.ui.components import fold, lead, note, number, spoken_steps, whole, widget
+from vae.ui.formulas import formula
+from vae.ui.serving.drawing import Pictures
+from vae.ui.serving.models import Engine
+from vae.ui.uploads import sprite
+
+COUNT = 25
+MOST = 256  # on the page; HTTP takes more
+LARGE, FEW, FEW_MOST = 256, 4, 16  # pictures from that many pixels on: so many at first, and at most
+
+LEAD = (
+    "No picture goes in here: the decoder is handed noise, and paints what those numbers would mean. A variational "
+    'auto-encoder was trained so that <button data-prior="normal">plain noise</button> makes sense to it. A plain one '
+    'was not, and it shows. A prior fitted afterwards, like <button data-prior="flow">a learned map</button>, mends '
+    "that: it draws where the latents of pictures lie."
+)
+WHY = (
+    "<p>Training pulls the cloud of every picture towards the standard normal distribution. So a draw from that "
+    "distribution, the prior, should land where some picture could have been, and the decoder know what to do.</p>"
+    + formula('x = decoder(τ ε) , " with " ε ∼ N(0, I)')
+    + "<p>The temperature τ widens or narrows the draw: near 0 all samples become the one most average picture; "
+    "above 1 they come from further out than anything the decoder has seen.</p>"
+    "<p>A fitted prior is a map f that is put before the decoder. It was fitted, after training, to the latents of the "
+    "training pictures, so that f(ε) lies as they do.</p>"
+    + formula('x = decoder(f(τ ε)) , " with " ε ∼ N(0, I)')
+    + "<p>The same seed is the same ε on both sides and for every prior. In a mixture τ scales each of the clouds.</p>"
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    view: gr.HTML
+    refresh: dict
+
+
+def build(engine: Engine, picker: gr.HTML) -> Parts:
+    lead(LEAD)
+    beside = engine.catalog.first() and engine.catalog.counterpart(None)  # the layout before the first result
+    with gr.Row(elem_classes=["vs-split"]):
+        with gr.Column(elem_classes=["vs-controls"]):
+            with gr.Column(elem_classes=["vs-card"]):
+                draw = gr.Button("Draw new samples", variant="primary")
+                mistake = note()
+                prior = widget("priors", events=["choose"], priors=prior_texts.options())
+                count = gr.Slider(1, MOST, COUNT, step=1, label="How many")
+                temperature = gr.Slider(
+                    0.0, 2.0, 1.0, step=0.05, label="Temperature", info="How far out to draw: 1 is the prior itself"
+                )
+                with gr.Row(elem_classes=["vs-row"]):
+                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
+                    keep = gr.Checkbox(False, label="Keep this seed", container=False, min_width=120)
+            looked = not_generative.controls()
+            with gr.Column(elem_classes=["vs-card"]):
+                fold("What is computed", WHY)
+        with gr.Column(elem_classes=["vs-result"]):
+            with gr.Column(elem_classes=["vs-card", "vs-notice"]):
+                notice = not_generative.Parts(widget("noprior"), *looked)
+            with gr.Column(elem_classes=["vs-card"]):
+                view = widget("samples", events=["send"], halves=2 if beside else 1)
+    wished = gr.State(None)  # how many samples the visitor wanted before a model that paints large pictures was chosen
+
+    def bearable(model, n: int, before: int | None) -> tuple[int, dict]:
+        """How many samples to draw, and what that changes on the page."""
+        large = not_generative.concerns(engine, model) and engine.catalog.facts(model)["image_size"] >= LARGE
+        if large and n > FEW_MOST:
+            return FEW, {count: gr.Slider(maximum=FEW_MOST, value=FEW), wished: n}
+        if not large and before is not None:
+            return before, {count: gr.Slider(maximum=MOST, value=before), wished: None}
+        return n, {}
+
+    def drawn(model, n, number_, tau, known, before, insisted: bool) -> Iterator[dict]:
+        """The samples of the model, then those of its counterpart, from the prior that the visitor wants, or from the
+        model's best. insisted: whether that is kept to where the model has none such."""
+        n, changes = bearable(model, n, before)
+        known = known if isinstance(known, dict) else {}
+        wanted = known.get("wanted") if known.get("wanted") in list(prior_texts.PRIORS) else None
+        name = wanted
+        own, found = half(engine, model, n, number_, tau, name)
+        if found is None and not insisted:
+            own, found = half(engine, model, n, number_, tau, None)
+        name = found.prior if found else name
+        if found:
+            told = {"chosen": name, "wanted": wanted, "has": list(found.priors), "refused": found.refused}
+            if told != known:  # else let be, for the visitor may be choosing just now
+                changes[prior] = told
+        value = {"seed": number_, "temperature": tau, "prior": name}
+        other = engine.catalog.counterpart(model)
+        yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}
+        if other:
+            theirs, _ = half(engine, other, n, number_, tau, name)
+            yield {view: value | {"halves": [own, theirs]}}
+
+    def checked(n, number_, tau) -> tuple[int, int, float]:
+        n = whole("How many", n, 1, MOST)
+        return n, whole("The seed", number_ or 0, 0, MAX_SEED), number("The temperature", tau, 0, 2)
+
+    @spoken_steps(mistake)
+    def show(model, n, number_, tau, known, before, photograph, looked_at) -> Iterator[dict]:
+        n, number_, tau = checked(n, number_, tau)
+        if not_generative.concerns(engine, model):
+            yield {view: {"waiting": True}}
+        yield not_generative.look(engine, notice, model, photograph, looked_at)
+        yield from drawn(model, n, number_, tau, known, before, False)
+
+    @spoken_steps(mistake)
+    def again(model, n, number_, tau, known, before) -> Iterator[dict]:
+        yield from drawn(model, *checked(n, number_, tau), known, before, True)
+
+    @spoken_steps(mistake)
+    def anew(model, n, number_, tau, known, before, kept) -> Iterator[dict]:
+        n, number_, tau = checked(n, number_, tau)
+        number_ = number_ if kept else draw_seed()
+        for step in drawn(model, n, number_, tau, known, before, True):
+            yield step | {seed: number_}
+
+    def seen(model, photograph, known) -> dict:
+        return not_generative.look(engine, notice, model, photograph, known)
+
+    inputs, outputs = [picker, count, seed, temperature, prior, wished], [view, prior, count, wished, mistake]
+    private = {"api_visibility": "private", "show_progress_on": view}
+    refresh = {"fn": show, "inputs": [*inputs, *notice.inputs], "outputs": [*outputs, *notice.outputs]}
+    draw.click(anew, [*inputs, keep], [*outputs, seed], **private)
+    for control in (count, temperature, seed):
+        control.input(again, inputs, outputs, **private, trigger_mode="always_last")
+    prior.choose(again, inputs, outputs, **private, trigger_mode="always_last")
+    notice.picture.change(seen, [picker, *notice.inputs], notice.outputs, **private)
+    return Parts(view, refresh)
+
+
+def half(
+    engine: Engine, model: str | None, n: int, seed: int, tau: float, prior: str | None
+) -> tuple[dict, Pictures | None]:
+    """One model's samples for the page, or the sentence that says why it has none from that prior."""
+    model = model or engine.catalog.first()
+    facts = engine.catalog.facts(model)
+    head = {"model": model, "variational": facts["variational"]}
+    try:
+        found = engine.sample(model, n, seed, tau, prior, small=True)
+    except Unfitted as error:
+        sentence = str(error).replace("MODEL", engine.catalog.typed(model))
+        data = (facts["trained_on"] or "").casefold()
+        return head | {"missing": sentence.replace("DATA", data) if data in NAMES else sentence}, None
+    photos = not_generative.concerns(engine, model)
+    says = prior_texts.told(found.prior, facts, photos)
+    if found.prior == "normal" and photos and facts["image_size"] >= LARGE:
+        says = ""  # the notice says it
+    return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found

@@ -1,0 +1,200 @@
+"""The Train tab: start a training on any data, watch and compare runs, and keep them in order."""
+
+from dataclasses import dataclass
+
+import gradio as gr
+
+from vae.errors import InputError
+from vae.training.config import TrainConfig
+from vae.training.presets import PRESETS, preset
+from vae.ui.components import fold, lead, note, number, quiet, spoken, spoken_as, whole, widget
+from vae.ui.formulas import formula
+from vae.ui.serving.access import visitor
+from vae.ui.serving.catalog import Catalog, on_spaces
+from vae.ui.training.training_data import Previews, checked, choices
+from vae.ui.training.training_job import Slot, minutes_allowed, training_allowed
+from vae.ui.training.watch import Watcher
+
+FIRST = "mnist-vae"
+CUSTOM = "digits"  # what needs no network is chosen first
+
+LEAD = (
+    "Watch a model learn. Two wishes pull against each other: to paint every picture back exactly (reconstruction), "
+    "and to keep the latents close to plain noise (KL), so that noise can be decoded later. β weighs the second."
+)
+WHY = (
+    "<p>How probable the model finds a picture cannot be computed, but a bound from below can (the ELBO); training "
+    "raises it. Its two terms are the two curves.</p>"
+    + formula("log p(x) ≥ E_q [log p(x|z)] − KL(q ‖ N(0, I))")
+    + formula("loss = reconstruction + β · KL")
+    + formula("KL = frac{1}{2} ∑_j (μ_j^2 + σ_j^2 − 1 − log σ_j^2)")
+    + "<p>With β = 0 nothing keeps the latents together: a plain auto-encoder. A larger β gives smoother samples and "
+    "blurrier reconstructions.</p>"
+)
+
+
+@dataclass(frozen=True)
+class Parts:
+    view: gr.HTML
+
+
+def build(catalog: Catalog, slot: Slot) -> Parts:
+    watcher = Watcher(catalog)
+    lead(LEAD)
+    with gr.Row(elem_classes=["vs-split"]):
+        with gr.Column(elem_classes=["vs-controls"]):
+            controls = _controls() if training_allowed() else _no_controls()
+            with gr.Column(elem_classes=["vs-card"]):
+                fold("What is computed", WHY)
+        with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
+            functions = [quiet(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)]
+            view = widget("train", functions=[*functions, changer(catalog, slot)], training=training_allowed())
+    if controls:
+        _wire(controls, view, slot)
+    return Parts(view)
+
+
+@dataclass(frozen=True)
+class Controls:
+    recipe: gr.Dropdown
+    data: gr.Dropdown
+    archive: gr.HTML
+    settings: dict[str, gr.components.Component]  # TrainConfig's fields
+    start: gr.Button
+    token: gr.Textbox
+    mistake: gr.HTML
+
+
+def _no_controls() -> None:
+    with gr.Column(elem_classes=["vs-card"]):
+        _caption("Training is switched off on this server; its runs can be watched.")
+
+
+def _controls() -> Controls:
+    first, settings, previews = PRESETS[FIRST], {}, Previews()
+
+    def look_at_data(asked: object) -> dict:
+        """For the script: how the data {preset, data} look to the preset's model; {error} if they cannot be had."""
+        asked = asked if isinstance(asked, dict) else {}
+        try:
+            return previews.look(str(asked.get("data") or ""), preset(str(asked.get("preset") or FIRST)))
+        except Exception as error:
+            return {"error": spoken_as(error, "look_at_data")}
+
+    with gr.Column(elem_classes=["vs-card"]):
+        recipe = gr.Dropdown(list(PRESETS), value=FIRST, label="Preset")
+        data = gr.Dropdown(
+            choices(),
+            value=CUSTOM,
+            label="Data",
+            allow_custom_value=True,
+            info="A name or a Hub id (owner/name)" + ("" if on_spaces() else ", or a folder on this machine"),
+        )
+        archive = widget("data", functions=[look_at_data], data=CUSTOM, preset=FIRST)
+        with gr.Row(elem_classes=["vs-row"]):
+            settings["epochs"] = gr.Number(first.epochs, label="Epochs", precision=0, minimum=1, min_width=80)
+            settings["learning_rate"] = gr.Number(
+                first.learning_rate, label="Learning rate", step=0.0001, min_width=110
+            )
+            settings["beta"] = gr.Number(first.beta, label="β", step=0.1, min_width=70)
+        with gr.Accordion("Advanced", open=False, elem_classes=["vs-advanced"]):
+            with gr.Row(elem_classes=["vs-row"]):
+                settings["batch_size"] = gr.Number(
+                    first.batch_size, label="Batch size", precision=0, minimum=1, min_width=80
+                )
+                settings["seed"] = gr.Number(first.seed, label="Seed", precision=0, minimum=0, min_width=80)
+            settings["reconstruction"] = gr.Dropdown(
+                ["sum", "mean", "l1", "sigma"],
+                value=first.reconstruction,
+                label="Reconstruction term",
+                info="Squares summed or averaged over pixels, absolute differences, or a fitted σ",
+            )
+        start = gr.Button("Start training", variant="primary")
+        limit = minutes_allowed()
+        if limit is not None:
+            _caption(f"On this server a training ends after {limit:g} minutes and keeps what it has learned.")
+        mistake = note()
+    return Controls(recipe, data, archive, settings, start, gr.Textbox(visible=False), mistake)
+
+
+def _caption(text: str) -> None:
+    gr.HTML(f'<p class="vs-caption">{text}</p>', apply_default_css=False)
+
+
+def _wire(controls: Controls, view: gr.HTML, slot: Slot) -> None:
+    names = list(controls.settings)
+
+    def defaults(name: str) -> list:
+        chosen = preset(name)
+        data = CUSTOM if FIRST in name and chosen.data not in choices() else chosen.data
+        return [data, *(getattr(chosen, field) for field in names)]
+
+    @spoken(controls.mistake)
+    def begin(name, data, archive, token, *settings) -> dict:
+        file = archive.get("file") if isinstance(archive, dict) else None
+        source = file.get("path") if isinstance(file, dict) else data
+        config = training(name, source, **dict(zip(names, settings, strict=True)))
+        return {view: {"run": slot.start(config, visitor(token)).name}}
+
+    private = {"api_visibility": "private", "show_progress": "hidden"}
+    inputs = [controls.recipe, controls.data]
+    controls.recipe.input(defaults, controls.recipe, [controls.data, *controls.settings.values()], **private)
+    gr.on([controls.recipe.change, controls.data.change], None, inputs, None, js=TELL_DATA, api_visibility="private")
+    controls.start.click(
+        begin,
+        [*inputs, controls.archive, controls.token, *controls.settings.values()],
+        [view, controls.mistake],
+        js=WITH_TOKEN,
+        **private,
+    )
+
+
+TELL_DATA = "(preset, data) => { VS.tell('data', { preset, data }); return []; }"
+WITH_TOKEN = "(preset, data, archive, token, ...rest) => [preset, data, archive, VS.token(), ...rest]"
+
+
+def changer(catalog: Catalog, slot: Slot):
+    """The function with which the page's script stops, continues, renames and deletes runs."""
+
+    def change_run(asked: object) -> dict:
+        """asked: {run, token, do: "stop" | "continue" | "rename" | "delete", epochs or name} -> {run} or {error}."""
+        asked = asked if isinstance(asked, dict) else {}
+        try:
+            run, who = catalog.run(asked.get("run")), visitor(asked.get("token"))
+            match asked.get("do"):
+                case "stop":
+                    slot.stop(run, who)
+                case "continue":
+                    slot.resume(run, whole("Epochs", asked.get("epochs"), 1, 100_000), who)
+                case "rename":
+                    run = slot.rename(run, str(asked.get("name") or ""), who)
+                case "delete":
+                    slot.delete(run, who)
+                    return {"run": None}
+                case _:
+                    raise InputError("A run can be stopped, continued, renamed or deleted.")
+            return {"run": run.name}
+        except Exception as error:
+            return {"error": spoken_as(error, "change_run")}
+
+    return change_run
+
+
+def training(name: object, data: object = None, **changes) -> TrainConfig:
+    """The TrainConfig for what a visitor or client asked; what is None or left out is as in the preset.
+
+    Raises InputError for a value of the wrong kind or out of range, an unknown preset, or data they may not train on.
+    """
+    base = preset(str(name or FIRST))
+    data = checked(str(data) if data not in (None, "") else base.data)
+    limits = {"epochs": (1, 100_000), "batch_size": (1, 65_536), "seed": (0, 2**63 - 1)}
+    ranges = {"learning_rate": (1e-9, 10.0), "beta": (0.0, 1e6)}
+    for key, value in changes.items():
+        if value is None:
+            continue
+        title = key.replace("_", " ").capitalize()
+        if key in limits:
+            changes[key] = whole(title, value, *limits[key])
+        elif key in ranges:
+            changes[key] = number(title, value, *ranges[key])
+    return preset(base.preset, data=data, **changes)

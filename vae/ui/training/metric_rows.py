@@ -1,0 +1,90 @@
+"""A run's metrics as they grow, read once however many pages watch."""
+
+import json
+import math
+from bisect import bisect_left
+
+from vae.training.runs import Run
+
+FIRST_VIEW = 1500  # rows of a long run in the first answer
+TRAIN = ("loss", "reconstruction", "kl")
+ROW = ("step", *TRAIN, *(f"val_{name}" for name in TRAIN))  # a step's row ends after kl
+
+Cursor = list[int]  # the metrics file's inode, and the offset in it after the last line that is known
+
+
+class Tail:
+    """The rows of one run. Not safe for threads: its owner has a lock.
+
+    best: the lowest validation loss so far; None before the first epoch. per_epoch: steps in an epoch, as the rows say.
+    """
+
+    def __init__(self, run: Run):
+        self.run = run
+        self._forget(0)
+
+    def _forget(self, inode: int) -> None:
+        self.inode, self.rows, self.ends = inode, [], [0]
+        self.best: float | None = None
+        self.last_epoch: dict = {}
+
+    @property
+    def per_epoch(self) -> float:
+        return self.last_epoch["step"] / self.last_epoch["epoch"] if self.last_epoch else 1
+
+    def refresh(self) -> "Tail":
+        """Read what has come. A resumed run replaces its file by a shorter one, which is read anew."""
+        try:
+            status = (self.run.folder / "metrics.jsonl").stat()
+        except OSError:
+            self._forget(0)
+            return self
+        if status.st_ino != self.inode or status.st_size < self.ends[-1]:
+            self._forget(status.st_ino)
+        if status.st_size > self.ends[-1]:
+            with (self.run.folder / "metrics.jsonl").open("rb") as file:
+                file.seek(self.ends[-1])
+                whole, newline, _ = file.read().rpartition(b"\n")
+            for line in whole.split(b"\n") if newline else ():
+                self._add(json.loads(line), self.ends[-1] + len(line) + 1)
+        return self
+
+    def _add(self, entry: dict, end: int) -> None:
+        self.ends.append(end)
+        epoch = entry.get("kind") == "epoch"
+        self.rows.append([short(entry.get(name)) for name in (ROW if epoch else ROW[: 1 + len(TRAIN)])])
+        if epoch:
+            self.last_epoch = entry
+            loss = entry.get("val_loss")
+            if isinstance(loss, float) and math.isfinite(loss):
+                self.best = loss if self.best is None else min(self.best, loss)
+
+    def since(self, cursor: object) -> tuple[list[list], Cursor, bool]:
+        """The rows after the cursor, the next cursor, and whether all that was known before is to be forgotten.
+
+        A cursor that is none of ours counts as none: everything is told, thinned if it is long.
+        """
+        at = self._place(cursor)
+        rows = self.rows[at or 0 :]
+        return thinned(rows), [self.inode, self.ends[-1]], cursor is not None and at is None
+
+    def _place(self, cursor: object) -> int | None:
+        if not (isinstance(cursor, list) and len(cursor) == 2 and all(type(part) is int for part in cursor)):
+            return None
+        at = bisect_left(self.ends, cursor[1])
+        ours = cursor[0] == self.inode and at < len(self.ends) and self.ends[at] == cursor[1]
+        return at if ours else None
+
+
+def thinned(rows: list[list]) -> list[list]:
+    """At most about FIRST_VIEW rows, evenly, the last of each kind kept."""
+    step = -(-len(rows) // FIRST_VIEW)
+    if step <= 1:
+        return rows
+    kinds = ([row for row in rows if (len(row) == len(ROW)) == epoch] for epoch in (False, True))
+    return sorted((row for kind in kinds for row in kind[::-1][::step]), key=lambda row: (row[0], len(row)))
+
+
+def short(value: object) -> object:
+    """Five significant digits are more than a screen shows."""
+    return float(f"{value:.5g}") if isinstance(value, float) else value

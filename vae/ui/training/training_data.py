@@ -1,0 +1,189 @@
+"""The data a visitor may train on: what is listed here, an archive of their own, a Hub data set, and, on a private
+machine, a folder. And how these pictures look to the model."""
+
+import hashlib
+import json
+import re
+import shutil
+import threading
+import time
+from collections import OrderedDict
+from pathlib import Path
+
+import torch
+from gradio.utils import get_upload_folder
+
+from vae.data import archives
+from vae.data.image_set import ImageSet
+from vae.data.sets import data_names, load_data
+from vae.errors import InputError
+from vae.models import build
+from vae.training.config import TrainConfig
+from vae.training.runs import list_runs
+from vae.ui.serving.catalog import on_spaces
+from vae.ui.uploads import sprite
+
+KNOWN = ("mnist", "fashion", "cifar10")  # fetched when first asked for
+SHOWN = 16  # pictures before a training
+CLASSES = 24  # class names in the answer
+HELD = 256 * 2**20  # bytes of pictures that a preview may hold, to count those that cannot be read
+AT_ONCE, WAITING = 2, 6  # previews being made, and waiting for it
+KEPT = 32  # previews remembered
+UPLOADS = ".data"  # in the runs' folder: archives that runs were trained on
+_HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[^/:]+)?", re.ASCII)
+
+
+def choices() -> list[str]:
+    """The data sets to choose from: those that are here, then those that would be downloaded."""
+    here = data_names()
+    return here + [name for name in KNOWN if name not in here]
+
+
+def checked(data: str) -> str:
+    """`data` as load_data takes it, if a visitor may train on it.
+
+    Raises InputError for a path on Spaces, for one that does not exist, and for what is neither listed nor a Hub id.
+    """
+    data = data.strip()
+    if data in choices():
+        return data
+    uploaded = is_upload(data)
+    if uploaded and not archives.is_archive(data):
+        raise InputError(f"{Path(data).name[:80]} is no archive of pictures; .zip, .tar and .tar.gz are accepted.")
+    there = _exists(data)
+    if uploaded or (there and not on_spaces()) or (_HUB_ID.fullmatch(data) and not there):
+        return data
+    if on_spaces():
+        raise InputError(
+            f"There are no data {data[:80]!r} here; accepted are {', '.join(choices())}, an archive of yours, "
+            "and a Hub data set (owner/name)."
+        )
+    if Path(data).is_absolute():
+        raise InputError(f"There is no folder or archive {data[:200]!r}.")
+    raise InputError(
+        f"There is no data set {data[:80]!r}; accepted are {', '.join(choices())}, a folder of pictures, a .zip or "
+        ".tar archive, and a Hub data set (owner/name)."
+    )
+
+
+def is_upload(data: str) -> bool:
+    """Whether this is a file that was uploaded here; its path holds its hash, so only who has the file knows it."""
+    try:
+        path = Path(data).resolve()
+        return path.is_absolute() and path.is_relative_to(Path(get_upload_folder()).resolve()) and path.is_file()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def _exists(data: str) -> bool:
+    try:
+        return Path(data).expanduser().exists()
+    except (OSError, ValueError, RuntimeError):
+        return False
+
+
+def kept(data: str, runs_dir: Path) -> str:
+    """`data`, but an upload, which Gradio deletes after a while, copied among the runs, so that they can go on.
+
+    Raises InputError if there is no room.
+    """
+    if not is_upload(data):
+        return data
+    source, folder = Path(data).resolve(), runs_dir / UPLOADS
+    try:
+        place = folder / hashlib.sha256(source.read_bytes()).hexdigest()[:16]  # uploads are bounded
+        place.mkdir(parents=True, exist_ok=True)
+        if not (place / source.name).exists():
+            part = place / f".{source.name}.{threading.get_ident()}"
+            shutil.copyfile(source, part)
+            part.replace(place / source.name)
+    except OSError as error:
+        raise InputError(f"{source.name} cannot be kept on this server: {error.strerror}.") from error
+    return str((place / source.name).resolve())
+
+
+def sweep(runs_dir: Path, age: float = 3600.0) -> None:
+    """Remove kept uploads older than `age` seconds that no run was trained on."""
+    used = set()
+    for run in list_runs(runs_dir):
+        try:
+            used.add(Path(str(run.config().get("data"))).parent.name)
+        except InputError:
+            return  # better too much kept than too little
+    for place in (runs_dir / UPLOADS).glob("*"):
+        try:
+            if place.name not in used and time.time() - place.stat().st_mtime > age:
+                shutil.rmtree(place, ignore_errors=True)
+        except OSError:  # another was quicker
+            continue
+
+
+class Previews:
+    """The pictures of a data set as a model would see them, made by a few threads at most, kept for all who ask."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self._turn = threading.Semaphore(AT_ONCE)
+        self._waiting = 0
+        self._kept: OrderedDict[str, dict] = OrderedDict()
+
+    def look(self, data: str, config: TrainConfig) -> dict:
+        """{sprite, n, columns, width, height, says, classes, more, skipped}. Raises InputError where load_data does.
+
+        skipped: pictures of an archive that cannot be read; None where they were not all looked at. Of a known set that
+        is not here yet there is nothing to see: it is only fetched for a training.
+        """
+        data = checked(data)
+        if data in KNOWN and data not in data_names():
+            says = "Fetched when a training begins; until then there is nothing to show."
+            return {"sprite": None, "n": 0, "says": says, "classes": [], "more": 0, "skipped": None}
+        with torch.device("meta"):  # a model without weights, for what it says of itself
+            model = build(config.model)
+        fitted = {"size": model.config.sample_size, "channels": model.in_channels, "border": model.config.border}
+        key = json.dumps([data, fitted, Path(data).stat().st_mtime if is_upload(data) else 0])
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+                return self._kept[key]
+            if self._waiting >= WAITING:
+                raise InputError("Too many data sets are being looked at just now; try again in a moment.")
+            self._waiting += 1
+        try:
+            with self._turn:
+                found = _look(data, fitted)
+        finally:
+            with self._lock:
+                self._waiting -= 1
+        with self._lock:
+            if not Path(data).is_dir():  # a folder may change
+                self._kept[key] = found
+            while len(self._kept) > KEPT:
+                self._kept.popitem(last=False)
+        return found
+
+
+def _look(data: str, fitted: dict) -> dict:
+    room = 4 * SHOWN * fitted["channels"] * fitted["size"] ** 2  # all but an archive are read no further than this
+    limit = HELD if is_upload(data) else room
+    found = load_data(data, "train", **fitted, limit_bytes=limit)
+    skipped, held_back = None, None
+    if found.images is not None and is_upload(data):
+        test = load_data(data, "test", **fitted, limit_bytes=limit)
+        held_back = len(test)
+        skipped = found.skipped + test.skipped if test.images is not None else None
+    classes = [str(name) for name in found.classes or []]
+    return {
+        **sprite(found.preview(SHOWN)),
+        "says": _says(found, held_back),
+        "classes": classes[:CLASSES],
+        "more": max(0, len(classes) - CLASSES),
+        "skipped": skipped,
+    }
+
+
+def _says(found: ImageSet, held_back: int | None) -> str:
+    channels, height, width = found.shape
+    colours = "grey" if channels == 1 else "in colour"
+    count = "Pictures" if found.cut else f"{len(found):,} pictures"
+    kept_back = f" and {held_back:,} held back to test" if held_back else ""
+    return f"{count} to learn from{kept_back}, {width} × {height} pixels, {colours}"

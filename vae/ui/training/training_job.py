@@ -1,0 +1,184 @@
+"""The one training slot: a thread in this process, which outlives the page that started it."""
+
+import contextlib
+import logging
+import os
+import shutil
+import threading
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from vae.checkpoints.store import bundled
+from vae.errors import InputError
+from vae.training.config import TrainConfig
+from vae.training.runs import Run, new_run_folder
+from vae.ui.serving.access import Visitor
+from vae.ui.training import training_data
+
+log = logging.getLogger(__name__)
+PATIENCE = 4.0  # seconds to wait for a training to leave its setting up
+
+
+def training_allowed() -> bool:
+    """VAE_TRAINING=on|off; on unless said otherwise, but on ZeroGPU, where no thread keeps a device."""
+    default = "off" if os.environ.get("SPACES_ZERO_GPU") else "on"
+    return os.environ.get("VAE_TRAINING", default).strip().lower() not in ("off", "0", "false", "no")
+
+
+def minutes_allowed() -> float | None:
+    """VAE_MAX_TRAIN_MINUTES as a number; None if there is no limit."""
+    text = os.environ.get("VAE_MAX_TRAIN_MINUTES", "").strip()
+    try:
+        minutes = float(text) if text else None
+    except ValueError:
+        minutes = -1.0
+    if minutes is not None and not minutes > 0:
+        raise InputError(f"VAE_MAX_TRAIN_MINUTES must be a number of minutes above 0, not {text!r}.")
+    return minutes
+
+
+class Slot:
+    """Starts and stops trainings, one at a time."""
+
+    def __init__(self, runs_dir: Path):
+        self.runs_dir = runs_dir
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+        self._run: Run | None = None
+
+    def current(self) -> Run | None:
+        """The run that trains in this process now."""
+        thread = self._thread
+        return self._run if thread is not None and thread.is_alive() else None
+
+    def start(self, config: TrainConfig, who: Visitor) -> Run:
+        """Begin a training that is theirs, and return its run as soon as its folder stands.
+
+        Raises InputError if trainings are switched off here, one is running, or it could not begin.
+        """
+        self._check_allowed()
+        with self._lock:
+            self._check_free()
+            training_data.sweep(self.runs_dir)
+            config = replace(config, data=training_data.kept(config.data, self.runs_dir))
+            run = Run(new_run_folder(config.preset, self.runs_dir))
+            thread, failure = self._begin(config, run, resume=False)
+        while thread.is_alive() and not run.exists():
+            time.sleep(0.02)
+        if run.exists():
+            who.claim(run)
+        self._settle(run, thread)
+        if failure and not run.checkpoints():
+            _forget(run)
+            raise InputError(_sentence(failure[0]))
+        return run
+
+    def resume(self, run: Run, epochs: int, who: Visitor) -> Run:
+        """Go on with a run that has ended, up to so many epochs in all.
+
+        Raises InputError if it is not theirs, is training, has had so many epochs already, or cannot go on.
+        """
+        self._check_allowed()
+        who.check(run, "continue")
+        with self._lock:
+            self._check_free()
+            state = run.state()
+            if run.active():
+                raise InputError(f"The run {run.name} is training.")
+            done = state.get("epoch") or 0
+            if epochs < done or (epochs == done and state["state"] == "finished"):
+                raise InputError(f"The run {run.name} has had {done} epochs; give more than that to continue it.")
+            config = replace(TrainConfig.from_dict(run.config()), epochs=epochs)
+            thread, failure = self._begin(config, run, resume=True)
+        patience = time.monotonic() + PATIENCE
+        while thread.is_alive() and run.state()["updated"] == state["updated"] and time.monotonic() < patience:
+            time.sleep(0.02)
+        self._settle(run, thread)
+        if failure:
+            raise InputError(_sentence(failure[0]))
+        return run
+
+    def _check_allowed(self) -> None:
+        if not training_allowed():
+            raise InputError("Training is switched off on this server.")
+
+    def _check_free(self) -> None:
+        busy = self.current()
+        if busy is not None:
+            state = busy.state()
+            raise InputError(
+                f"A training is already running ({busy.name}, epoch {state.get('epoch', 0)} of "
+                f"{state.get('epochs', '?')}); wait for its end or stop it first."
+            )
+
+    def _begin(self, config: TrainConfig, run: Run, resume: bool) -> tuple[threading.Thread, list[BaseException]]:
+        failure: list[BaseException] = []
+        arguments = (config, run, resume, minutes_allowed(), failure)
+        thread = threading.Thread(target=self._train, args=arguments, name=f"train {run.name}", daemon=True)
+        self._run, self._thread = run, thread
+        thread.start()
+        return thread, failure
+
+    def _settle(self, run: Run, thread: threading.Thread) -> None:
+        """Wait a while for the run to leave its setting up: most of what can be wrong, such as an empty data folder,
+        shows by then."""
+        patience = time.monotonic() + PATIENCE
+        while thread.is_alive() and run.state()["state"] == "starting" and time.monotonic() < patience:
+            time.sleep(0.02)
+        if run.state()["state"] == "failed":
+            thread.join(1.0)
+
+    def _train(
+        self, config: TrainConfig, run: Run, resume: bool, limit: float | None, failure: list[BaseException]
+    ) -> None:
+        from vae.training.loop import fit  # heavy, and only needed here
+
+        try:
+            fit(config, run=run.folder, resume=resume, max_minutes=limit, background=True)
+        except InputError as error:
+            failure.append(error)  # the run's state says it too
+        except BaseException as error:
+            failure.append(error)
+            log.exception("the training %s failed", run.name)
+
+    def stop(self, run: Run, who: Visitor) -> None:
+        """Ask the run to end at its next step; it keeps what it has learned. Nothing happens if it has ended.
+
+        Raises InputError if it is not theirs.
+        """
+        who.check(run, "stop")
+        if run.active():
+            try:
+                run.request_stop()
+            except OSError as error:
+                raise InputError(f"The run {run.name} cannot be stopped: {error.strerror}.") from error
+
+    def rename(self, run: Run, name: str, who: Visitor) -> Run:
+        """Raises InputError if it is not theirs, is training, or the name is bad or taken."""
+        who.check(run, "rename")
+        name = name.strip()
+        if name in bundled():
+            raise InputError(f"There is already a model {name!r}.")
+        return run if name == run.name else run.rename(name)
+
+    def delete(self, run: Run, who: Visitor) -> None:
+        """Remove the run, its checkpoints and previews. Raises InputError if it is not theirs, or is training."""
+        who.check(run, "delete")
+        run.delete()
+        with self._lock:  # no training is about to begin with an archive that no run names yet
+            if self.current() is None:
+                training_data.sweep(self.runs_dir, age=0.0)
+
+
+def _forget(run: Run) -> None:
+    """Nothing half-written stays of a run that never began."""
+    if run.exists():
+        with contextlib.suppress(InputError, OSError):
+            run.delete()
+    else:
+        shutil.rmtree(run.folder, ignore_errors=True)
+
+
+def _sentence(error: BaseException) -> str:
+    return str(error) if isinstance(error, InputError) else "The training could not begin; the server's log says why."
