@@ -1,4 +1,4 @@
-"""Time to quality on MNIST: this project's training beside the plain loop of seed 2, and beside pythae's trainer.
+"""Time to quality on MNIST: this project's training beside the MNIST tutorial's loop and pythae's trainer.
 
     python benchmarks/train_mnist.py                  the whole comparison: half an hour on two cores
     python benchmarks/train_mnist.py --peer-epochs 3  shorter: the loss to reach is then the plain loop's after 3 epochs
@@ -10,8 +10,8 @@
 Each contestant is a process of its own, and they take turns of one epoch, so that whatever else the machine does slows
 all alike. Only a contestant's own turns count as its time, from its first update on, its validation included.
 
-  plain   what seed 2 describes: batches of 128 by index, Adam at a constant 1e-3, the loss read back at every batch;
-          float32; its network with the moments put right, as here, in the modules PyTorch has for it
+  plain   what the MNIST tutorial describes: batches of 128 by index, Adam at a constant 1e-3, the loss read back at
+          every batch; float32; its network with the moments put right, as here, in the modules PyTorch has for it
   ours    `vae.fit` with the preset mnist-vae, everything on: previews, checkpoints, metrics; in batches of 128, as the
           others (the preset's 64 are for small sets: they take fewer epochs but longer ones)
   pythae  its BaseTrainer and VAE on the same layers, for its images a second. It is looked for in this Python, or in
@@ -33,7 +33,7 @@ KNOWN_EPOCHS = 40  # of the plain loop, in --known-loss
 
 
 def plain(options) -> None:
-    """Seed 2's loop."""
+    """The MNIST tutorial's loop."""
     import torch
 
     from vae.data.sets import load_data

@@ -1,4 +1,4 @@
-"""Networks to compare with: diffusers' at small widths, seed 1's notebook rebuilt, and namings that others use."""
+"""Networks to compare with: diffusers' at small widths, the notebook's rebuilt, and namings that others use."""
 
 import json
 import re
@@ -139,7 +139,7 @@ def write_folder(folder: Path, config: dict, state: dict, name: str = "diffusion
     return folder
 
 
-# Seed 1's network from its description, with its mistakes in sampling left out: encode gives the moments.
+# The Stable Diffusion notebook's network from its description, less its mistakes in sampling: encode gives the moments.
 
 
 class NotebookAttention(nn.Module):

@@ -24,8 +24,9 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
     return device
 
 
-def bf16_pays(device: torch.device) -> bool:
-    """Whether "auto" means bfloat16: where it was measured to be faster (see benchmarks/README.md)."""
+def has_bfloat16(device: torch.device) -> bool:
+    """Whether the device has bfloat16 instructions, and so "auto" means bfloat16. Emulated it is slower than float32
+    (see benchmarks/README.md)."""
     if device.type == "cuda":
         return torch.cuda.is_bf16_supported(including_emulation=False)
     return device.type == "cpu" and getattr(torch.cpu, "_is_avx512_bf16_supported", lambda: False)()

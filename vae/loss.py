@@ -11,8 +11,8 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 
 RECONSTRUCTIONS = {
-    "sum": "squared error summed over the pixels (seed 2)",
-    "mean": "squared error averaged over the pixels (seed 1)",
+    "sum": "squared error summed over the pixels (the MNIST tutorial)",
+    "mean": "squared error averaged over the pixels (the Stable Diffusion notebook)",
     "l1": "absolute error summed over the pixels",
     "sigma": "Gaussian negative log-likelihood in nats, its variance fitted to each batch (sigma-VAE)",
 }
@@ -38,8 +38,8 @@ def elbo(
     """The loss of a batch: `reconstruction`, one of RECONSTRUCTIONS, plus beta times the KL.
 
     x, x_hat: (N, C, H, W) in [-1, 1]. pixel_scale: the model's, so that errors are in its native pixel units ([0, 1]
-    for seed 2's network, [-1, 1] for Stable Diffusion's). The KL is in nats for each image: summed over the latent's
-    dimensions and averaged over the batch; with "mean", beta therefore means something else at every image size
+    for the MNIST tutorial's network, [-1, 1] for Stable Diffusion's). The KL is in nats for each image: summed over the
+    latent's dimensions and averaged over the batch; with "mean", beta therefore means something else at every size
     (a decoder variance of beta * D / 2 for D pixel values), with "sum" and beta 1 it is a variance of 1/2.
 
     "sigma" is the optimal sigma-VAE of Rybkin et al. 2021 (arXiv:2006.13202): the decoder's variance is the batch's

@@ -59,9 +59,9 @@ def app(tmp_path_factory):
 @pytest.fixture(scope="session")
 def chromium():
     with playwright.sync_playwright() as tool:
-        engine = tool.chromium.launch(executable_path=browser.find(), args=browser.ARGUMENTS)
-        yield engine
-        engine.close()
+        server = tool.chromium.launch(executable_path=browser.find(), args=browser.ARGUMENTS)
+        yield server
+        server.close()
 
 
 @pytest.fixture

@@ -5,9 +5,9 @@ import re
 from pathlib import Path
 
 import pytest
+from bars import bars, saved
 from playwright.sync_api import Page, expect
 from tabs import tab
-from test_ui_latent import bars, saved
 
 WATCH = """(k) => {
   const image = document.querySelectorAll('.vs-painted')[k];

@@ -2,7 +2,8 @@ import pytest
 import torch
 
 from vae.errors import InputError
-from vae.latents.interpolation import interpolate, scale, unscale
+from vae.latents import scale, unscale
+from vae.latents.interpolation import interpolate
 from vae.models import build
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.conv import ConvConfig

@@ -12,7 +12,7 @@ from vae.latents import priors
 from vae.latents.interpolation import corners, interpolate, loop
 from vae.latents.priors.flow import Flow, fit_flow
 from vae.latents.priors.gaussian import Gaussian, Mixture
-from vae.latents.priors.standardizer import fit_frame
+from vae.latents.priors.standardizer import fit_standardizer
 from vae.models import build
 from vae.models.conv import ConvConfig
 
@@ -160,7 +160,7 @@ def test_a_gaussian_gives_the_noise_back():
 def test_dimensions_that_say_nothing_get_the_noise_itself():
     means = torch.randn(500, 3) * torch.tensor([1.0, 1e-3, 0.0])
     stds = torch.tensor([0.1, 1.0, 0.0]).expand(500, 3)
-    frame, points = fit_frame(means, stds)
+    frame, points = fit_standardizer(means, stds)
     assert frame.used.tolist() == [True, False, False] and points.shape == (500, 1)
     assert points.std(unbiased=False).item() == pytest.approx(1.0, abs=1e-4)
     z = frame.place(noise(6, (3,)), points[:6])
@@ -234,7 +234,7 @@ def test_bad_fits_are_refused(fitted, change, match):
 @pytest.mark.parametrize(("value", "match"), [(float("nan"), "not finite"), (0.0, "do not depend")])
 def test_latents_that_are_no_use_are_refused(value, match):
     with pytest.raises(InputError, match=match):
-        fit_frame(torch.full((50, 4), value), torch.ones(50, 4))
+        fit_standardizer(torch.full((50, 4), value), torch.ones(50, 4))
 
 
 def test_a_path_through_the_prior(fitted):

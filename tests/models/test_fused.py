@@ -73,14 +73,14 @@ def test_bfloat16_is_as_near_to_the_truth_as_the_modules_are(fuse):
 
 def test_it_is_used_in_training_on_the_cpu_with_many_pixels_and_few_channels_only():
     block, x = ConvBlock(1, 8), torch.zeros(16, 1, 32, 32)
-    assert fused.pays(x, block[0], block[1])
-    assert not fused.pays(x[:1], block[0], block[1])
+    assert fused.is_faster(x, block[0], block[1])
+    assert not fused.is_faster(x[:1], block[0], block[1])
     wide = ConvBlock(1, 16)
-    assert not fused.pays(x, wide[0], wide[1])
+    assert not fused.is_faster(x, wide[0], wide[1])
     with torch.no_grad():
-        assert not fused.pays(x, block[0], block[1])
+        assert not fused.is_faster(x, block[0], block[1])
     block.eval()
-    assert not fused.pays(x, block[0], block[1])
+    assert not fused.is_faster(x, block[0], block[1])
 
 
 def test_the_names_in_a_state_dict_are_the_modules():

@@ -39,7 +39,7 @@ def test_attention_by_rows_equals_the_fused_kernel():
 def test_in_part_bfloat16_stays_near_and_leaves_the_weights_alone(monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
     plain = randomise(build(SMALL))
-    fast = precision.hasten(precision.arrange(randomise(build(SMALL))))
+    fast = precision.use_mixed_precision(precision.to_fast_layout(randomise(build(SMALL))))
     assert fast.dtype == torch.float32
     assert all(torch.equal(tensor, fast.state_dict()[name]) for name, tensor in plain.state_dict().items())
     x = torch.rand(1, 3, 160, 176, generator=torch.Generator().manual_seed(0)) * 2 - 1
@@ -55,7 +55,7 @@ def test_in_part_bfloat16_stays_near_and_leaves_the_weights_alone(monkeypatch):
 
 def test_without_bfloat16_nothing_changes(monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
-    model = precision.hasten(build(SMALL))
+    model = precision.use_mixed_precision(build(SMALL))
     assert not any(getattr(module, "low", False) for module in model.modules())
 
 

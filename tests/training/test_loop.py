@@ -21,7 +21,7 @@ from vae.checkpoints.store import load
 from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.images import to_float
-from vae.latents.interpolation import scale
+from vae.latents import scale
 from vae.models import build
 from vae.training.loop import fit
 from vae.training.runs import Run, RunWriter, new_run_folder
@@ -249,7 +249,7 @@ def test_a_loss_that_is_not_a_number_fails_the_run_before_it_is_saved(tmp_path, 
 
     monkeypatch.setattr(vae.training.loop.Trainer, "update", poisoned)
     monkeypatch.setattr(
-        vae.training.recorder.Keeper, "due", lambda self: self.writer.model_folder().name < "step-00000014"
+        vae.training.recorder.Recorder, "due", lambda self: self.writer.model_folder().name < "step-00000014"
     )
     with pytest.raises(InputError, match=r"The loss became nan at step 1[56]"):
         fit(tiny(), tmp_path / "run", device="cpu")
@@ -277,7 +277,7 @@ def test_a_full_disk_fails_the_run_in_one_sentence_and_can_be_gone_on_from(whole
         return write
 
     with monkeypatch.context() as patch:
-        patch.setattr(vae.training.recorder.Keeper, "due", lambda self: True)
+        patch.setattr(vae.training.recorder.Recorder, "due", lambda self: True)
         if where == "append":
             at = failing(RunWriter.append, lambda entry: entry["step"] == 12)
             patch.setattr(RunWriter, "append", at)

@@ -15,7 +15,7 @@ from vae.ui.serving import access
 from vae.ui.serving.access import Visitor, is_host, visitor
 from vae.ui.serving.catalog import Catalog
 from vae.ui.tabs.train import changer
-from vae.ui.training.training_job import Slot
+from vae.ui.training.training_job import TrainingJob
 
 HERE = {"host": "127.0.0.1:7860"}
 
@@ -81,8 +81,8 @@ def trained(tmp_path_factory):
 
 
 def test_strangers_change_nothing_and_owners_all(trained, asking):
-    slot, catalog = Slot(trained), Catalog(trained)
-    change = changer(catalog, slot)
+    training_job, catalog = TrainingJob(trained), Catalog(trained)
+    change = changer(catalog, training_job)
     run, mine = catalog.run("tiny-001"), {"run": "tiny-001", "token": "m" * 32}
     asking("192.0.2.7")
     visitor(mine["token"]).claim(run)
@@ -101,7 +101,7 @@ def test_strangers_change_nothing_and_owners_all(trained, asking):
     assert "already a model" in change({**mine, "do": "rename", "name": "mnist-ae"})["error"]
 
     assert change({**mine, "do": "continue", "epochs": 4}) == {"run": "tiny-001"}
-    slot._thread.join(30)
+    training_job._thread.join(30)
     assert run.state()["state"] == "finished" and run.metrics()[-1]["epoch"] == 4
     assert change({**mine, "do": "rename", "name": "better"}) == {"run": "better"}
     assert visitor(mine["token"]).may_change(catalog.run("better"))

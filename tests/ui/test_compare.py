@@ -21,8 +21,8 @@ from vae.ui.serving import jobs, popular_models
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.drawing import DRAWN
 from vae.ui.serving.jobs import Size
-from vae.ui.serving.model_loader import PUBLIC_LIMIT, Opener
-from vae.ui.serving.models import Engine
+from vae.ui.serving.model_loader import PUBLIC_LIMIT, ModelLoader
+from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Done, Progress, Stopped, Tasks
 from vae.ui.tabs.compare import answers, compare
 
@@ -35,13 +35,13 @@ TINY = {
 NARROW = {"block_out_channels": (8, 8, 16), "layers_per_block": 1, "norm_num_groups": 4}
 
 
-def unheard(what, share):
+def no_report(what, share):
     pass
 
 
 @pytest.fixture
-def engine(tmp_path):
-    return Engine(Catalog(tmp_path / "runs"))
+def server(tmp_path):
+    return ModelServer(Catalog(tmp_path / "runs"))
 
 
 @pytest.fixture(scope="module")
@@ -66,8 +66,8 @@ def photograph(width=70, height=52) -> Image.Image:
 # ---- comparing
 
 
-def test_a_pane_is_what_the_library_computes(engine, models):
-    found = engine.compare(models["kl"], models["kl"], photograph())
+def test_a_pane_is_what_the_library_computes(server, models):
+    found = server.compare(models["kl"], models["kl"], photograph())
     ours = vae.reconstruct(vae.load(models["kl"]), photograph())
     assert found.image.tobytes() == ours.image.tobytes() and found.original.tobytes() == ours.original.tobytes()
     assert found.psnr == pytest.approx(ours.psnr) and found.ssim == pytest.approx(ours.ssim)
@@ -76,8 +76,8 @@ def test_a_pane_is_what_the_library_computes(engine, models):
     assert found.box == (0, 0, 70, 52) and found.tile == 0
 
 
-def test_one_encodes_and_another_decodes_what_both_scale_alike(engine, models):
-    found = engine.compare(models["kl"], models["tiny"], photograph())
+def test_one_encodes_and_another_decodes_what_both_scale_alike(server, models):
+    found = server.compare(models["kl"], models["tiny"], photograph())
     kl, tiny = vae.load(models["kl"]), vae.load(models["tiny"])
     x = images.to_tensor(photograph())
     shared = (inference.encode(kl, x).mode() - 0.1) * 0.2
@@ -87,27 +87,27 @@ def test_one_encodes_and_another_decodes_what_both_scale_alike(engine, models):
 
 
 @pytest.mark.parametrize("decoder", ["other", "none", "digits"])
-def test_latents_of_other_spaces_are_not_decoded(engine, models, decoder):
+def test_latents_of_other_spaces_are_not_decoded(server, models, decoder):
     with pytest.raises(InputError, match="do not declare the same latent space"):
-        engine.compare(models["kl"], models[decoder], photograph())
+        server.compare(models["kl"], models[decoder], photograph())
     with pytest.raises(InputError, match="do not declare the same latent space"):
-        engine.compare(models["none"], models[decoder], photograph()) if decoder != "none" else engine.compare(
+        server.compare(models["none"], models[decoder], photograph()) if decoder != "none" else server.compare(
             models["none"], models["kl"], photograph()
         )
 
 
-def test_the_box_says_where_a_models_picture_lies_in_the_given_one(engine, models):
+def test_the_box_says_where_a_models_picture_lies_in_the_given_one(server, models):
     digit = Image.new("L", (28, 28))
-    assert engine.compare(models["digits"], models["digits"], digit).box == (-2, -2, 30, 30)
-    wide = engine.compare(models["digits"], models["digits"], photograph(84, 56)).box
+    assert server.compare(models["digits"], models["digits"], digit).box == (-2, -2, 30, 30)
+    wide = server.compare(models["digits"], models["digits"], photograph(84, 56)).box
     assert wide == pytest.approx((84 / 2 - 32, 56 / 2 - 32, 84 / 2 + 32, 56 / 2 + 32))  # each pixel is 2 of the given
-    framed = engine.compare(models["digits"], models["digits"], Image.new("L", (32, 32)))
+    framed = server.compare(models["digits"], models["digits"], Image.new("L", (32, 32)))
     assert framed.box == (0, 0, 32, 32)
-    large = engine.compare(models["tiny"], models["tiny"], photograph(1200, 300))
+    large = server.compare(models["tiny"], models["tiny"], photograph(1200, 300))
     assert large.original.size == (1024, 256) and large.box == (0, 0, 1200, 300)
 
 
-def test_the_page_is_told_of_each_pane_and_of_what_went_wrong(engine, models):
+def test_the_page_is_told_of_each_pane_and_of_what_went_wrong(server, models):
     asked = {
         "ticket": "t",
         "picture": {"kind": "example", "name": "digit-2"},
@@ -118,7 +118,7 @@ def test_the_page_is_told_of_each_pane_and_of_what_went_wrong(engine, models):
             "nonsense",
         ],
     }
-    told = list(answers(engine, Tasks(), asked))
+    told = list(answers(server, Tasks(), asked))
     assert all(news["ticket"] == "t" for news in told) and told[-1] == {"ticket": "t", "done": True}
     results = {news["key"]: news["result"] for news in told if "result" in news}
     errors = {news["key"]: news["error"] for news in told if "error" in news}
@@ -126,32 +126,32 @@ def test_the_page_is_told_of_each_pane_and_of_what_went_wrong(engine, models):
     assert results["a"]["width"] == 32 and results["a"]["grey"] and results["a"]["image"].startswith("data:image/png")
     assert "latent space" in errors["b"] and errors["c"] == "Choose a model."
     for nonsense in (None, [], {"panes": 3}, {"panes": [1]}):
-        assert list(answers(engine, Tasks(), nonsense))[-1]["done"]
+        assert list(answers(server, Tasks(), nonsense))[-1]["done"]
 
 
-def test_a_bad_picture_is_refused_in_each_pane(engine, models):
+def test_a_bad_picture_is_refused_in_each_pane(server, models):
     with pytest.raises(InputError, match="A picture is needed"):
-        compare(engine, {"kind": "example", "name": "../secret"}, {"encoder": models["digits"]}, unheard)
+        compare(server, {"kind": "example", "name": "../secret"}, {"encoder": models["digits"]}, no_report)
 
 
 # ---- tiles, progress, stopping
 
 
-def test_tiles_are_used_where_they_are_asked_for_and_reported(engine, models):
+def test_tiles_are_used_where_they_are_asked_for_and_reported(server, models):
     steps = []
-    found = engine.reconstruct(
+    found = server.reconstruct(
         models["kl"], photograph(160, 96), size=Size(1024, 64), report=lambda *step: steps.append(step)
     )
     assert found.tile == 64
     encoding, decoding = ([share for what, share in steps if what == wanted] for wanted in ("Encoding", "Decoding"))
     assert encoding[0] == 0 and encoding[-1] == 1 and encoding == sorted(encoding) and len(encoding) > 6
     assert decoding[-1] == 1 and len(decoding) > 6
-    whole = engine.reconstruct(models["kl"], photograph(160, 96), size=Size(1024, 0))
+    whole = server.reconstruct(models["kl"], photograph(160, 96), size=Size(1024, 0))
     assert whole.tile == 0
-    assert engine.reconstruct(models["kl"], photograph(64, 48), size=Size(1024, 64)).tile == 0, "one tile is no tiling"
+    assert server.reconstruct(models["kl"], photograph(64, 48), size=Size(1024, 64)).tile == 0, "one tile is no tiling"
 
 
-def test_work_ends_within_a_tile_when_its_report_raises(engine, models):
+def test_work_ends_within_a_tile_when_its_report_raises(server, models):
     reports = []
 
     def report(what, share):
@@ -160,9 +160,9 @@ def test_work_ends_within_a_tile_when_its_report_raises(engine, models):
             raise Stopped
 
     with pytest.raises(Stopped):
-        engine.reconstruct(models["kl"], photograph(160, 96), size=Size(1024, 64), report=report)
+        server.reconstruct(models["kl"], photograph(160, 96), size=Size(1024, 64), report=report)
     assert sum(share is not None and share > 0 for share in reports) == 1
-    assert engine.reconstruct(models["kl"], photograph()).psnr > 0, "the model is free again"
+    assert server.reconstruct(models["kl"], photograph()).psnr > 0, "the model is free again"
 
 
 def forever(report):
@@ -222,51 +222,51 @@ def test_large_pictures_travel_as_files_and_are_swept_away(tmp_path, monkeypatch
         ("org/name@v2", "org/name@v2"),
     ],
 )
-def test_hub_ids_are_taken_in_their_short_form(engine, monkeypatch, text, name):
+def test_hub_ids_are_taken_in_their_short_form(server, monkeypatch, text, name):
     monkeypatch.setenv("SPACE_ID", "somebody/space")
-    assert engine.catalog.outside(text) == name
+    assert server.catalog.outside(text) == name
 
 
 @pytest.mark.parametrize(
     "text", ["", "name", "org/../name", "/etc", "~", "checkpoints/mnist-ae", "org/na me", "a/b/../c"]
 )
-def test_strangers_open_nothing_but_hub_ids(engine, models, monkeypatch, text):
+def test_strangers_open_nothing_but_hub_ids(server, models, monkeypatch, text):
     monkeypatch.setenv("SPACE_ID", "somebody/space")
     for wanted in (text, models["digits"]):
         with pytest.raises(InputError):
-            engine.catalog.outside(wanted)
+            server.catalog.outside(wanted)
     with pytest.raises(InputError, match="on a public server"):
-        engine.catalog.source(models["digits"])
+        server.catalog.source(models["digits"])
 
 
-def test_on_a_private_machine_paths_are_taken(engine, models):
-    assert engine.catalog.outside(models["kl"]) == models["kl"]
+def test_on_a_private_machine_paths_are_taken(server, models):
+    assert server.catalog.outside(models["kl"]) == models["kl"]
     with pytest.raises(InputError, match="no folder or file"):
-        engine.catalog.outside("/nowhere/at all")
+        server.catalog.outside("/nowhere/at all")
 
 
-def opened(opener, text):
-    opening = opener.start(text)
+def opened(loader, text):
+    opening = loader.start(text)
     patience = time.monotonic() + 20
     while opening.state in ("waiting", "loading") and time.monotonic() < patience:
         time.sleep(0.01)
     return opening
 
 
-def test_an_opened_model_has_its_facts_and_is_in_memory(engine, models):
-    opening = opened(Opener(engine, engine.catalog), models["tiny"])
+def test_an_opened_model_has_its_facts_and_is_in_memory(server, models):
+    opening = opened(ModelLoader(server, server.catalog), models["tiny"])
     assert opening.state == "done" and opening.error == ""
     assert opening.facts["latent_space"] == "sd" and opening.facts["family"] == "tiny"
-    assert list(engine._models) == [models["tiny"]]
+    assert list(server._models) == [models["tiny"]]
 
 
-def test_a_model_that_cannot_be_opened_is_one_sentence(engine, tmp_path):
+def test_a_model_that_cannot_be_opened_is_one_sentence(server, tmp_path):
     (tmp_path / "empty").mkdir()
-    opening = opened(Opener(engine, engine.catalog), str(tmp_path / "empty"))
+    opening = opened(ModelLoader(server, server.catalog), str(tmp_path / "empty"))
     assert opening.state == "failed" and opening.error.count(".") == 1 and "empty" in opening.error
 
 
-def test_openings_are_shared_and_tell_how_far_they_are(engine, monkeypatch):
+def test_openings_are_shared_and_tell_how_far_they_are(server, monkeypatch):
     release, begun = threading.Event(), []
 
     def slow(name, progress):
@@ -275,34 +275,34 @@ def test_openings_are_shared_and_tell_how_far_they_are(engine, monkeypatch):
         release.wait(10)
         return {"name": name}
 
-    monkeypatch.setattr(engine, "open", slow)
-    opener = Opener(engine, engine.catalog)
-    opening = opener.start("org/name")
-    assert opener.start("https://huggingface.co/org/name") is opening and opener.find("org/name") is opening
+    monkeypatch.setattr(server, "open", slow)
+    loader = ModelLoader(server, server.catalog)
+    opening = loader.start("org/name")
+    assert loader.start("https://huggingface.co/org/name") is opening and loader.find("org/name") is opening
     patience = time.monotonic() + 5
     while not opening.done and time.monotonic() < patience:
         time.sleep(0.01)
     assert (opening.state, opening.done, opening.total) == ("loading", 30, 100)
     release.set()
-    assert opened(opener, "org/name").state == "done" and opener.find("org/other") is None
+    assert opened(loader, "org/name").state == "done" and loader.find("org/other") is None
     assert begun in (["org/name"], ["org/name"] * 2)
 
 
-def test_strangers_do_not_fill_the_disk(engine, monkeypatch):
+def test_strangers_do_not_fill_the_disk(server, monkeypatch):
     kept = []
 
     def fetch(name, progress):
         progress(0, PUBLIC_LIMIT + 1)
         kept.append(name)
 
-    monkeypatch.setattr(engine, "open", fetch)
+    monkeypatch.setattr(server, "open", fetch)
     monkeypatch.setenv("SPACE_ID", "somebody/space")
-    opening = opened(Opener(engine, engine.catalog), "org/huge")
+    opening = opened(ModelLoader(server, server.catalog), "org/huge")
     assert opening.state == "failed" and "on this public server" in opening.error and not kept
 
 
 def test_what_was_downloaded_before_is_marked_without_a_network(tmp_path, monkeypatch):
-    entry = popular_models.WELL_KNOWN[0]
+    entry = popular_models.POPULAR_MODELS[0]
     folder = tmp_path / ("models--" + entry.id.replace("/", "--"))
     file = folder / "snapshots" / "abc" / entry.file
     file.parent.mkdir(parents=True)
@@ -310,7 +310,7 @@ def test_what_was_downloaded_before_is_marked_without_a_network(tmp_path, monkey
     (folder / "refs").mkdir()
     (folder / "refs" / "main").write_text("abc")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
-    listed = {model["id"]: model for model in popular_models.well_known()}
+    listed = {model["id"]: model for model in popular_models.popular_models()}
     assert listed[entry.id]["on_disk"] and not listed["madebyollin/taesd"]["on_disk"]
     assert all(model["licence"] and model["megabytes"] > 0 for model in listed.values())
 
@@ -318,8 +318,8 @@ def test_what_was_downloaded_before_is_marked_without_a_network(tmp_path, monkey
 # ---- no generators
 
 
-def test_the_spread_of_latents_is_measured(engine, models):
-    found = engine.spread(models["kl"], photograph(300, 200), seed=0)
+def test_the_spread_of_latents_is_measured(server, models):
+    found = server.spread(models["kl"], photograph(300, 200), seed=0)
     model = vae.load(models["kl"])
     seen = images.to_tensor(found.original)
     assert found.original.size == (256, 171)
@@ -328,7 +328,7 @@ def test_the_spread_of_latents_is_measured(engine, models):
     assert found.std == pytest.approx(centred.square().mean().sqrt().item(), rel=1e-4)
     assert found.sigma == pytest.approx(posterior.std.mean().item(), rel=1e-4)
     assert -1 <= found.alike <= 1
-    again = engine.spread(models["kl"], photograph(300, 200), seed=0)
+    again = server.spread(models["kl"], photograph(300, 200), seed=0)
     assert again.noise.tobytes() == found.noise.tobytes() != found.repainted.tobytes()
 
 
@@ -348,15 +348,15 @@ def test_noise_has_no_likeness_between_neighbours(models, monkeypatch):
 def test_only_what_is_no_generator_is_called_none(sigma, variational, says):
     picture = photograph(32, 32)
     spread = jobs.Spread(picture, picture, picture, std=5.5, sigma=sigma, alike=0.6)
-    told = not_generative.told(spread, variational)
+    told = not_generative.explanation(spread, variational)
     assert (told is not None) == says
     if told:
         assert told["std"] == 5.5 and told["sigma"] == (sigma if variational else None)
 
 
-def test_models_of_any_size_are_drawn_small_on_the_page_and_whole_elsewhere(engine, models):
-    page = engine.sample(models["kl"], 1, 3, 1.0, "normal", small=True)
+def test_models_of_any_size_are_drawn_small_on_the_page_and_whole_elsewhere(server, models):
+    page = server.sample(models["kl"], 1, 3, 1.0, "normal", small=True)
     assert page.pixels.shape == (1, 3, DRAWN, DRAWN)
-    whole = engine.sample(models["kl"], 1, 3, 1.0, "normal")
+    whole = server.sample(models["kl"], 1, 3, 1.0, "normal")
     assert whole.pixels.shape == (1, 3, 512, 512)
-    assert engine.sample(models["digits"], 1, 3, 1.0, "normal", small=True).pixels.shape == (1, 1, 32, 32)
+    assert server.sample(models["digits"], 1, 3, 1.0, "normal", small=True).pixels.shape == (1, 1, 32, 32)

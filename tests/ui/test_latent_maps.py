@@ -5,53 +5,27 @@ import base64
 import numpy as np
 import pytest
 import torch
+from bars import bars, saved
 
 pytest.importorskip("gradio")
 
 import vae
 from vae import images
 from vae.checkpoints.store import weight_files
-from vae.data.image_set import ImageSet
 from vae.errors import InputError
 from vae.latents import statistics
-from vae.models import ConvConfig, build
-from vae.ui.endpoints import read_end
+from vae.ui.endpoints import read_endpoint
 from vae.ui.points import Point, packed, read_point, write_point
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.drawing import Draw
-from vae.ui.serving.latent_maps import SLIDERS, STEPS, WAITING, Spaces
-from vae.ui.serving.models import Engine
+from vae.ui.serving.latent_maps import SLIDERS, STEPS, WAITING, LatentMaps
+from vae.ui.serving.models import ModelServer
 from vae.ui.uploads import read_picture
-
-TINY = ConvConfig(features=(1, 4, 8, 2), sample_size=16, border=1, trained_on="bars")
-
-
-def bars(n=90, labels=3):
-    """labels: how many classes there are, 0 for none."""
-    g = torch.Generator().manual_seed(0)
-    places = torch.arange(n) % 3
-    classes = torch.arange(n) % labels if labels else None
-    data = ImageSet("bars", (1, 16, 16), classes, [f"bar {c}" for c in range(labels)] or None)
-    data.images = torch.zeros(n, 1, 16, 16, dtype=torch.uint8)
-    for image, place in zip(data.images, places.tolist(), strict=True):
-        image[0, 2:14, 2 + 3 * place : 4 + 3 * place] = torch.randint(60, 255, (), generator=g)
-    return data
-
-
-def saved(folder, data=None, variational=True, seed=0) -> str:
-    """A model with random weights, measured on `data` if there are any; its folder."""
-    torch.manual_seed(seed)
-    model = build(ConvConfig(**{**vars(TINY), "variational": variational})).eval()
-    model.encoder[-1].weight.data *= 50  # as after a training: latents differ from picture to picture
-    place = vae.save(model, folder)
-    if data is not None:
-        statistics.write(weight_files(place), statistics.measure(model, data))
-    return str(place)
 
 
 @pytest.fixture
-def spaces(tmp_path):
-    return Spaces(Engine(Catalog(tmp_path / "runs")))
+def latent_maps(tmp_path):
+    return LatentMaps(ModelServer(Catalog(tmp_path / "runs")))
 
 
 @pytest.fixture
@@ -74,12 +48,12 @@ def decoded(name: str, z: torch.Tensor) -> torch.Tensor:
     return images.to_tensor(images.to_image(x[0]))
 
 
-def test_the_bundled_models_are_seen_side_by_side(spaces):
-    found = spaces.opened("mnist-vae")
+def test_the_bundled_models_are_seen_side_by_side(latent_maps):
+    found = latent_maps.opened("mnist-vae")
     assert found["unmeasured"] is None
     ae, variational = found["spaces"]
     assert (ae["name"], ae["variational"]) == ("mnist-ae", False) and variational["name"] == "mnist-vae"
-    assert spaces.opened("mnist-ae") == found, "whichever of the two is chosen"
+    assert latent_maps.opened("mnist-ae") == found, "whichever of the two is chosen"
     assert ae["sheet"] == variational["sheet"], "the pictures are the same, and fetched once"
     assert variational["maps"] == ["lda", "pca", "dims"] and len(variational["labels"]) == variational["n"]
     assert len(variational["sliders"]) == SLIDERS and variational["active"] > 4
@@ -89,27 +63,29 @@ def test_the_bundled_models_are_seen_side_by_side(spaces):
     assert 2 < mean - low == pytest.approx(high - mean, rel=1e-3), "three standard deviations to either side"
 
 
-def test_a_model_without_counterpart_is_seen_alone(spaces, measured):
-    found = spaces.opened(measured)
+def test_a_model_without_counterpart_is_seen_alone(latent_maps, measured):
+    found = latent_maps.opened(measured)
     assert [space["name"] for space in found["spaces"]] == [measured] and found["unmeasured"] is None
     assert found["spaces"][0]["classes"] == ["bar 0", "bar 1", "bar 2"]
 
 
-def test_the_points_of_a_map_are_the_projected_embeddings(spaces, measured):
+def test_the_points_of_a_map_are_the_projected_embeddings(latent_maps, measured):
     found = statistics.read(weight_files(measured))
     for name in ("lda", "pca"):
-        answer = spaces.space_map({"model": measured, "map": name})
+        answer = latent_maps.latent_space_map({"model": measured, "map": name})
         torch.testing.assert_close(floats(answer["points"]).view(-1, 2), found.map(name).project(found.embeddings))
-    answer = spaces.space_map({"model": measured, "map": [3, 1]})
+    answer = latent_maps.latent_space_map({"model": measured, "map": [3, 1]})
     assert torch.equal(floats(answer["points"]).view(-1, 2), found.embeddings.flatten(1)[:, [3, 1]])
     assert answer["prior"] == {"centre": [0, 0], "spread": [[1, 0], [0, 1]]}, "N(0, I), seen in two dimensions"
 
 
-def test_moving_over_the_map_decodes_what_lies_there(spaces, measured):
+def test_moving_over_the_map_decodes_what_lies_there(latent_maps, measured):
     found = statistics.read(weight_files(measured))
-    start = spaces.space_look({"model": measured, "map": "pca"})
+    start = latent_maps.latent_space_look({"model": measured, "map": "pca"})
     assert torch.equal(floats(start["z"]), found.mean.flatten()), "at first it is the mean"
-    moved = spaces.space_look({"model": measured, "map": "pca", "z": start["z"], "to": [[0.5, 0.0], [1.5, -2.0]]})
+    moved = latent_maps.latent_space_look(
+        {"model": measured, "map": "pca", "z": start["z"], "to": [[0.5, 0.0], [1.5, -2.0]]}
+    )
     assert moved["place"] == pytest.approx([1.5, -2.0], abs=1e-3)
     z = found.map("pca").invert(torch.tensor([[1.5, -2.0]]), found.mean)
     torch.testing.assert_close(floats(moved["z"]), z.flatten())
@@ -117,13 +93,13 @@ def test_moving_over_the_map_decodes_what_lies_there(spaces, measured):
     assert torch.equal(pixels(moved["pictures"][-1]), decoded(measured, floats(moved["z"])))
 
 
-def test_a_point_and_a_slider_lead_to_exact_latents(spaces, measured):
+def test_a_point_and_a_slider_lead_to_exact_latents(latent_maps, measured):
     found = statistics.read(weight_files(measured))
-    point = spaces.space_look({"model": measured, "map": "pca", "at": 7})
+    point = latent_maps.latent_space_look({"model": measured, "map": "pca", "at": 7})
     assert torch.equal(floats(point["z"]), found.embeddings[7].flatten())
     assert point["place"] == pytest.approx(found.map("pca").project(found.embeddings[7:8])[0].tolist(), abs=1e-3)
     dims = found.most_active()
-    turned = spaces.space_look(
+    turned = latent_maps.latent_space_look(
         {"model": measured, "map": "pca", "z": point["z"], "set": [{str(dims[1]): 3.0}, {str(dims[0]): 0.75}]}
     )
     change = floats(turned["z"]) - floats(point["z"])
@@ -160,80 +136,80 @@ def test_a_point_and_a_slider_lead_to_exact_latents(spaces, measured):
         ({"set": [{str(i): 0.0 for i in range(SLIDERS + 1)}]}, "Up to"),
     ],
 )
-def test_nonsense_is_answered_with_one_sentence(spaces, measured, wrong, says):
+def test_nonsense_is_answered_with_one_sentence(latent_maps, measured, wrong, says):
     asked = None if wrong is None else {"model": measured, "map": "pca", **wrong}
-    answer = spaces.space_look(asked)
+    answer = latent_maps.latent_space_look(asked)
     assert set(answer) == {"error"} and says in answer["error"] and answer["error"].count("\n") == 0
-    for function in (spaces.space_map, spaces.space_sheet):
+    for function in (latent_maps.latent_space_map, latent_maps.latent_space_sheet):
         assert isinstance(function(wrong), dict)
 
 
-def test_requests_do_not_pile_up(spaces, measured):
+def test_requests_do_not_pile_up(latent_maps, measured):
     for _ in range(WAITING):
-        spaces._room.acquire()
-    assert "busy" in spaces.space_look({"model": measured, "map": "pca"})["error"]
-    spaces._room.release()
+        latent_maps._room.acquire()
+    assert "busy" in latent_maps.latent_space_look({"model": measured, "map": "pca"})["error"]
+    latent_maps._room.release()
     for _ in range(3):  # bad input does not use up the room either
-        assert "busy" not in spaces.space_look({"model": measured, "map": "?"})["error"]
-    assert "pictures" in spaces.space_look({"model": measured, "map": "pca"})
+        assert "busy" not in latent_maps.latent_space_look({"model": measured, "map": "?"})["error"]
+    assert "pictures" in latent_maps.latent_space_look({"model": measured, "map": "pca"})
 
 
 @pytest.mark.parametrize(("labels", "classes"), [(0, None), (1, ["bar 0"])])
-def test_without_classes_there_is_still_a_map(spaces, tmp_path, labels, classes):
+def test_without_classes_there_is_still_a_map(latent_maps, tmp_path, labels, classes):
     name = saved(tmp_path / "m", bars(labels=labels))
-    (space,) = spaces.opened(name)["spaces"]
+    (space,) = latent_maps.opened(name)["spaces"]
     assert space["maps"] == ["pca", "dims"] and space["classes"] == classes
     assert space["labels"] == (None if labels == 0 else [0] * space["n"])
-    assert "three classes" in spaces.space_map({"model": name, "map": "lda"})["error"]
-    assert len(floats(spaces.space_map({"model": name, "map": "pca"})["points"])) == 2 * space["n"]
+    assert "three classes" in latent_maps.latent_space_map({"model": name, "map": "lda"})["error"]
+    assert len(floats(latent_maps.latent_space_map({"model": name, "map": "pca"})["points"])) == 2 * space["n"]
 
 
-def test_a_model_without_statistics_says_how_to_measure_it(spaces, tmp_path):
+def test_a_model_without_statistics_says_how_to_measure_it(latent_maps, tmp_path):
     name = saved(tmp_path / "bare")
-    found = spaces.opened(name)
+    found = latent_maps.opened(name)
     assert found["unmeasured"]["name"] == name and not found["unmeasured"]["refused"]
     assert found["unmeasured"]["commands"] == [f"python -m vae statistics {name} --data FOLDER-OF-PICTURES"]
     assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae-large"], "nobody meets an empty box"
-    assert "not been measured" in spaces.space_map({"model": name, "map": "pca"})["error"]
+    assert "not been measured" in latent_maps.latent_space_map({"model": name, "map": "pca"})["error"]
 
 
-def test_what_is_no_model_is_refused(spaces, monkeypatch):
+def test_what_is_no_model_is_refused(latent_maps, monkeypatch):
     with pytest.raises(InputError, match="no model 'x y'"):
-        spaces.opened("x y")
+        latent_maps.opened("x y")
     monkeypatch.setattr("vae.ui.serving.catalog.bundled", dict)
     with pytest.raises(InputError, match="no model yet"):
-        spaces.opened(None)
-    assert "no model yet" in spaces.space_opened(None)["error"]
+        latent_maps.opened(None)
+    assert "no model yet" in latent_maps.latent_space_opened(None)["error"]
 
 
-def test_a_model_of_the_hub_is_fetched_first(spaces, monkeypatch):
-    facts, name = spaces.engine.catalog.facts, "org/some-vae/part@v2"
-    monkeypatch.setattr(spaces.engine.catalog, "facts", lambda n: facts("mnist-vae") if n == name else facts(n))
-    asked = spaces.opened(name)["unmeasured"]
+def test_a_model_of_the_hub_is_fetched_first(latent_maps, monkeypatch):
+    facts, name = latent_maps.server.catalog.facts, "org/some-vae/part@v2"
+    monkeypatch.setattr(latent_maps.server.catalog, "facts", lambda n: facts("mnist-vae") if n == name else facts(n))
+    asked = latent_maps.opened(name)["unmeasured"]
     assert asked["commands"] == [
         "hf download org/some-vae --revision v2 --local-dir some-vae",
         "python -m vae statistics some-vae/part --data mnist",
     ]
 
 
-def test_a_run_is_measured_by_its_folder(spaces, tmp_path):
+def test_a_run_is_measured_by_its_folder(latent_maps, tmp_path):
     run = tmp_path / "runs" / "mine"
     saved(run / "checkpoints" / "step-00000010")
     (run / "config.json").write_text('{"data": "digits"}')
     (run / "state.json").write_text('{"state": "finished"}')
-    (command,) = spaces.opened("mine")["unmeasured"]["commands"]
+    (command,) = latent_maps.opened("mine")["unmeasured"]["commands"]
     assert command == f"python -m vae statistics {run} --data digits"
     found = statistics.measure(vae.load(run), bars())
     assert statistics.write(weight_files(run), found).parent.name == "step-00000010"
-    spaces._kept.clear()
-    assert spaces.opened("mine")["unmeasured"] is None
+    latent_maps._kept.clear()
+    assert latent_maps.opened("mine")["unmeasured"] is None
 
 
-def test_statistics_of_another_checkpoint_are_refused_by_name(spaces, measured, monkeypatch):
-    assert spaces.find(measured) is not None
+def test_statistics_of_another_checkpoint_are_refused_by_name(latent_maps, measured, monkeypatch):
+    assert latent_maps.find(measured) is not None
     saved(measured, seed=1)
-    spaces._kept.clear()  # as a second later
-    found = spaces.opened(measured)
+    latent_maps._kept.clear()  # as a second later
+    found = latent_maps.opened(measured)
     assert found["unmeasured"]["refused"] and found["unmeasured"]["commands"] == []
     assert "statistics.safetensors belongs to another checkpoint" in found["unmeasured"]["says"]
     assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae-large"]
@@ -242,32 +218,32 @@ def test_statistics_of_another_checkpoint_are_refused_by_name(spaces, measured, 
         raise AssertionError("the weights are hashed only once")
 
     monkeypatch.setattr(statistics, "read", read)
-    assert spaces.opened(measured)["unmeasured"] == found["unmeasured"]
-    assert "another checkpoint" in spaces.space_look({"model": measured, "map": "pca"})["error"]
+    assert latent_maps.opened(measured)["unmeasured"] == found["unmeasured"]
+    assert "another checkpoint" in latent_maps.latent_space_look({"model": measured, "map": "pca"})["error"]
 
 
-def test_what_is_measured_meanwhile_is_seen(spaces, tmp_path, monkeypatch):
+def test_what_is_measured_meanwhile_is_seen(latent_maps, tmp_path, monkeypatch):
     monkeypatch.setattr("vae.ui.serving.latent_maps.FRESH", 0.0)
     name = saved(tmp_path / "m")
-    assert spaces.space_opened({"model": name})["unmeasured"]
+    assert latent_maps.latent_space_opened({"model": name})["unmeasured"]
     saved(name, bars())
-    before = spaces.space_opened({"model": name})
+    before = latent_maps.latent_space_opened({"model": name})
     assert before["unmeasured"] is None and before["spaces"][0]["images"] == 90
     saved(name, bars(60))
-    assert spaces.space_opened({"model": name})["spaces"][0]["images"] == 60
+    assert latent_maps.latent_space_opened({"model": name})["spaces"][0]["images"] == 60
 
 
-def test_a_point_sent_to_interpolate_keeps_its_latent(spaces, measured):
-    look = spaces.space_look({"model": measured, "map": "pca", "at": 3})
+def test_a_point_sent_to_interpolate_keeps_its_latent(latent_maps, measured):
+    look = latent_maps.latent_space_look({"model": measured, "map": "pca", "at": 3})
     value = {"kind": "point", "model": measured, "z": look["z"], "uri": look["pictures"][0], "label": "a point"}
-    end = read_end(value, measured)
-    frames = spaces.engine.interpolate(measured, [end, Draw(1)], 4, "slerp", small=True).pixels
+    end = read_endpoint(value, measured)
+    frames = latent_maps.server.interpolate(measured, [end, Draw(1)], 4, "slerp", small=True).pixels
     assert torch.equal(images.to_tensor(images.to_image(frames[0])), pixels(look["pictures"][0]))
-    assert read_end(value, "another model").size == (16, 16), "for another model the picture is encoded"
+    assert read_endpoint(value, "another model").size == (16, 16), "for another model the picture is encoded"
     with pytest.raises(InputError, match="damaged"):
-        read_end(value | {"z": None}, measured)
+        read_endpoint(value | {"z": None}, measured)
     with pytest.raises(InputError, match="numbers, not 2"):
-        spaces.engine.interpolate(measured, [Point(b"\0" * 8), Draw(1)], 4, "slerp")
+        latent_maps.server.interpolate(measured, [Point(b"\0" * 8), Draw(1)], 4, "slerp")
 
 
 def test_a_point_travels_bit_for_bit():

@@ -27,7 +27,7 @@ from vae.ui import downloads, prior_texts
 from vae.ui.serving import drawing
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.drawing import Draw
-from vae.ui.serving.models import Engine
+from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Stopped
 from vae.ui.tabs import interpolate, sample
 
@@ -62,8 +62,8 @@ def fitted(tmp_path_factory):
 
 
 @pytest.fixture
-def engine(tmp_path):
-    return Engine(Catalog(tmp_path / "runs"))
+def server(tmp_path):
+    return ModelServer(Catalog(tmp_path / "runs"))
 
 
 def test_a_model_is_seen_beside_the_most_alike_of_the_other_kind(tmp_path, monkeypatch):
@@ -91,105 +91,105 @@ def test_every_prior_has_its_words():
 
 
 @pytest.mark.parametrize("prior", ["normal", *priors.KINDS])
-def test_samples_on_the_page_are_those_of_the_library(engine, fitted, prior):
-    found = engine.sample(fitted, 5, 3, 0.9, prior, small=True)
+def test_samples_on_the_page_are_those_of_the_library(server, fitted, prior):
+    found = server.sample(fitted, 5, 3, 0.9, prior, small=True)
     assert torch.equal(found.pixels, images.to_uint8(vae.sample(vae.load(fitted), 5, 3, 0.9, prior)))
     assert found.pixels.float().std(0).mean() > 3, "the pictures differ"
     assert found.prior == prior and found.priors == ("normal", *priors.KINDS) and found.refused is None
 
 
-def test_the_best_prior_is_chosen_where_none_is_named(engine, fitted, tmp_path):
-    assert engine.sample(fitted, 1, 0, 1.0, None).prior == "flow"
-    assert engine.sample(network(tmp_path / "m"), 1, 0, 1.0, None).prior == "normal"
+def test_the_best_prior_is_chosen_where_none_is_named(server, fitted, tmp_path):
+    assert server.sample(fitted, 1, 0, 1.0, None).prior == "flow"
+    assert server.sample(network(tmp_path / "m"), 1, 0, 1.0, None).prior == "normal"
 
 
-def test_priors_fitted_meanwhile_are_there_without_a_restart(engine, tmp_path):
+def test_priors_fitted_meanwhile_are_there_without_a_restart(server, tmp_path):
     name = network(tmp_path / "m")
-    assert engine.sample(name, 1, 0, 1.0, None).priors == ("normal",) and not engine.fitted(name)
+    assert server.sample(name, 1, 0, 1.0, None).priors == ("normal",) and not server.fitted(name)
     fit(name, ["gaussian"])
-    assert engine.sample(name, 1, 0, 1.0, None).prior == "gaussian" and engine.fitted(name)
+    assert server.sample(name, 1, 0, 1.0, None).prior == "gaussian" and server.fitted(name)
 
 
-def test_a_half_without_the_prior_says_how_to_get_it(engine, tmp_path):
+def test_a_half_without_the_prior_says_how_to_get_it(server, tmp_path):
     name = network(tmp_path / "m", trained_on="MNIST")
-    shown, found = sample.half(engine, name, 4, 0, 1.0, "flow")
+    shown, found = sample.half(server, name, 4, 0, 1.0, "flow")
     assert found is None and shown["model"] == name and shown["variational"] is False
     assert f"`python -m vae fit-prior {name} --data mnist --prior flow`" in shown["missing"]
-    shown, found = sample.half(engine, name, 4, 0, 1.0, None)
+    shown, found = sample.half(server, name, 4, 0, 1.0, None)
     assert found.prior == "normal" and shown["n"] == 4 and shown["says"] == prior_texts.PRIORS["normal"].for_plain
     with pytest.raises(InputError, match="too many"):
-        sample.half(engine, name, 10**6, 0, 1.0, "normal")
+        sample.half(server, name, 10**6, 0, 1.0, "normal")
 
 
 def test_the_command_that_a_half_offers_fits_the_prior_of_a_run(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    engine = Engine(Catalog(tmp_path / "runs"))
+    server = ModelServer(Catalog(tmp_path / "runs"))
     fitting = re.compile("`python -m (vae fit-prior .*)`")
     plain = config_to_dict(ConvConfig(features=(1, 4, 4, 2), sample_size=8, variational=False))
     vae.fit(tiny(epochs=1, model=plain), tmp_path / "runs" / "mine", device="cpu")
-    command = fitting.search(sample.half(engine, "mine", 4, 0, 1.0, "gaussian")[0]["missing"])[1].split()
+    command = fitting.search(sample.half(server, "mine", 4, 0, 1.0, "gaussian")[0]["missing"])[1].split()
     assert command == ["vae", "fit-prior", "runs/mine", "--data", "digits", "--prior", "gaussian"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as done:
         main.main()
     assert not done.value.code
-    assert sample.half(engine, "mine", 4, 0, 1.0, "gaussian")[1].prior == "gaussian"
+    assert sample.half(server, "mine", 4, 0, 1.0, "gaussian")[1].prior == "gaussian"
 
 
-def test_refused_priors_are_named(engine, tmp_path):
+def test_refused_priors_are_named(server, tmp_path):
     name = network(tmp_path / "m")
     fit(name, ["gaussian"])
     network(tmp_path / "m", seed=1)  # other weights, the old priors beside them
-    assert "another checkpoint" in sample.half(engine, name, 4, 0, 1.0, "gaussian")[0]["missing"]
-    found = engine.interpolate(name, [Draw(0), Draw(1)], 4, None)
+    assert "another checkpoint" in sample.half(server, name, 4, 0, 1.0, "gaussian")[0]["missing"]
+    found = server.interpolate(name, [Draw(0), Draw(1)], 4, None)
     assert "another checkpoint" in found.refused and not found.passable and found.prior is None
     with pytest.raises(InputError, match="another checkpoint"):
-        engine.interpolate(name, [Draw(0), Draw(1)], 4, "prior")
+        server.interpolate(name, [Draw(0), Draw(1)], 4, "prior")
 
 
-def test_a_way_through_the_prior_is_the_command_lines(engine, fitted):
+def test_a_way_through_the_prior_is_the_command_lines(server, fitted):
     model = vae.load(fitted)
     flow = model.fitted_priors["flow"]
     path = interpolation.interpolate(latent_of(model, 3, "flow"), latent_of(model, 4, "flow"), 6, "prior", flow)
-    found = engine.interpolate(fitted, [Draw(3), Draw(4)], 6, "prior", small=True)
+    found = server.interpolate(fitted, [Draw(3), Draw(4)], 6, "prior", small=True)
     expected = torch.cat([images.to_uint8(images.to_tensor(frame)) for frame in decode_path(model, path)])
     assert torch.equal(found.pixels, expected) and found.prior == "flow" and found.passable
-    assert torch.equal(engine.interpolate(fitted, [Draw(3), Draw(4)], 6, None).pixels, expected)
-    plain = engine.interpolate(fitted, [Draw(3), Draw(4)], 6, "slerp")
-    assert plain.prior is None and torch.equal(plain.pixels[0], engine.sample(fitted, 1, 3, 1.0, "normal").pixels[0])
+    assert torch.equal(server.interpolate(fitted, [Draw(3), Draw(4)], 6, None).pixels, expected)
+    plain = server.interpolate(fitted, [Draw(3), Draw(4)], 6, "slerp")
+    assert plain.prior is None and torch.equal(plain.pixels[0], server.sample(fitted, 1, 3, 1.0, "normal").pixels[0])
 
 
-def test_grids_and_loops_have_their_ends_where_they_belong(engine, fitted):
+def test_grids_and_loops_have_their_ends_where_they_belong(server, fitted):
     ends = [Draw(seed) for seed in range(4)]
-    own = [engine.sample(fitted, 1, seed, 1.0, "flow").pixels[0] for seed in range(4)]
-    grid = engine.interpolate(fitted, ends, 3, "prior", "grid").pixels
+    own = [server.sample(fitted, 1, seed, 1.0, "flow").pixels[0] for seed in range(4)]
+    grid = server.interpolate(fitted, ends, 3, "prior", "grid").pixels
     assert all(torch.equal(grid[i], picture) for i, picture in zip((0, 2, 6, 8), own, strict=True))
-    loop = engine.interpolate(fitted, ends[:3], 5, "prior", "loop").pixels
+    loop = server.interpolate(fitted, ends[:3], 5, "prior", "loop").pixels
     assert len(grid) == 9 and len(loop) == 15
     assert all(torch.equal(loop[i], picture) for i, picture in zip((0, 5, 10), own[:3], strict=True))
     for kind, wrong in (("grid", ends[:3]), ("loop", ends[:2]), ("path", ends)):
         with pytest.raises(InputError, match="ends"):
-            engine.interpolate(fitted, wrong, 3, "slerp", kind)
+            server.interpolate(fitted, wrong, 3, "slerp", kind)
 
 
-def test_a_way_just_seen_is_not_computed_again_for_its_file(engine, fitted, monkeypatch):
+def test_a_way_just_seen_is_not_computed_again_for_its_file(server, fitted, monkeypatch):
     picture = Image.linear_gradient("L")
-    found = engine.interpolate(fitted, [picture, Draw(1)], 4, "slerp")
+    found = server.interpolate(fitted, [picture, Draw(1)], 4, "slerp")
 
     def travel(*arguments):
         raise AssertionError("computed again")
 
     monkeypatch.setattr(drawing, "travel", travel)
-    assert engine.interpolate(fitted, [picture.copy(), Draw(1)], 4, "slerp") is found
+    assert server.interpolate(fitted, [picture.copy(), Draw(1)], 4, "slerp") is found
     for other in ([picture.rotate(90), Draw(1)], [picture, Draw(2)]):
         with pytest.raises(AssertionError):
-            engine.interpolate(fitted, other, 4, "slerp")
+            server.interpolate(fitted, other, 4, "slerp")
 
 
-def test_long_ways_report_and_can_be_stopped(engine, fitted, monkeypatch):
+def test_long_ways_report_and_can_be_stopped(server, fitted, monkeypatch):
     monkeypatch.setattr(drawing, "BATCH", 2 * 16**2)
     heard = []
-    engine.interpolate(fitted, [Draw(0), Draw(1)], 8, "slerp", report=lambda what, share: heard.append((what, share)))
+    server.interpolate(fitted, [Draw(0), Draw(1)], 8, "slerp", report=lambda what, share: heard.append((what, share)))
     assert [share for what, share in heard if what == "Decoding"] == [0.0, 0.25, 0.5, 0.75]
     stopped = threading.Event()
 
@@ -199,25 +199,25 @@ def test_long_ways_report_and_can_be_stopped(engine, fitted, monkeypatch):
             raise Stopped
 
     with pytest.raises(Stopped):
-        engine.interpolate(fitted, [Draw(2), Draw(3)], 8, "slerp", report=report)
-    assert stopped.is_set() and engine.sample(fitted, 1, 0, 1.0, "normal").pixels.shape == (1, 1, 16, 16)
+        server.interpolate(fitted, [Draw(2), Draw(3)], 8, "slerp", report=report)
+    assert stopped.is_set() and server.sample(fitted, 1, 0, 1.0, "normal").pixels.shape == (1, 1, 16, 16)
 
 
 CONTROLS = {"made": interpolate.WAY, "path": interpolate.ROUND, "stops": 3, "steps": 8, "side": 3, "pace": 4}
 
 
-def wish(model="m", ends=(), **changes) -> interpolate.Wish:
+def request(model="m", ends=(), **changes) -> interpolate.Request:
     seeds = [{"kind": "seed", "seed": seed} for seed in range(6)]
     return interpolate.read(model, *(CONTROLS | changes).values(), *[*ends, *seeds][:6])
 
 
 def test_the_controls_say_what_to_make():
-    assert (wish().kind, wish().mode, wish().steps, wish().ends) == ("path", "slerp", 8, (Draw(0), Draw(1)))
-    assert wish(path=None).mode is None and wish(path=interpolate.THROUGH).mode == "prior"
-    assert len(wish(made=interpolate.GRID).ends) == 4 and wish(made=interpolate.GRID).steps == 3
-    loop = wish(made=interpolate.LOOP, stops=5)
+    assert (request().kind, request().mode, request().steps, request().ends) == ("path", "slerp", 8, (Draw(0), Draw(1)))
+    assert request(path=None).mode is None and request(path=interpolate.THROUGH).mode == "prior"
+    assert len(request(made=interpolate.GRID).ends) == 4 and request(made=interpolate.GRID).steps == 3
+    loop = request(made=interpolate.LOOP, stops=5)
     assert loop.labels == ("seed 0", "seed 1", "seed 2", "seed 3", "seed 4") and loop.steps == 4
-    wish(side=10**9)  # of what is not to be made, nothing is read
+    request(side=10**9)  # of what is not to be made, nothing is read
 
 
 @pytest.mark.parametrize(
@@ -239,28 +239,28 @@ def test_the_controls_say_what_to_make():
 )
 def test_nonsense_among_the_controls_is_refused(wrong):
     with pytest.raises(InputError):
-        wish(**wrong)
+        request(**wrong)
 
 
-def test_a_path_that_the_model_lacks_gives_way_to_one_it_has(engine, fitted, tmp_path):
-    def unheard(what, share):
+def test_a_path_that_the_model_lacks_gives_way_to_one_it_has(server, fitted, tmp_path):
+    def no_report(what, share):
         pass
 
-    through = wish(fitted, path=interpolate.THROUGH)
-    found = interpolate.travel(engine, through, unheard)
+    through = request(fitted, path=interpolate.THROUGH)
+    found = interpolate.travel(server, through, no_report)
     assert found.prior == "flow" and interpolate.mode_of(through, found) == "prior"
-    through = wish(network(tmp_path / "m"), path=interpolate.THROUGH)
-    found = interpolate.travel(engine, through, unheard)
+    through = request(network(tmp_path / "m"), path=interpolate.THROUGH)
+    found = interpolate.travel(server, through, no_report)
     assert found.prior is None and not found.passable and interpolate.mode_of(through, found) == "slerp"
     assert interpolate.shown(through, found)["way"] == "slerp"
 
 
-def test_the_choice_of_paths_changes_only_where_it_must(engine, fitted):
-    through = wish(fitted, path=interpolate.THROUGH)
-    found = interpolate.travel(engine, through, lambda what, share: None)
+def test_the_choice_of_paths_changes_only_where_it_must(server, fitted):
+    through = request(fitted, path=interpolate.THROUGH)
+    found = interpolate.travel(server, through, lambda what, share: None)
     assert interpolate.path_of(through, found, [True, None]) == {}
     assert list(interpolate.path_of(through, found, [False, None])) == ["choices", "info"]
-    first = interpolate.path_of(wish(fitted, path=None), found, None)
+    first = interpolate.path_of(request(fitted, path=None), found, None)
     assert first == {"choices": list(interpolate.MODES), "info": None, "value": interpolate.THROUGH}
 
 

@@ -14,34 +14,34 @@ from vae import images
 from vae.errors import InputError
 from vae.models import ConvConfig, build
 from vae.ui.downloads import animation
-from vae.ui.endpoints import read_end
+from vae.ui.endpoints import read_endpoint
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.drawing import Draw
-from vae.ui.serving.models import KEPT, Engine
+from vae.ui.serving.models import KEPT, ModelServer
 from vae.ui.tabs import reconstruct
 from vae.ui.training.training_job import minutes_allowed
 from vae.ui.uploads import read_picture, sprite
 
 
 @pytest.fixture
-def engine(tmp_path):
-    return Engine(Catalog(tmp_path / "runs"))
+def server(tmp_path):
+    return ModelServer(Catalog(tmp_path / "runs"))
 
 
 def saved(folder, **changes) -> str:
     return str(vae.save(build(ConvConfig(**{"features": (1, 4, 6, 4), **changes})).eval(), folder))
 
 
-def test_the_engine_keeps_the_last_two_models(engine, tmp_path):
+def test_the_engine_keeps_the_last_two_models(server, tmp_path):
     names = [saved(tmp_path / f"m{i}") for i in range(3)]
     for name in names:
-        engine.sample(name, 1, 0, 1.0, "normal")
-    assert KEPT == 2 and list(engine._models) == names[1:]
-    engine.sample(names[1], 1, 0, 1.0, "normal")
-    assert list(engine._models) == [names[2], names[1]]
+        server.sample(name, 1, 0, 1.0, "normal")
+    assert KEPT == 2 and list(server._models) == names[1:]
+    server.sample(names[1], 1, 0, 1.0, "normal")
+    assert list(server._models) == [names[2], names[1]]
 
 
-def test_many_visitors_at_once_load_a_model_once(engine, tmp_path, monkeypatch):
+def test_many_visitors_at_once_load_a_model_once(server, tmp_path, monkeypatch):
     name, loads = saved(tmp_path / "m"), []
 
     def load(source, **options):
@@ -52,7 +52,7 @@ def test_many_visitors_at_once_load_a_model_once(engine, tmp_path, monkeypatch):
     monkeypatch.setattr("vae.ui.serving.models.load", load)
     results = []
     threads = [
-        threading.Thread(target=lambda: results.append(engine.sample(name, 2, 5, 1.0, "normal").pixels))
+        threading.Thread(target=lambda: results.append(server.sample(name, 2, 5, 1.0, "normal").pixels))
         for _ in range(6)
     ]
     for thread in threads:
@@ -62,15 +62,15 @@ def test_many_visitors_at_once_load_a_model_once(engine, tmp_path, monkeypatch):
     assert len(loads) == 1 and len(results) == 6 and all(torch.equal(results[0], r) for r in results)
 
 
-def test_a_sample_on_its_way_to_interpolate_keeps_its_latent(engine, tmp_path):
+def test_a_sample_on_its_way_to_interpolate_keeps_its_latent(server, tmp_path):
     name = saved(tmp_path / "m")
-    drawn = engine.sample(name, 9, 3, 0.8, "normal").pixels
+    drawn = server.sample(name, 9, 3, 0.8, "normal").pixels
     value = {"kind": "sample", "model": name, "seed": 3, "index": 6, "temperature": 0.8, "prior": "normal"}
-    end = read_end(value, name)
-    frames = engine.interpolate(name, [end, Draw(1)], 4, "slerp").pixels
+    end = read_endpoint(value, name)
+    frames = server.interpolate(name, [end, Draw(1)], 4, "slerp").pixels
     assert torch.equal(frames[0], drawn[6])
     uri = images.data_uri(images.to_image(drawn[6]))
-    assert isinstance(read_end(value | {"uri": uri}, "another model"), Image.Image)
+    assert isinstance(read_endpoint(value | {"uri": uri}, "another model"), Image.Image)
 
 
 @pytest.mark.parametrize(
@@ -91,7 +91,7 @@ def test_a_sample_on_its_way_to_interpolate_keeps_its_latent(engine, tmp_path):
 )
 def test_nonsense_from_the_page_is_refused(value):
     with pytest.raises(InputError):
-        read_end(value, "m")
+        read_endpoint(value, "m")
 
 
 def test_a_picture_sent_on_inside_the_request_is_lossless():
@@ -99,11 +99,11 @@ def test_a_picture_sent_on_inside_the_request_is_lossless():
     assert read_picture({"kind": "inline", "uri": images.data_uri(image)}).tobytes() == image.tobytes()
 
 
-def test_a_plain_auto_encoder_has_no_sigma_to_show(engine, tmp_path):
+def test_a_plain_auto_encoder_has_no_sigma_to_show(server, tmp_path):
     picture = Image.new("L", (28, 28), 90)
-    plain = reconstruct.shown(engine.reconstruct(saved(tmp_path / "ae", variational=False), picture))
+    plain = reconstruct.shown(server.reconstruct(saved(tmp_path / "ae", variational=False), picture))
     assert plain["sigma"] is None and "never unsure" in plain["sigma_says"]
-    shown = reconstruct.shown(engine.reconstruct(saved(tmp_path / "vae"), picture, True, 4))
+    shown = reconstruct.shown(server.reconstruct(saved(tmp_path / "vae"), picture, True, 4))
     assert len(shown["sigma"]) == len(shown["mean"]) == 4 and shown["seed"] == 4
     assert shown["mean_limit"] >= max(abs(v) for channel in shown["mean"] for row in channel for v in row)
 
@@ -147,7 +147,7 @@ def test_the_time_limit_is_read_strictly(monkeypatch):
 def test_without_any_model_the_page_says_so(tmp_path, monkeypatch):
     monkeypatch.setattr("vae.ui.serving.catalog.bundled", dict)
     with pytest.raises(InputError, match="no model yet"):
-        Engine(Catalog(tmp_path)).sample(None, 1, 0, 1.0, "normal")
+        ModelServer(Catalog(tmp_path)).sample(None, 1, 0, 1.0, "normal")
 
 
 @pytest.mark.parametrize(("setting", "shown"), [("on", True), ("off", False)])

@@ -2,7 +2,8 @@
 
 Nothing is computed here: from a file's names and shapes `recognise` says which tensor of the file becomes which of
 ours. Known namings: diffusers with today's and older attention names; CompVis (the single files of SD, SDXL, SD3,
-FLUX.1 and FLUX.2), bare or inside a whole pipeline's file; seed 1's notebook; TAESD, native and diffusers; our own.
+FLUX.1 and FLUX.2), bare or inside a whole pipeline's file; the Stable Diffusion notebook; TAESD, native
+and diffusers; our own.
 """
 
 import re
@@ -133,7 +134,7 @@ def _kl(names: Iterable[str]) -> dict[str, tuple[str, None]]:
 
 
 def _notebook(names: set[str], shapes: dict[str, Shape]) -> dict[str, tuple[str, int | None]]:
-    """Seed 1's Sequentials, whose layers are known by what they hold and by their order.
+    """The Stable Diffusion notebook's Sequentials, whose layers are known by what they hold and by their order.
 
     In the encoder the residual block before the attention is the first of the middle, in the decoder likewise, and
     each plain convolution between residual blocks ends a level.

@@ -20,7 +20,7 @@ from vae.errors import InputError
 from vae.files import appearing, replacing
 from vae.latents import priors
 from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
-from vae.models.precision import arrange, best_dtype, hasten
+from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
 
 BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
 
@@ -60,8 +60,8 @@ def load(
         model = build(opened.config)
     _fill(model, opened, device, best_dtype(device) if dtype == "auto" else dtype or torch.float32)
     priors.attach(model, opened.weights.files)
-    arrange(model.eval().requires_grad_(False))
-    return hasten(model) if dtype == "auto" else model
+    to_fast_layout(model.eval().requires_grad_(False))
+    return use_mixed_precision(model) if dtype == "auto" else model
 
 
 def load_config(source: str | Path) -> ModelConfig:

@@ -32,7 +32,7 @@ def importance_bound(
     & Salakhutdinov 2016, arXiv:1509.00519): K = 1 gives the ELBO, and it rises to log p(x) with K. p(z) is N(0, I).
     p(x|z) is a Gaussian around the decoded picture with one `variance` for all pixels, in [0, 1] units squared; left
     out, it is the one that makes the bound largest (found once for all pictures), not below that of rounding to a grey
-    level. The seed's loss, SSE + KL, is the likelihood of variance 1/2.
+    level. The MNIST tutorial's loss, SSE + KL, is the likelihood of variance 1/2.
 
     Returns {nats: of the density of a picture whose pixels are in [0, 1]; bits_per_dim: what one of its pixel values,
     rounded to 256 grey levels, takes: 8 - nats / (D ln 2) for D values; samples; images; variance;

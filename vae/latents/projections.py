@@ -51,8 +51,8 @@ def pca(z: Tensor) -> Projection:
 
 
 def lda(z: Tensor, labels: Tensor) -> Projection | None:
-    """The two directions that tell the classes apart best (linear discriminant analysis, Fisher 1936), as seed 2 has
-    them; None where there are no two such: under three classes, or no more latents than dimensions.
+    """The two directions that tell the classes apart best (linear discriminant analysis, Fisher 1936), as the MNIST
+    tutorial has them; None where there are no two such: under three classes, or no more latents than dimensions.
 
     Dimensions that hardly vary are left out: LDA would enlarge them, and with them their rounding errors, until they
     spread as far as the others.

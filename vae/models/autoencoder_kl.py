@@ -1,4 +1,4 @@
-"""The auto-encoder of Stable Diffusion and its relatives: SD 1/2, SDXL, SD3, FLUX.1, FLUX.2 and seed 1's notebook.
+"""The auto-encoder of Stable Diffusion and its relatives: SD 1/2, SDXL, SD3, FLUX.1, FLUX.2, the notebook.
 
 One network (Rombach et al. 2022, arXiv:2112.10752), driven by a config whose fields have diffusers' names where
 diffusers has them. State-dict names are diffusers' too, so a checkpoint folder of ours is nearly one of theirs.
@@ -205,7 +205,7 @@ _SMALL = KLConfig(sample_size=64, block_out_channels=(24, 48, 96, 192), layers_p
 
 KL_PRESETS = {
     "sd": KLConfig(scaling_factor=0.18215),
-    # Seed 1's network, layer for layer.
+    # The Stable Diffusion notebook's network, layer for layer.
     "sd-notebook": KLConfig(
         sample_size=56,
         scaling_factor=0.18215,

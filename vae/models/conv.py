@@ -1,4 +1,4 @@
-"""Seed 2's convolutional auto-encoder and VAE: small enough to train on a laptop while one watches.
+"""The MNIST tutorial's convolutional auto-encoder and VAE: small enough to train on a laptop while one watches.
 
 Each level is MaxPool (or Upsample) and two blocks of convolution, batch norm and LeakyReLU. As an auto-encoder with
 features (1, 8, 16, 32, 4) it has exactly 51,357 parameters. The VAE's encoder ends in one more, plain, 1x1
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
-from vae.models.fused import conv_norm_act, pays
+from vae.models.fused import conv_norm_act, is_faster
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class ConvBlock(nn.Sequential):
     def forward(self, x: Tensor, enlarge: bool = False) -> Tensor:
         """With `enlarge`, of x enlarged by 2."""
         conv, norm, act = self
-        if pays(x, conv, norm):
+        if is_faster(x, conv, norm):
             return conv_norm_act(x, conv, norm, act.negative_slope, enlarge)
         return super().forward(nn.functional.interpolate(x, scale_factor=2) if enlarge else x)
 
@@ -87,7 +87,7 @@ def conv_decoder(features: tuple[int, ...]) -> nn.Sequential:
 
 
 class ConvVAE(AutoEncoder):
-    """Seed 2's network. Its native images are [0, 1]; encode and decode map from and to [-1, 1].
+    """The MNIST tutorial's network. Its native images are [0, 1]; encode and decode map from and to [-1, 1].
 
     `decode` is not clamped: the loss needs the gradient outside the range too.
     """

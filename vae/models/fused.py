@@ -19,7 +19,7 @@ WIDE = 16  # channels from which on batch norm's own kernel vectorizes
 LARGE = 2**13  # pixels of a batch from which on fewer passes outweigh more calls
 
 
-def pays(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
+def is_faster(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
     """Whether `conv_norm_act` may be used, and is faster: in training, on the CPU, few channels and many pixels."""
     plain = type(norm) is nn.BatchNorm2d  # and not one whose statistics several processes share
     large = conv.out_channels < WIDE and x.numel() // x.shape[1] >= LARGE

@@ -46,7 +46,7 @@ def activate(x: Tensor, name: str) -> Tensor:
 class ResBlock(nn.Module):
     """x + conv(act(norm(conv(act(norm(x)))))), with a 1x1 convolution on the shortcut where the width changes.
 
-    act_twice=False leaves out the second activation, as seed 1's notebook does.
+    act_twice=False leaves out the second activation, as the Stable Diffusion notebook does.
     """
 
     def __init__(self, fan_in: int, fan_out: int, groups: int, eps: float, act: str = "silu", act_twice: bool = True):
@@ -78,7 +78,7 @@ def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
 class Attention(nn.Module):
     """Single-head self-attention over all positions, with a residual. Memory grows linearly with their number."""
 
-    low = False  # scores and their products in bfloat16, where no gradient is recorded: `precision` sets it
+    in_bfloat16 = False  # scores and their products in bfloat16, where no gradient is recorded: `precision` sets it
 
     def __init__(self, channels: int, groups: int, eps: float):
         super().__init__()
@@ -92,7 +92,7 @@ class Attention(nn.Module):
         n, c, height, width = x.shape
         h = self.group_norm(x).flatten(2).transpose(1, 2)  # (N, H*W, C)
         q, k, v = self.to_q(h), self.to_k(h), self.to_v(h)
-        if self.low and not torch.is_grad_enabled():
+        if self.in_bfloat16 and not torch.is_grad_enabled():
             h = attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).to(h.dtype)
         else:
             h = attend(q, k, v)
@@ -124,7 +124,7 @@ class Upsample(nn.Module):
 class Level(nn.Module):
     """The residual blocks at one resolution, then the change to the next: `resample` is "down", "up" or None."""
 
-    low = False  # computes in bfloat16 where no gradient is recorded: `precision` sets it
+    in_bfloat16 = False  # computes in bfloat16 where no gradient is recorded: `precision` sets it
 
     def __init__(self, fan_in: int, fan_out: int, depth: int, resample: str | None, **block):
         super().__init__()
@@ -134,7 +134,7 @@ class Level(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
-            x = x.to(torch.bfloat16 if self.low else self.resnets[0].conv1.weight.dtype)
+            x = x.to(torch.bfloat16 if self.in_bfloat16 else self.resnets[0].conv1.weight.dtype)
         for layer in (*self.resnets, *self.downsamplers, *self.upsamplers):
             x = layer(x)
         return x

@@ -14,7 +14,7 @@ from vae.training.config import TrainConfig
 from vae.training.schedule import Plan, seeded
 
 
-class Feed:
+class TrainingImages:
     """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its pictures.
 
     Raises InputError if the config's data cannot be read.

@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import get_available_trackers
 from torch import Tensor, nn
 
-from vae.device import bf16_pays, pick_device
+from vae.device import has_bfloat16, pick_device
 from vae.errors import InputError
 
 _ONE = threading.Lock()  # Accelerate keeps its state in module globals: one training at a time in a process
@@ -38,7 +38,7 @@ def _create(precision: str, device: torch.device, log_with: str | None, folder: 
         have = ", ".join(known) if known else "none"
         raise InputError(f"The tracker {log_with!r} is not known or not installed; installed here: {have}.")
     if precision == "auto":
-        precision = "bf16" if bf16_pays(device) else "fp32"
+        precision = "bf16" if has_bfloat16(device) else "fp32"
     if precision == "fp16" and device.type == "cpu":
         raise InputError("fp16 is for GPUs; use fp32 or bf16 on the CPU.")
     accelerator = Accelerator(

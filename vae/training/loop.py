@@ -20,12 +20,12 @@ from torch import Tensor
 from vae import loss
 from vae.errors import InputError
 from vae.models import build
-from vae.training.batches import Feed
+from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.distributed import accelerator_for, all_mean, share_batch_norm
 from vae.training.ema import EMA
 from vae.training.process import give_way, keep_freed_memory
-from vae.training.recorder import Keeper
+from vae.training.recorder import Recorder
 from vae.training.runs import Run, RunWriter, new_run_folder
 from vae.training.schedule import learning_rate, plan, preview_steps, seeded
 from vae.training.stopping import REASONS, Stopper
@@ -126,7 +126,7 @@ class Trainer:
         self.config, self.writer, self.accelerator, self.stopper = config, writer, accelerator, stopper
         self.device = accelerator.device
         self.main = accelerator.is_main_process
-        self.keeper = Keeper(writer, on_progress)
+        self.recorder = Recorder(writer, on_progress)
 
     def close(self) -> None:
         self.accelerator.end_training()
@@ -138,15 +138,15 @@ class Trainer:
     def prepare(self) -> None:
         """Model, data, optimizer, as at the beginning or as the newest checkpoint has them."""
         config, accelerator = self.config, self.accelerator
-        saved = self.keeper.newest()
+        saved = self.recorder.newest()
         accelerator.wait_for_everyone()  # all have read before one deletes
         if self.main:
-            with self.keeper.writing():
+            with self.recorder.writing():
                 self.writer.rewind(saved.state["step"] if saved else -1)
         with torch.random.fork_rng(devices=[]):  # the initial weights; the process's own generator stays as it was
             torch.default_generator.manual_seed(config.seed)
             model = build(config.model)
-        self.feed = Feed(config, model, self.device)
+        self.feed = TrainingImages(config, model, self.device)
         if saved:
             self.feed.expect(saved.state["images"])
             model.load_state_dict(saved.state["model"])
@@ -211,8 +211,8 @@ class Trainer:
             if self.step in self.preview_steps:
                 self.preview()
             if self.main:
-                self.keeper.progress(self._progress(rate))
-                if self.keeper.due():
+                self.recorder.progress(self._progress(rate))
+                if self.recorder.due():
                     self.checkpoint()
             reason = self._asked_to_stop()
         self.batches = None
@@ -222,7 +222,7 @@ class Trainer:
         self.checkpoint()
         if self.main:
             self.writer.prune(keep=1)
-            self.keeper.progress({"step": self.step, "epoch": self._epoch(), "steps": plan.steps}, force=True)
+            self.recorder.progress({"step": self.step, "epoch": self._epoch(), "steps": plan.steps}, force=True)
         return reason
 
     def update(self) -> None:
@@ -269,11 +269,11 @@ class Trainer:
     def _asked_to_stop(self) -> str | None:
         """Why to stop now, if anybody wants it. Several processes agree on it, now and then."""
         if self.accelerator.num_processes == 1:
-            return REASONS[self.stopper.wish()]
+            return REASONS[self.stopper.reason()]
         if self.step % ASK_EVERY:
             return None
-        wishes = self.accelerator.gather(torch.tensor([self.stopper.wish()], device=self.device))
-        return REASONS[int(wishes.max())]
+        reasons = self.accelerator.gather(torch.tensor([self.stopper.reason()], device=self.device))
+        return REASONS[int(reasons.max())]
 
     # -- what is measured -----------------------------------------------------------------------------------------
 
@@ -291,7 +291,7 @@ class Trainer:
         if kind == "epoch":
             entry |= {"images_per_second": round(rate, 2), "seconds": round(self.seconds, 3)}
         if self.main:
-            self.keeper.metrics(entry)
+            self.recorder.metrics(entry)
         if self.accelerator.log_with:
             self.accelerator.log({k: v for k, v in entry.items() if k not in ("kind", "step")}, step=self.step)
 
@@ -354,7 +354,7 @@ class Trainer:
     def _announce(self) -> None:
         """Say that the training runs, with what a viewer needs to know of it."""
         if self.main:
-            self.keeper.state(
+            self.recorder.state(
                 state="running",
                 step=self.step,
                 steps=self.plan.steps,
@@ -380,7 +380,7 @@ class Trainer:
             rebuilt = model.decode(model.encode(x).mode())
             drawn = torch.cat([model.decode(z) for z in noise.split(count)])
         for kind, pictures in (("reconstruction", torch.cat([x, rebuilt.float()])), ("samples", drawn.float())):
-            self.keeper.preview(kind, self.step, self._epoch(), pictures, columns=count)
+            self.recorder.preview(kind, self.step, self._epoch(), pictures, columns=count)
 
     def checkpoint(self) -> None:
         """Save, in the main process, if the training is sound."""
@@ -404,7 +404,7 @@ class Trainer:
             "images": len(self.feed.train_set),
             "update_images": self.plan.update_images,
         }
-        self.keeper.checkpoint(self.step, self.ema.model, state)
+        self.recorder.checkpoint(self.step, self.ema.model, state)
 
     @torch.no_grad()
     def _describe(self) -> None:

@@ -35,7 +35,7 @@ PRESETS = {
     "sd": TrainConfig(
         preset="sd", model=config_to_dict(KL_PRESETS["sd"]), epochs=10, batch_size=4, learning_rate=1e-4, **_PHOTOS
     ),
-    # Seed 1's hyperparameters: MSE, beta 2.5e-4, batches of 4, Adam at a constant 1e-4, for 100 epochs.
+    # As in the Stable Diffusion notebook: MSE, beta 2.5e-4, batches of 4, Adam at a constant 1e-4, for 100 epochs.
     "sd-notebook": TrainConfig(
         preset="sd-notebook",
         model=config_to_dict(KL_PRESETS["sd-notebook"]),

@@ -33,12 +33,12 @@ class Saved(NamedTuple):
     averaged: dict[str, Tensor]
 
 
-class Keeper:
+class Recorder:
     """Writes for a training. Every failure to write is an InputError that says why, and leaves the rest as it was."""
 
     def __init__(self, writer: RunWriter, on_progress: Callable[[dict], None] | None):
         self.writer, self.on_progress = writer, on_progress
-        self.told = self.saved = time.monotonic()
+        self.reported = self.saved = time.monotonic()
         self.interval = CHECKPOINT_SECONDS
 
     @contextmanager
@@ -70,8 +70,8 @@ class Keeper:
 
     def progress(self, progress: dict, force: bool = False) -> None:
         """Tell how far it is, if it was not told a moment ago."""
-        if force or time.monotonic() - self.told > STATE_SECONDS:
-            self.told = time.monotonic()
+        if force or time.monotonic() - self.reported > STATE_SECONDS:
+            self.reported = time.monotonic()
             self.state(**progress)
             if self.on_progress:
                 self.on_progress(progress)

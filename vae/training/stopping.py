@@ -17,14 +17,14 @@ REASONS = (
 
 
 class Stopper:
-    """wish() is the index in REASONS of why to stop, 0 for none."""
+    """reason() is the index in REASONS of why to stop, 0 for none."""
 
     def __init__(self, writer: RunWriter, max_minutes: float | None):
         self.writer = writer
         self.deadline = time.monotonic() + 60.0 * max_minutes if max_minutes else math.inf
         self.signalled = False
 
-    def wish(self) -> int:
+    def reason(self) -> int:
         if self.signalled:
             return 3
         if time.monotonic() > self.deadline:
@@ -33,7 +33,7 @@ class Stopper:
 
     @contextmanager
     def listening(self):
-        """While inside, Ctrl-C and SIGTERM are wishes to stop, kept for the end of the step; a second one is at once.
+        """While inside, Ctrl-C and SIGTERM ask to stop, which is kept for the end of the step; a second one is at once.
 
         Only the main thread can receive signals; elsewhere this does nothing.
         """

@@ -12,15 +12,15 @@ from vae.ui.components import endpoint, number, whole
 from vae.ui.downloads import SHOWN, animation
 from vae.ui.serving import access
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.drawing import Draw, End
-from vae.ui.serving.models import Engine
+from vae.ui.serving.drawing import Draw, Endpoint
+from vae.ui.serving.models import ModelServer
 from vae.ui.tabs.reconstruct import figures
 from vae.ui.tabs.train import training
-from vae.ui.training.training_job import Slot
+from vae.ui.training.training_job import TrainingJob
 from vae.ui.uploads import read_picture
 
 
-def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
+def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> None:
     """Register the endpoints in the Blocks that is being built."""
 
     def models() -> list:
@@ -38,7 +38,7 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
             seed: The seed of that draw; drawn and handed back if left out.
         """
         number_ = None if seed is None else whole("The seed", seed, 0, MAX_SEED)
-        found = engine.reconstruct(model, read_picture(image), bool(sample), number_)
+        found = server.reconstruct(model, read_picture(image), bool(sample), number_)
         return written(found.image, "reconstruction.png"), figures(found)
 
     def sample(
@@ -56,7 +56,7 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
         """
         n = whole("n", n, 1, MAX_SAMPLES)
         used = draw_seed() if seed is None else whole("The seed", seed, 0, MAX_SEED)
-        found = engine.sample(model, n, used, number("The temperature", temperature, 0, 10), str(prior or "normal"))
+        found = server.sample(model, n, used, number("The temperature", temperature, 0, 10), str(prior or "normal"))
         facts = {
             "n": n,
             "seed": used,
@@ -89,7 +89,7 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
         """
         steps = whole("steps", steps, 2, 256)
         a, b = end(image_a, seed_a, "seed_a"), end(image_b, seed_b, "seed_b")
-        found = engine.interpolate(model, [a, b], steps, mode)
+        found = server.interpolate(model, [a, b], steps, mode)
         size = max(SHOWN, *found.pixels.shape[-2:])
         path = animation(found.pixels, Path(tempfile.mkdtemp(dir=cache())), size=size)
         facts = {
@@ -128,7 +128,7 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
             preset, data, epochs=epochs, beta=beta, learning_rate=learning_rate, batch_size=batch_size, seed=seed
         )
         token = access.new_token()
-        return {"run": slot.start(config, access.visitor(token)).name, "token": token}
+        return {"run": training_job.start(config, access.visitor(token)).name, "token": token}
 
     def train_status(run: str, since: int = 0) -> dict:
         """Say where a training stands.
@@ -152,7 +152,7 @@ def build(engine: Engine, catalog: Catalog, slot: Slot) -> None:
             token: As train_start gave it; needed from another session than the one that started the run.
         """
         stopped = catalog.run(run)
-        slot.stop(stopped, access.visitor(token))
+        training_job.stop(stopped, access.visitor(token))
         return {"run": stopped.name, "state": stopped.state()["state"]}
 
     endpoint(models, {}, {"models": "list"}, queue=False)
@@ -210,7 +210,7 @@ STATUS = (
 )
 
 
-def end(image: dict | None, seed: object, name: str) -> End:
+def end(image: dict | None, seed: object, name: str) -> Endpoint:
     return read_picture(image) if image else Draw(whole(name, seed, 0, MAX_SEED))
 
 

@@ -11,11 +11,11 @@ from starlette.middleware.gzip import GZipMiddleware
 from vae.ui import api, picker
 from vae.ui.components import head
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.models import Engine, runs_folder
+from vae.ui.serving.models import ModelServer, runs_folder
 from vae.ui.serving.tasks import Tasks
 from vae.ui.tabs import compare, interpolate, latent_space, reconstruct, sample, train
 from vae.ui.theme import theme
-from vae.ui.training.training_job import Slot
+from vae.ui.training.training_job import TrainingJob
 
 TITLE = "VAE Studio"
 SENTENCE = "See what a VAE keeps, dreams up, and learns."
@@ -58,26 +58,26 @@ def create_app() -> gr.Blocks:
     """
     runs = runs_folder()
     catalog = Catalog(runs, os.environ.get("VAE_MODEL"))
-    engine, slot, tasks = Engine(catalog), Slot(runs), Tasks()
+    server, training_job, tasks = ModelServer(catalog), TrainingJob(runs), Tasks()
     age = CACHE_HOURS * 3600
     with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
         with gr.Row(elem_classes=["vs-header"]):
             brand = f'<div class="vs-brand"><h1>{MARK}{TITLE}</h1><p>{SENTENCE}</p></div>'
             gr.HTML(brand, apply_default_css=False, container=False)
-            model = picker.build(catalog, engine)
+            model = picker.build(catalog, server)
         with gr.Tabs() as tabs:
             with gr.Tab("Reconstruct", id="reconstruct") as reconstruct_tab:
-                rebuilt = reconstruct.build(engine, model, tasks)
+                rebuilt = reconstruct.build(server, model, tasks)
             with gr.Tab("Sample", id="sample") as sample_tab:
-                drawn = sample.build(engine, model)
+                drawn = sample.build(server, model)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
-                between = interpolate.build(engine, model, tasks)
+                between = interpolate.build(server, model, tasks)
             with gr.Tab("Latent space", id="latent") as latent_tab:
-                space = latent_space.build(engine, model)
+                space = latent_space.build(server, model)
             with gr.Tab("Compare", id="compare"):
-                compare.build(engine, tasks)
+                compare.build(server, tasks)
             with gr.Tab("Train", id="train"):
-                train.build(catalog, slot)
+                train.build(catalog, training_job)
         opened = {
             "reconstruct": (reconstruct_tab, rebuilt.refresh),
             "sample": (sample_tab, drawn.refresh),
@@ -87,7 +87,7 @@ def create_app() -> gr.Blocks:
         _keep_fresh(demo, model, opened)
         _send_on(drawn, rebuilt, between, tabs)
         _send_point(space, model, between, tabs)
-        api.build(engine, catalog, slot)
+        api.build(server, catalog, training_job)
     return demo.queue(max_size=128, default_concurrency_limit=4)
 
 
@@ -97,29 +97,29 @@ def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, d
     Which model each tab shows is the visitor's own state; so is which tab is open.
     """
     first = next(iter(tabs))
-    shown, open_tab = gr.State({}), gr.State(first)
+    shown_models, open_tab = gr.State({}), gr.State(first)
 
     for name, (tab, refresh) in tabs.items():
 
         def update(seen: dict, opened: str, chosen: str | None, *rest, name=name, refresh=refresh) -> Iterator[dict]:
             if opened != name or (name in seen and seen[name] == chosen):
-                yield {shown: seen}
+                yield {shown_models: seen}
                 return
             news = refresh["fn"](chosen, *rest)
             for step in [news] if isinstance(news, dict) else news:
-                yield {shown: {**seen, name: chosen}, **step}
+                yield {shown_models: {**seen, name: chosen}, **step}
 
         def opened(seen: dict, chosen: str | None, *rest, name=name, update=update) -> Iterator[dict]:
             yield from update(seen, name, chosen, *rest)
 
-        outputs = [shown, *refresh["outputs"]]
+        outputs = [shown_models, *refresh["outputs"]]
         options = {"api_visibility": "private", "show_progress_on": refresh["outputs"][0]}
         # By itself and at once: the slow result of a tab already left must not say that it is still open.
         tab.select(lambda name=name: name, None, open_tab, queue=False, api_visibility="private")
-        tab.select(opened, [shown, *refresh["inputs"]], outputs, **options)
-        model.change(update, [shown, open_tab, *refresh["inputs"]], outputs, **options)
+        tab.select(opened, [shown_models, *refresh["inputs"]], outputs, **options)
+        model.change(update, [shown_models, open_tab, *refresh["inputs"]], outputs, **options)
         if name == first:
-            demo.load(opened, [shown, *refresh["inputs"]], outputs, **options)
+            demo.load(opened, [shown_models, *refresh["inputs"]], outputs, **options)
 
 
 def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpolate.Parts, tabs: gr.Tabs) -> None:

@@ -98,7 +98,7 @@ def fold(title: str, body: str) -> gr.HTML:
     )
 
 
-def spoken(where: gr.HTML) -> Callable:
+def show_errors(where: gr.HTML) -> Callable:
     """Decorates a page event that returns {component: value}: bad input becomes the sentence in the note `where`.
 
     What is shown elsewhere stays as it is. `where` must be among the event's outputs.
@@ -110,14 +110,14 @@ def spoken(where: gr.HTML) -> Callable:
             try:
                 return {where: "", **function(*arguments)}
             except Exception as error:
-                return {where: spoken_as(error, function.__name__)}
+                return {where: error_text(error, function.__name__)}
 
         return answer
 
     return decorate
 
 
-def spoken_steps(where: gr.HTML) -> Callable:
+def show_errors_of_steps(where: gr.HTML) -> Callable:
     """As `spoken`, for a page event that yields such dicts one after another."""
 
     def decorate(function: Callable[..., Iterator[dict]]) -> Callable[..., Iterator[dict]]:
@@ -127,14 +127,14 @@ def spoken_steps(where: gr.HTML) -> Callable:
                 for step in function(*arguments):
                     yield {where: "", **step}
             except Exception as error:
-                yield {where: spoken_as(error, function.__name__)}
+                yield {where: error_text(error, function.__name__)}
 
         return answer
 
     return decorate
 
 
-def spoken_as(error: Exception, what: str) -> str:
+def error_text(error: Exception, what: str) -> str:
     """The sentence that the page shows for an error while doing `what`; one that is not the visitor's is logged."""
     if isinstance(error, InputError):
         return str(error)
@@ -142,7 +142,7 @@ def spoken_as(error: Exception, what: str) -> str:
     return SORRY
 
 
-def quiet(function: Callable) -> Callable:
+def raising_gradio_errors(function: Callable) -> Callable:
     """Decorates a function that a script or an HTTP client calls: bad input raises a gr.Error of one sentence."""
 
     @wraps(function)
@@ -188,7 +188,7 @@ def endpoint(function: Callable, kinds: dict[str, str], returns: dict[str, str],
     defaults = {name: None if p.default is p.empty else p.default for name, p in parameters.items()}
     gr.on(
         [],
-        quiet(function),
+        raising_gradio_errors(function),
         [Api(defaults[name], _SCHEMAS[kind], _title(name)) for name, kind in kinds.items()],
         [Api(None, _SCHEMAS[kind], _title(name)) for name, kind in returns.items()],
         api_name=function.__name__,

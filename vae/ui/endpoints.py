@@ -4,11 +4,11 @@ from vae.errors import InputError
 from vae.inference import MAX_SAMPLES, MAX_SEED
 from vae.ui.components import number, whole
 from vae.ui.points import read_point
-from vae.ui.serving.drawing import Draw, End
+from vae.ui.serving.drawing import Draw, Endpoint
 from vae.ui.uploads import read_picture
 
 
-def read_end(value: object, model: str | None) -> End:
+def read_endpoint(value: object, model: str | None) -> Endpoint:
     """One end as the engine takes it. A sample is drawn again from its seed, and a point of the latent space comes with
     its numbers, so that the latent is exact; where they are another model's than the chosen one's, their picture is
     encoded instead."""

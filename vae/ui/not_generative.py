@@ -7,7 +7,7 @@ import gradio as gr
 from vae.errors import InputError
 from vae.ui.components import note, widget
 from vae.ui.serving.jobs import Spread
-from vae.ui.serving.models import Engine
+from vae.ui.serving.models import ModelServer
 from vae.ui.uploads import link, read_picture
 
 FIRST = {"kind": "example", "name": "photo-parrot"}
@@ -23,7 +23,7 @@ class Parts:
     notice: gr.HTML
     column: gr.Column
     picture: gr.HTML
-    mistake: gr.HTML
+    error_note: gr.HTML
     known: gr.State
 
     @property
@@ -32,38 +32,38 @@ class Parts:
 
     @property
     def outputs(self) -> list:
-        return [self.notice, self.column, self.mistake, self.known]
+        return [self.notice, self.column, self.error_note, self.known]
 
 
 def controls() -> tuple[gr.Column, gr.HTML, gr.HTML, gr.State]:
     """The column with the picture and its note, hidden until a model asks for it, and the state."""
     with gr.Column(visible=False, elem_classes=["vs-card"]) as column:
         picture = widget("picture", value=FIRST)
-        mistake = note()
-    return column, picture, mistake, gr.State(None)
+        error_note = note()
+    return column, picture, error_note, gr.State(None)
 
 
-def concerns(engine: Engine, model: str | None) -> bool:
+def concerns(server: ModelServer, model: str | None) -> bool:
     """Whether the model may be one of those; its latents tell in the end. InputError if it cannot be read."""
-    return engine.catalog.facts(model)["family"] in FAMILIES
+    return server.catalog.facts(model)["family"] in FAMILIES
 
 
-def look(engine: Engine, parts: Parts, model: str | None, value: object, known: object) -> dict:
+def look(server: ModelServer, parts: Parts, model: str | None, value: object, known: object) -> dict:
     """What the notice and its controls become for this model and picture."""
-    if not concerns(engine, model):
-        return {parts.notice: None, parts.column: gr.Column(visible=False), parts.mistake: "", parts.known: None}
+    if not concerns(server, model):
+        return {parts.notice: None, parts.column: gr.Column(visible=False), parts.error_note: "", parts.known: None}
     if known == [model, value]:
         return {}
     try:
-        found = engine.spread(model, read_picture(value, 256), seed=0)
+        found = server.spread(model, read_picture(value, 256), seed=0)
     except InputError as error:
-        return {parts.mistake: str(error)}
-    shown = told(found, engine.catalog.facts(model)["variational"])
-    column = gr.Column(visible=shown is not None)
-    return {parts.notice: shown, parts.column: column, parts.mistake: "", parts.known: [model, value]}
+        return {parts.error_note: str(error)}
+    explained = explanation(found, server.catalog.facts(model)["variational"])
+    column = gr.Column(visible=explained is not None)
+    return {parts.notice: explained, parts.column: column, parts.error_note: "", parts.known: [model, value]}
 
 
-def told(found: Spread, variational: bool) -> dict | None:
+def explanation(found: Spread, variational: bool) -> dict | None:
     """The notice for the page; None for a model whose posteriors were pulled towards N(0, I) after all."""
     if variational and found.sigma > UNSURE:
         return None

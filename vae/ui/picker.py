@@ -5,11 +5,11 @@ import time
 from dataclasses import asdict
 
 from vae.errors import InputError
-from vae.ui.components import quiet, widget
+from vae.ui.components import raising_gradio_errors, widget
 from vae.ui.serving.catalog import Catalog, on_spaces, version
-from vae.ui.serving.model_loader import Opener, Opening
-from vae.ui.serving.models import Engine
-from vae.ui.serving.popular_models import well_known
+from vae.ui.serving.model_loader import ModelLoader, Opening
+from vae.ui.serving.models import ModelServer
+from vae.ui.serving.popular_models import popular_models
 
 SHOWN = (
     "name",
@@ -25,12 +25,12 @@ SHOWN = (
 )
 
 
-def build(catalog: Catalog, engine: Engine):
+def build(catalog: Catalog, server: ModelServer):
     """The picker. Its value is the chosen model's name. What a visitor opened is listed on their own page alone."""
-    opener = Opener(engine, catalog)
+    loader = ModelLoader(server, catalog)
 
     def listed() -> dict:
-        models = [shown(model) for model in catalog.models()]
+        models = [listed(model) for model in catalog.models()]
         return {"models": models, "version": version(models)}
 
     lock, kept = threading.Lock(), [0.0, {}]
@@ -50,37 +50,37 @@ def build(catalog: Catalog, engine: Engine):
 
     def known_models(_: object = None) -> list[dict]:
         """The well-known models, asked for when the visitor wants to open one."""
-        return well_known()
+        return popular_models()
 
     def open_model(text: str) -> dict:
         """Begin to open a model; {name, state, …} as in `opening`."""
         try:
-            return told(opener.start(text))
+            return opening_facts(loader.start(text))
         except InputError as error:
-            return told(Opening("", "failed", error=str(error)))
+            return opening_facts(Opening("", "failed", error=str(error)))
 
     def opening(name: str) -> dict:
         """How far the opening of a model is, asked for a few times a second while there is one."""
-        found = opener.find(name) if isinstance(name, str) else None
+        found = loader.find(name) if isinstance(name, str) else None
         lost = Opening(str(name)[:200], "failed", error="The server no longer knows of this opening; try again.")
-        return told(found or lost)
+        return opening_facts(found or lost)
 
     first = listed()
     return widget(
         "picker",
         value=catalog.first(),
-        functions=[quiet(function) for function in (model_list, known_models, open_model, opening)],
+        functions=[raising_gradio_errors(function) for function in (model_list, known_models, open_model, opening)],
         models=first["models"],
         version=first["version"],
         public=on_spaces(),
     )
 
 
-def shown(model: dict) -> dict:
+def listed(model: dict) -> dict:
     """Of a model's facts those that the page shows."""
     return {key: model.get(key) for key in SHOWN}
 
 
-def told(opening: Opening) -> dict:
-    facts = opening.facts and shown(opening.facts) | {"name": opening.name, "kind": "opened"}
+def opening_facts(opening: Opening) -> dict:
+    facts = opening.facts and listed(opening.facts) | {"name": opening.name, "kind": "opened"}
     return asdict(opening) | {"facts": facts}

@@ -59,7 +59,7 @@ PRIORS = {
 }
 
 
-def told(prior: str, facts: dict, photos: bool) -> str:
+def explain(prior: str, facts: dict, photos: bool) -> str:
     """What the prior does to the samples of the model with those facts. photos: whether it is of Stable Diffusion's
     kind."""
     words = PRIORS[prior]

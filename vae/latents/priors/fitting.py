@@ -11,7 +11,7 @@ from vae.errors import InputError
 from vae.latents.priors.flow import Flow, fit_flow
 from vae.latents.priors.gaussian import Gaussian, Mixture
 from vae.latents.priors.prior import KINDS, Prior
-from vae.latents.priors.standardizer import fit_frame
+from vae.latents.priors.standardizer import fit_standardizer
 from vae.models import AutoEncoder
 
 
@@ -59,7 +59,7 @@ def fit_priors(
         )
     report = on_progress or (lambda what, done, total: None)
     means, stds = encode_all(model, data, lambda done: report("encode", done, len(data)))
-    frame, points = fit_frame(means.flatten(1), stds.flatten(1))
+    frame, points = fit_standardizer(means.flatten(1), stds.flatten(1))
     fitted = {}
     for kind in (kind for kind in KINDS if kind in kinds):
         start = time.perf_counter()

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
-from vae.device import bf16_pays
+from vae.device import has_bfloat16
 from vae.errors import InputError
 
 LARGEST = 4096  # dimensions
@@ -127,7 +127,7 @@ def fit_flow(
     flow, average = flow.to(points.device), average.to(points.device)
     average.load_state_dict(flow.state_dict())
     pairs = list(average.parameters()), list(flow.parameters())
-    fast = bf16_pays(points.device)
+    fast = has_bfloat16(points.device)
     optimizer = torch.optim.AdamW(flow.parameters(), weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, updates, pct_start=0.1)
 

@@ -7,7 +7,7 @@ from torch import Tensor
 from vae.errors import InputError
 from vae.latents.priors.flow import Flow
 from vae.latents.priors.gaussian import Gaussian, Mixture
-from vae.latents.priors.standardizer import Frame
+from vae.latents.priors.standardizer import Standardizer
 from vae.models import AutoEncoder
 
 KINDS = ("gaussian", "mixture", "flow")
@@ -32,7 +32,7 @@ class Prior:
 
     kind: str
     shape: tuple[int, int, int]
-    frame: Frame
+    frame: Standardizer
     core: Gaussian | Mixture | Flow
     facts: dict = field(default_factory=dict)
 

@@ -11,7 +11,7 @@ USED = 0.01  # share of a dimension's variance that must come from the pictures 
 
 
 @dataclass(frozen=True)
-class Frame:
+class Standardizer:
     """One number for each of the D latent dimensions, in the latent's own order.
 
     mean, scale: of the aggregate posterior, i.e. of z ~ q(z|x) over all the training pictures x.
@@ -34,7 +34,7 @@ class Frame:
         return torch.where(self.scale > 0, (z - self.mean) / self.scale.clamp_min(1e-30), 0.0)
 
 
-def fit_frame(means: Tensor, stds: Tensor) -> tuple[Frame, Tensor]:
+def fit_standardizer(means: Tensor, stds: Tensor) -> tuple[Standardizer, Tensor]:
     """The frame of posteriors N(means, stds²), each (N, D), and their means in it: (N, A) of variance 1.
 
     A posterior's mean is its latent drawn towards the prior's centre, so means spread less than the samples that the
@@ -47,7 +47,7 @@ def fit_frame(means: Tensor, stds: Tensor) -> tuple[Frame, Tensor]:
     if not (torch.isfinite(means).all() and torch.isfinite(stds).all()):
         raise InputError("The model's latents hold numbers that are not finite (NaN or infinity); nothing fits them.")
     centre, between, within = means.mean(0), means.var(0, unbiased=False), stds.square().mean(0)
-    frame = Frame(centre, (between + within).sqrt(), between > USED * (between + within))
+    frame = Standardizer(centre, (between + within).sqrt(), between > USED * (between + within))
     if not frame.used.any():
         raise InputError("The model's latents do not depend on the picture, so there is nothing to fit a prior to.")
     return frame, ((means - centre) / between.sqrt().clamp_min(1e-30))[:, frame.used]

@@ -11,7 +11,7 @@ from vae.errors import InputError
 from vae.latents.priors.flow import Flow
 from vae.latents.priors.gaussian import Gaussian, Mixture
 from vae.latents.priors.prior import KINDS, Prior
-from vae.latents.priors.standardizer import Frame
+from vae.latents.priors.standardizer import Standardizer
 from vae.models import AutoEncoder
 
 FILE = "priors.safetensors"
@@ -61,7 +61,7 @@ def _rebuild(kind: str, entry: dict, tensors: dict[str, Tensor]) -> Prior:
         core.eval().requires_grad_(False)
     else:
         core = {"gaussian": Gaussian, "mixture": Mixture}[kind](**parts)
-    return Prior(kind, tuple(entry["shape"]), Frame(**under(f"{kind}.frame.")), core, entry["facts"])
+    return Prior(kind, tuple(entry["shape"]), Standardizer(**under(f"{kind}.frame.")), core, entry["facts"])
 
 
 def attach(model: AutoEncoder, weights: Sequence[Path]) -> None:

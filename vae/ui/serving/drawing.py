@@ -13,7 +13,7 @@ from vae.errors import InputError
 from vae.latents import interpolation, priors
 from vae.models import AutoEncoder
 from vae.ui.points import Point
-from vae.ui.serving.jobs import unheard
+from vae.ui.serving.jobs import no_report
 from vae.ui.serving.tasks import Report
 
 DRAWN = 256  # side in pixels of what is drawn from noise on the page, for models that take any size and are large
@@ -33,7 +33,7 @@ class Draw:
     prior: str | None = None
 
 
-End = Draw | Point | Image.Image  # of a way: a picture's latent is its posterior's mean
+Endpoint = Draw | Point | Image.Image  # of a way: a picture's latent is its posterior's mean
 
 
 @dataclass(frozen=True)
@@ -60,11 +60,11 @@ def sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str
         _room(n, size)
     start = time.perf_counter()
     z = inference.sample_latents(model, n, seed, temperature, prior, size)
-    return _decoded(model, z, size, start, prior, unheard)
+    return _decoded(model, z, size, start, prior, no_report)
 
 
 def travel(
-    model: AutoEncoder, kind: str, ends: Sequence[End], steps: int, mode: str | None, small: bool, report: Report
+    model: AutoEncoder, kind: str, ends: Sequence[Endpoint], steps: int, mode: str | None, small: bool, report: Report
 ) -> Pictures:
     """The pictures of a way of that kind (see KINDS), all in one row: path, `steps` from end to end; grid, `steps` rows
     of as many, the ends in its corners; loop, `steps` from each end to the next and back to the first.
@@ -109,7 +109,7 @@ def _passable(model: AutoEncoder) -> bool:
     return not model.refused_priors and priors.for_paths(model) is not None
 
 
-def _latent(model: AutoEncoder, end: End, size: int, prior: str) -> Tensor:
+def _latent(model: AutoEncoder, end: Endpoint, size: int, prior: str) -> Tensor:
     """(C, h, w) on the CPU, of a picture size x size, so that any two ends fit together."""
     if isinstance(end, Point):
         return end.latent(model.latent_shape(size, size))

@@ -38,7 +38,7 @@ class Encoded:
     tile: int  # 0 if it was computed whole
 
 
-def unheard(what: str, share: float | None) -> None:
+def no_report(what: str, share: float | None) -> None:
     """A report that goes nowhere."""
 
 
@@ -134,7 +134,7 @@ class Spread:
 
 def spread(model: AutoEncoder, image: Image.Image, side: int, seed: int) -> Spread:
     """The statistics of the latent of a picture, made smaller to `side` for a model that takes any size."""
-    found = encode(model, image, Size(side), unheard)
+    found = encode(model, image, Size(side), no_report)
     latent = found.posterior.mean
     mean, std = latent.mean((0, 2, 3), keepdim=True), latent.std((0, 2, 3), keepdim=True, correction=0)
     centred = latent - mean
@@ -143,8 +143,8 @@ def spread(model: AutoEncoder, image: Image.Image, side: int, seed: int) -> Spre
     noise = mean + std * torch.randn(latent.shape, generator=inference.make_generator(seed))
     return Spread(
         original=found.original,
-        repainted=decode(model, latent, found.original, None, unheard)[0],
-        noise=decode(model, noise, found.original, None, unheard)[0],
+        repainted=decode(model, latent, found.original, None, no_report)[0],
+        noise=decode(model, noise, found.original, None, no_report)[0],
         std=centred.square().mean().sqrt().item(),
         sigma=found.posterior.std.mean().item(),
         alike=both.item(),

@@ -20,10 +20,10 @@ from vae.errors import InputError
 from vae.latents import statistics
 from vae.latents.projections import Projection
 from vae.latents.statistics import COLUMNS, Statistics
-from vae.ui.components import number, spoken_as, whole
+from vae.ui.components import error_text, number, whole
 from vae.ui.points import packed, read_point, write_point
 from vae.ui.serving.catalog import FIRST, Catalog
-from vae.ui.serving.models import Engine
+from vae.ui.serving.models import ModelServer
 
 KEPT = 8  # statistics in memory
 FRESH = 1.0  # seconds for which the disk is not asked whether they are still the same
@@ -35,12 +35,12 @@ REACH = 3.0  # a slider's, in standard deviations
 FAR = 1e6  # no place and no number of a latent is further out
 
 
-class Spaces:
+class LatentMaps:
     """Reads statistics when they are first asked for. What scripts call trusts nothing it is sent and answers at once,
     without Gradio's queue; all of it may be called from any thread."""
 
-    def __init__(self, engine: Engine):
-        self.engine = engine
+    def __init__(self, server: ModelServer):
+        self.server = server
         # When it was looked for, its _stamp, and what was found; a refusal too, since that means to read all weights.
         self._kept: OrderedDict[str, tuple[float, tuple | None, Statistics | InputError | None]] = OrderedDict()
         self._lock = threading.Lock()
@@ -49,7 +49,7 @@ class Spaces:
     def find(self, name: str | None) -> Statistics | None:
         """The statistics of the model called `name`, None if it was not measured. Raises InputError if they are
         damaged or belong to another checkpoint, or there is no such model."""
-        source = str(self.engine.catalog.source(name))
+        source = str(self.server.catalog.source(name))
         with self._lock:
             looked, stamp, found = self._kept.get(source, (0.0, None, None))
         if stamp is None or time.monotonic() - looked > FRESH:
@@ -75,19 +75,21 @@ class Spaces:
         A model that was not measured, or whose statistics are refused, is `unmeasured`: {name, says, commands}; the
         spaces are then those of bundled models. Raises InputError if there is no such model.
         """
-        name = name or self.engine.catalog.first()
-        self.engine.catalog.source(name)
+        name = name or self.server.catalog.first()
+        self.server.catalog.source(name)
         unmeasured, own = None, None
         try:
             own = self.find(name)
         except InputError as error:
             unmeasured = {"name": name, "says": str(error), "commands": [], "refused": True}
         if own is None and unmeasured is None:
-            unmeasured = missing(self.engine.catalog, name)
+            unmeasured = missing(self.server.catalog, name)
         shown = name if own is not None else self._example()
-        names = [] if shown is None else [shown, self.engine.catalog.counterpart(shown)]
-        spaces = [told(other, self.engine.catalog.facts(other), found) for other, found in self._measured(names)]
-        return {"spaces": sorted(spaces, key=lambda space: space["variational"]), "unmeasured": unmeasured}
+        names = [] if shown is None else [shown, self.server.catalog.counterpart(shown)]
+        latent_maps = [
+            map_facts(other, self.server.catalog.facts(other), found) for other, found in self._measured(names)
+        ]
+        return {"spaces": sorted(latent_maps, key=lambda space: space["variational"]), "unmeasured": unmeasured}
 
     def _measured(self, names: list[str | None]) -> list[tuple[str, Statistics]]:
         """Those of the models that have statistics, and these."""
@@ -106,14 +108,14 @@ class Spaces:
         names = sorted(bundled(), key=lambda name: name != FIRST)
         return next((name for name, _ in self._measured(names)), None)
 
-    def space_opened(self, asked: object) -> dict:
+    def latent_space_opened(self, asked: object) -> dict:
         """As `opened`, for a page that waits for a measurement. asked: {model}. {spaces, unmeasured} or {error}."""
         try:
             return self.opened(asked.get("model") if isinstance(asked, dict) else None)
         except Exception as error:
-            return {"error": spoken_as(error, "space_opened")}
+            return {"error": error_text(error, "space_opened")}
 
-    def space_map(self, asked: object) -> dict:
+    def latent_space_map(self, asked: object) -> dict:
         """Where the pictures lie on a map. asked: {model, map}; a map is "lda", "pca" or two dimensions [i, j].
 
         {points: float32 in base64, two for each picture, prior: {centre, spread}: mean and covariance of N(0, I) on
@@ -130,17 +132,17 @@ class Spaces:
                 },
             }
         except Exception as error:
-            return {"error": spoken_as(error, "space_map")}
+            return {"error": error_text(error, "space_map")}
 
-    def space_sheet(self, asked: object) -> dict:
+    def latent_space_sheet(self, asked: object) -> dict:
         """The pictures themselves, small, as one. asked: {model}. {uri} or {error}."""
         try:
             sheet = self._asked(asked).sheet
             return {"uri": "data:image/webp;base64," + base64.b64encode(sheet).decode("ascii")}
         except Exception as error:
-            return {"error": spoken_as(error, "space_sheet")}
+            return {"error": error_text(error, "space_sheet")}
 
-    def space_look(self, asked: object) -> dict:
+    def latent_space_look(self, asked: object) -> dict:
         """Decode a latent, or some on the way to it. asked: {model, map, and where to begin}: at `z`, a latent as this
         function hands it back; or at the latent of picture `at`; or at the mean where neither is given. From there
         `to` places [[x, y], …] of the map, or with some numbers `set`, step by step: [{dimension: value}, …].
@@ -153,7 +155,7 @@ class Spaces:
         try:
             return self._look(asked)
         except Exception as error:
-            return {"error": spoken_as(error, "space_look")}
+            return {"error": error_text(error, "space_look")}
         finally:
             self._room.release()
 
@@ -168,7 +170,7 @@ class Spaces:
         z = z.clamp(-FAR, FAR)
         last = z[-1].flatten()
         return {
-            "pictures": [images.data_uri(images.to_image(x)) for x in self.engine.decode(asked["model"], z)],
+            "pictures": [images.data_uri(images.to_image(x)) for x in self.server.decode(asked["model"], z)],
             "z": write_point(last),
             "place": _rounded(projection.project(last[None])[0]),
             "values": _rounded(last[found.most_active()[:SLIDERS]]),
@@ -183,7 +185,7 @@ class Spaces:
         return found
 
 
-def told(name: str, facts: dict, found: Statistics) -> dict:
+def map_facts(name: str, facts: dict, found: Statistics) -> dict:
     """What the page is told of a space before it asks for more."""
     dims, width = found.most_active()[:SLIDERS], found.std.flatten()
     kl, mean, active = found.kl.flatten(), found.mean.flatten(), found.active.flatten()

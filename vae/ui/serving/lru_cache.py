@@ -10,10 +10,10 @@ from PIL import Image
 
 from vae.images import flatten
 from vae.ui.points import Point
-from vae.ui.serving.drawing import Draw, End
+from vae.ui.serving.drawing import Draw, Endpoint
 
 
-class Recent:
+class LruCache:
     """Results by what they are a pure function of: the newest ones, up to `room` bytes in all. For any thread."""
 
     def __init__(self, room: int):
@@ -37,7 +37,7 @@ class Recent:
                 self._kept.popitem(last=False)
 
 
-def fingerprint(ends: Sequence[End]) -> tuple:
+def fingerprint(ends: Sequence[Endpoint]) -> tuple:
     """What says whether two lists of ends are the same, without keeping their pictures."""
     return tuple(end if isinstance(end, Draw | Point) else _hash(flatten(end)) for end in ends)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from vae.errors import InputError
 from vae.ui.components import SORRY
 from vae.ui.serving.catalog import Catalog, on_spaces
-from vae.ui.serving.models import Engine
+from vae.ui.serving.models import ModelServer
 
 log = logging.getLogger(__name__)
 
@@ -30,11 +30,11 @@ class Opening:
     error: str = ""
 
 
-class Opener:
+class ModelLoader:
     """Whoever asks for a model that is already on its way shares that opening; visitors know it by its name."""
 
-    def __init__(self, engine: Engine, catalog: Catalog):
-        self.engine, self.catalog = engine, catalog
+    def __init__(self, server: ModelServer, catalog: Catalog):
+        self.server, self.catalog = server, catalog
         self._lock = threading.Lock()
         self._turn = threading.Semaphore(AT_ONCE)
         self._openings: OrderedDict[str, Opening] = OrderedDict()
@@ -75,7 +75,7 @@ class Opener:
         with self._turn:
             opening.state = "loading"
             try:
-                opening.facts = self.engine.open(opening.name, progress)
+                opening.facts = self.server.open(opening.name, progress)
                 opening.state = "done"
             except InputError as error:
                 opening.error, opening.state = str(error), "failed"

@@ -19,9 +19,9 @@ from vae.metrics import psnr, ssim
 from vae.models import AutoEncoder
 from vae.ui.serving import drawing, jobs
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.drawing import DRAWN, End, Pictures
+from vae.ui.serving.drawing import DRAWN, Endpoint, Pictures
 from vae.ui.serving.jobs import Box, Size, Spread
-from vae.ui.serving.lru_cache import Recent, fingerprint
+from vae.ui.serving.lru_cache import LruCache, fingerprint
 from vae.ui.serving.tasks import Report
 
 KEPT = 2  # models in memory
@@ -53,14 +53,14 @@ class Compared:
     tile: int
 
 
-class Engine:
+class ModelServer:
     """Loads models when they are first asked for and keeps the last two. One call at a time computes with a model."""
 
     def __init__(self, catalog: Catalog):
         self.catalog = catalog
         self._models: OrderedDict[str, AutoEncoder] = OrderedDict()
         self._stamps: dict[str, int] = {}
-        self._ways = Recent(WAYS)
+        self._ways = LruCache(WAYS)
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._run = on_gpu(self._compute)
@@ -127,7 +127,7 @@ class Engine:
 
         report(what is done now, which share of it) may raise, which ends the work.
         """
-        report, size = _heard(report), size or Size()
+        report, size = _reachable(report), size or Size()
         report("Opening the model", None)
         found = self._call(jobs.encode, name, image, size, report)
         if sample and seed is None:
@@ -154,7 +154,7 @@ class Engine:
 
         Raises InputError where the two do not declare the same latent space.
         """
-        report, size = _heard(report), Size()
+        report, size = _reachable(report), Size()
         report("Opening the model", None)
         if encoder == decoder:
             found = self._call(jobs.encode, encoder, image, size, report)
@@ -206,7 +206,7 @@ class Engine:
     def interpolate(
         self,
         name: str | None,
-        ends: Sequence[End],
+        ends: Sequence[Endpoint],
         steps: int,
         mode: str | None,
         kind: str = "path",
@@ -216,7 +216,7 @@ class Engine:
         """The pictures of a way through two ends or more, as drawing.travel gives them; the last ones are kept, so that
         a visitor who then wants them as a file need not wait again. small as in `sample`, so that its samples are found
         again; report as in `reconstruct`."""
-        report = _heard(report)
+        report = _reachable(report)
         report("Opening the model", None)
         source = str(self.catalog.source(name))
         key = source, _stamp(source), fingerprint(ends), steps, mode, kind, small
@@ -241,9 +241,9 @@ def on_gpu(function: Callable) -> Callable:
     return spaces.GPU(function)
 
 
-def _heard(report: Report | None) -> Report:
+def _reachable(report: Report | None) -> Report:
     """The report, where it can reach the page from where the work is done."""
-    return report if report is not None and not zero_gpu() else jobs.unheard
+    return report if report is not None and not zero_gpu() else jobs.no_report
 
 
 def _stamp(source: str) -> int:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
-class WellKnown:
+class PopularModel:
     """file: the weights that vae.load fetches, within the repository. megabytes: their size. gated: needs a token."""
 
     id: str
@@ -16,12 +16,12 @@ class WellKnown:
     gated: bool = False
 
 
-WELL_KNOWN = (
-    WellKnown(
+POPULAR_MODELS = (
+    PopularModel(
         "stabilityai/sd-vae-ft-mse", "Stable Diffusion 1 and 2", "fine-tuned for a small squared error", "MIT", 335
     ),
-    WellKnown("stabilityai/sdxl-vae", "Stable Diffusion XL", "the same network, trained anew", "MIT", 335),
-    WellKnown(
+    PopularModel("stabilityai/sdxl-vae", "Stable Diffusion XL", "the same network, trained anew", "MIT", 335),
+    PopularModel(
         "black-forest-labs/FLUX.1-schnell",
         "FLUX.1",
         "four times as many latent channels",
@@ -30,14 +30,14 @@ WELL_KNOWN = (
         "vae/diffusion_pytorch_model.safetensors",
         gated=True,
     ),
-    WellKnown("madebyollin/taesd", "TAESD", "tiny; shares Stable Diffusion's latents", "MIT", 9.8),
-    WellKnown("madebyollin/taesdxl", "TAESDXL", "tiny; shares SDXL's latents", "MIT", 9.8),
-    WellKnown("madebyollin/taef1", "TAEF1", "tiny; shares FLUX.1's latents", "MIT", 9.8),
-    WellKnown("madebyollin/taef2", "TAEF2", "tiny; shares FLUX.2's latents", "MIT", 10.7, "taef2.safetensors"),
+    PopularModel("madebyollin/taesd", "TAESD", "tiny; shares Stable Diffusion's latents", "MIT", 9.8),
+    PopularModel("madebyollin/taesdxl", "TAESDXL", "tiny; shares SDXL's latents", "MIT", 9.8),
+    PopularModel("madebyollin/taef1", "TAEF1", "tiny; shares FLUX.1's latents", "MIT", 9.8),
+    PopularModel("madebyollin/taef2", "TAEF2", "tiny; shares FLUX.2's latents", "MIT", 10.7, "taef2.safetensors"),
 )
 
 
-def well_known() -> list[dict]:
+def popular_models() -> list[dict]:
     """The list for the page; on_disk says whether an earlier download is there. Asks the cache, never the network."""
     from huggingface_hub import try_to_load_from_cache
 
@@ -51,5 +51,5 @@ def well_known() -> list[dict]:
             "gated": entry.gated,
             "on_disk": isinstance(try_to_load_from_cache(entry.id, entry.file), str),
         }
-        for entry in WELL_KNOWN
+        for entry in POPULAR_MODELS
     ]

@@ -102,7 +102,7 @@
       called(base.says);
     };
     const waiting = (late) => pictures.classList.toggle("late", late);
-    const wish = newestFirst((request) => server.space_look(request), waiting, (answer, { keep, slid, says }) => {
+    const wish = newestFirst((request) => server.latent_space_look(request), waiting, (answer, { keep, slid, says }) => {
       complain(answer.error);
       if (answer.error) return;
       if (keep) {
@@ -161,7 +161,7 @@
       const here = facts.maps.includes(wanted) ? wanted : facts.maps[0], dims = pair.map((input) => Number(input.value));
       choice.hidden = here !== "dims";
       const next = here === "dims" ? dims : here, key = String(next), mine = ++changes;
-      known[key] ||= await server.space_map({ model: name, map: next }).then((found) => (found.error ? found : { ...found, points: floats(found.points) })).catch(() => LOST);
+      known[key] ||= await server.latent_space_map({ model: name, map: next }).then((found) => (found.error ? found : { ...found, points: floats(found.points) })).catch(() => LOST);
       const found = known[key];
       if (found.error) delete known[key];
       if (mine !== changes) return; // another map was chosen meanwhile
@@ -216,7 +216,7 @@
     };
     const fetchSheet = async (space) => {
       const { name, sheet } = space.facts;
-      sheets[sheet] ||= server.space_sheet({ model: name }).then(({ uri }) => VS.image(uri));
+      sheets[sheet] ||= server.latent_space_sheet({ model: name }).then(({ uri }) => VS.image(uri));
       sheets[sheet].then(space.show).catch(() => { delete sheets[sheet]; }); // without it there are only words
     };
     const show = () => {
@@ -239,7 +239,7 @@
     // Once it has been measured, the map appears by itself.
     VS.poll(notice, 3000, async () => {
       const { unmeasured } = props.value;
-      const news = await server.space_opened({ model: unmeasured.name });
+      const news = await server.latent_space_opened({ model: unmeasured.name });
       if (props.value.unmeasured !== unmeasured || news.unmeasured !== null) return;
       props.value = news;
       show();

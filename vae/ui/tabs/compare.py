@@ -6,9 +6,9 @@ from functools import partial
 import gradio as gr
 
 from vae.errors import InputError
-from vae.ui.components import fold, lead, quiet, spoken_as, widget
+from vae.ui.components import error_text, fold, lead, raising_gradio_errors, widget
 from vae.ui.formulas import formula
-from vae.ui.serving.models import Compared, Engine
+from vae.ui.serving.models import Compared, ModelServer
 from vae.ui.serving.tasks import Done, Report, Tasks
 from vae.ui.uploads import link, read_picture
 
@@ -32,7 +32,7 @@ WHY = (
 )
 
 
-def build(engine: Engine, tasks: Tasks) -> None:
+def build(server: ModelServer, tasks: Tasks) -> None:
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
@@ -41,16 +41,16 @@ def build(engine: Engine, tasks: Tasks) -> None:
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            view = widget("compare", events=["run"], functions=[quiet(tasks.stop)], most=MOST)
+            view = widget("compare", events=["run"], functions=[raising_gradio_errors(tasks.stop)], most=MOST)
 
     def run(event: gr.EventData) -> Iterator[dict]:
-        yield from answers(engine, tasks, event._data)
+        yield from answers(server, tasks, event._data)
 
     # Each asks for what it lacks, so that none is dropped; the page has one on its way at a time.
     view.run(run, None, view, api_visibility="private", show_progress="hidden", trigger_mode="multiple")
 
 
-def answers(engine: Engine, tasks: Tasks, asked: object) -> Iterator[dict]:
+def answers(server: ModelServer, tasks: Tasks, asked: object) -> Iterator[dict]:
     """What the page is told while the panes that it asks for are computed, one after another.
 
     asked: {ticket, picture, panes: [{key, encoder, decoder}]}. Each answer has the ticket; those about a pane have its
@@ -60,28 +60,28 @@ def answers(engine: Engine, tasks: Tasks, asked: object) -> Iterator[dict]:
     ticket, panes = str(asked.get("ticket"))[:80], asked.get("panes")
     panes = [pane for pane in panes if isinstance(pane, dict)][:MOST] if isinstance(panes, list) else []
     for pane in panes:
-        told, result = {"ticket": ticket, "key": pane.get("key")}, None
+        pane_is, result = {"ticket": ticket, "key": pane.get("key")}, None
         try:
-            for step in tasks.watch(ticket, partial(compare, engine, asked.get("picture"), pane)):
+            for step in tasks.watch(ticket, partial(compare, server, asked.get("picture"), pane)):
                 if isinstance(step, Done):
-                    yield told | {"result": (result := shown(step.result, pane))}
+                    yield pane_is | {"result": (result := pane_value(step.result, pane))}
                 else:
-                    yield told | {"what": step.what, "share": step.share}
+                    yield pane_is | {"what": step.what, "share": step.share}
             if result is None:
                 break  # stopped
         except Exception as error:
-            yield told | {"error": spoken_as(error, "comparing")}
+            yield pane_is | {"error": error_text(error, "comparing")}
     yield {"ticket": ticket, "done": True}
 
 
-def compare(engine: Engine, picture: object, pane: dict, report: Report) -> Compared:
+def compare(server: ModelServer, picture: object, pane: dict, report: Report) -> Compared:
     encoder, decoder = pane.get("encoder"), pane.get("decoder") or pane.get("encoder")
     if not isinstance(encoder, str) or not isinstance(decoder, str):
         raise InputError("Choose a model.")
-    return engine.compare(encoder, decoder, read_picture(picture), report)
+    return server.compare(encoder, decoder, read_picture(picture), report)
 
 
-def shown(found: Compared, pane: dict) -> dict:
+def pane_value(found: Compared, pane: dict) -> dict:
     """One pane for the page."""
     name = "-".join(dict.fromkeys(str(pane[part]).split("/")[-1] for part in ("encoder", "decoder") if pane.get(part)))
     return {

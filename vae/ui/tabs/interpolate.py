@@ -11,12 +11,12 @@ import gradio as gr
 from vae.errors import InputError
 from vae.latents.priors import Unfitted
 from vae.ui import not_generative
-from vae.ui.components import fold, lead, note, quiet, spoken_steps, visitor, whole, widget
+from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors_of_steps, visitor, whole, widget
 from vae.ui.downloads import FORMATS, SIZES, linked
-from vae.ui.endpoints import label, read_end
+from vae.ui.endpoints import label, read_endpoint
 from vae.ui.formulas import formula
-from vae.ui.serving.drawing import KINDS, End, Pictures
-from vae.ui.serving.models import Engine
+from vae.ui.serving.drawing import KINDS, Endpoint, Pictures
+from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Done, Report, Tasks
 from vae.ui.uploads import sprite
 
@@ -55,19 +55,19 @@ class Parts:
 
 
 @dataclass(frozen=True)
-class Wish:
+class Request:
     """What a visitor wants to see. mode: None for the best that the model has."""
 
     model: str | None
     kind: str
     mode: str | None
     steps: int
-    ends: tuple[End, ...]
+    ends: tuple[Endpoint, ...]
     labels: tuple[str, ...]
 
 
-def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
-    first = [THROUGH, *MODES] if engine.catalog.first() and engine.fitted(None) else [ROUND, STRAIGHT]
+def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
+    first = [THROUGH, *MODES] if server.catalog.first() and server.fitted(None) else [ROUND, STRAIGHT]
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
@@ -79,7 +79,7 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
                     with gr.Column(visible=i < 2, elem_classes=["vs-place"]) as place:
                         ends.append(widget("end", value={"kind": "seed", "seed": i + 3}, side=side))
                     places.append(place)
-                mistake = note()
+                error_note = note()
                 path = gr.Radio(list(dict.fromkeys(first)), label="Path")
                 counts = {
                     "path": count("path", "Frames"),
@@ -89,69 +89,69 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            busy = widget("busy", functions=[quiet(tasks.stop)])
+            busy = widget("busy", functions=[raising_gradio_errors(tasks.stop)])
             view = widget("morph", events=["keep"], sizes=SIZES)
             saver = widget("saver")
-    wished = gr.State(None)  # how many frames the visitor wanted before a model that takes long was chosen
+    requested = gr.State(None)  # how many frames the visitor wanted before a model that takes long was chosen
     offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
 
     def bearable(model, made, n: int, wanted: int | None) -> tuple[int, dict]:
         """How many frames a way has, and what that changes on the page: few at first of a model that takes long."""
-        large = not_generative.concerns(engine, model) and engine.catalog.facts(model)["image_size"] >= LARGE
+        large = not_generative.concerns(server, model) and server.catalog.facts(model)["image_size"] >= LARGE
         if large and wanted is None and MAKES.get(made) == "path" and isinstance(n, int) and n > FEW:
-            return FEW, {counts["path"]: FEW, wished: n}
+            return FEW, {counts["path"]: FEW, requested: n}
         if not large and wanted is not None:
-            return wanted, {counts["path"]: wanted, wished: None}
+            return wanted, {counts["path"]: wanted, requested: None}
         return n, {}
 
-    def leave(shown: object) -> None:
-        tasks.stop(shown.get("ticket") if isinstance(shown, dict) else None)
+    def leave(view_value: object) -> None:
+        tasks.stop(view_value.get("ticket") if isinstance(view_value, dict) else None)
 
     def laid(made: str, most: int) -> dict:
         """Which controls there are for what is to be made."""
         kind = MAKES.get(made, "path")
         n = most if kind == "loop" else KINDS[kind][1]
-        shown = {place: gr.Column(visible=i < n) for i, place in enumerate(places)}
+        view_value = {place: gr.Column(visible=i < n) for i, place in enumerate(places)}
         return (
-            shown
+            view_value
             | {stops: gr.Slider(visible=kind == "loop")}
             | {slider: gr.Slider(visible=name == kind) for name, slider in counts.items()}
         )
 
-    @spoken_steps(mistake)
+    @show_errors_of_steps(error_note)
     def show(before: object, wanted: int | None, model, made, chosen, most, n, *rest) -> Iterator[dict]:
         n, changes = bearable(model, made, n, wanted)
-        wish = read(model, made, chosen, most, n, *rest)
-        for step in worked(tasks, partial(travel, engine, wish)):
+        request = read(model, made, chosen, most, n, *rest)
+        for step in worked(tasks, partial(travel, server, request)):
             if not isinstance(step, Done):
                 yield {busy: step} | changes
                 continue
             found: Pictures = step.result
-            news = {busy: None, view: shown(wish, found), offered: [found.passable, found.refused]} | changes
-            change = path_of(wish, found, before)
+            news = {busy: None, view: view_value(request, found), offered: [found.passable, found.refused]} | changes
+            change = path_of(request, found, before)
             yield news | ({path: gr.Radio(**change)} if change else {})
 
-    @spoken_steps(mistake)
+    @show_errors_of_steps(error_note)
     def keep(event: gr.EventData, *values) -> Iterator[dict]:
-        wish, asked = read(*values), event._data if isinstance(event._data, dict) else {}
+        request, asked = read(*values), event._data if isinstance(event._data, dict) else {}
         form, size = asked.get("format"), asked.get("size")
         if form not in list(FORMATS) or size not in list(SIZES):
             raise InputError(f"A file is one of {', '.join(FORMATS)}, of {', '.join(map(str, SIZES))} pixels.")
-        for step in worked(tasks, partial(file, engine, wish, form, size)):
+        for step in worked(tasks, partial(file, server, request, form, size)):
             yield {busy: None, saver: step.result} if isinstance(step, Done) else {busy: step}
 
     inputs = [picker, make, path, stops, *counts.values(), *ends]
     private = {"api_visibility": "private", "show_progress_on": view}
-    outputs = [view, busy, path, counts["path"], offered, wished, mistake]
-    refresh = {"fn": show, "inputs": [offered, wished, *inputs], "outputs": outputs}
+    outputs = [view, busy, path, counts["path"], offered, requested, error_note]
+    refresh = {"fn": show, "inputs": [offered, requested, *inputs], "outputs": outputs}
     layout = [*places, stops, *counts.values()]
     for control in (make, stops):
         control.input(laid, [make, stops], layout, api_visibility="private", queue=False, show_progress="hidden")
     # One event for all, so that the last wish is the last to be answered; it ends the work that is shown to be done.
-    wishes = [*(control.input for control in (make, path, stops, *counts.values())), *(end.change for end in ends)]
-    gr.on(wishes, leave, busy, None, api_visibility="private", queue=False, show_progress="hidden")
-    gr.on(wishes, **refresh, **private, trigger_mode="always_last")
-    view.keep(keep, inputs, [saver, busy, mistake], **private)
+    reasons = [*(control.input for control in (make, path, stops, *counts.values())), *(end.change for end in ends)]
+    gr.on(reasons, leave, busy, None, api_visibility="private", queue=False, show_progress="hidden")
+    gr.on(reasons, **refresh, **private, trigger_mode="always_last")
+    view.keep(keep, inputs, [saver, busy, error_note], **private)
     return Parts(ends[0], ends[1], refresh)
 
 
@@ -173,7 +173,7 @@ def worked(tasks: Tasks, work) -> Iterator[dict | Done]:
         yield step if isinstance(step, Done) else {"ticket": ticket, "what": step.what, "share": step.share}
 
 
-def read(model, made, path, stops, steps, side, pace, *ends) -> Wish:
+def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
     """The controls' values. Raises InputError for nonsense."""
     if made not in list(MAKES):
         raise InputError(f"What to make is one of: {'; '.join(MAKES)}.")
@@ -183,51 +183,57 @@ def read(model, made, path, stops, steps, side, pace, *ends) -> Wish:
     n = whole("The number of stops", stops, *KINDS["loop"]) if kind == "loop" else KINDS[kind][1]
     number = {"path": ("Frames", steps), "grid": ("The number along each side", side), "loop": ("Frames", pace)}[kind]
     ends = ends[:n]
-    return Wish(
+    return Request(
         model,
         kind,
         MODES.get(path),
         whole(*number, *LIMITS[kind][:2]),
-        tuple(read_end(end, model) for end in ends),
+        tuple(read_endpoint(end, model) for end in ends),
         tuple(label(end) for end in ends),
     )
 
 
-def travel(engine: Engine, wish: Wish, report: Report) -> Pictures:
+def travel(server: ModelServer, request: Request, report: Report) -> Pictures:
     """The pictures wished for; along another path where the model, chosen since, has no prior to go through."""
     try:
-        return engine.interpolate(wish.model, wish.ends, wish.steps, wish.mode, wish.kind, True, report)
+        return server.interpolate(request.model, request.ends, request.steps, request.mode, request.kind, True, report)
     except Unfitted:
-        return engine.interpolate(wish.model, wish.ends, wish.steps, None, wish.kind, True, report)
+        return server.interpolate(request.model, request.ends, request.steps, None, request.kind, True, report)
 
 
-def mode_of(wish: Wish, found: Pictures) -> str:
+def mode_of(request: Request, found: Pictures) -> str:
     """The mode that was taken."""
     if found.prior:
         return "prior"
-    return wish.mode if wish.mode in ("slerp", "lerp") else "slerp"
+    return request.mode if request.mode in ("slerp", "lerp") else "slerp"
 
 
-def path_of(wish: Wish, found: Pictures, before: object) -> dict:
+def path_of(request: Request, found: Pictures, before: object) -> dict:
     """What must change about the choice of paths; nothing that need not, for the visitor may be choosing just now."""
     change = {}
     if before != [found.passable, found.refused]:
         change = {"choices": list(MODES) if found.passable else [ROUND, STRAIGHT], "info": found.refused}
-    if mode_of(wish, found) != wish.mode:
-        change["value"] = next(name for name, mode in MODES.items() if mode == mode_of(wish, found))
+    if mode_of(request, found) != request.mode:
+        change["value"] = next(name for name, mode in MODES.items() if mode == mode_of(request, found))
     return change
 
 
-def shown(wish: Wish, found: Pictures) -> dict:
+def view_value(request: Request, found: Pictures) -> dict:
     """The value of the component "morph"."""
-    way = f"through the {found.prior} prior" if found.prior else mode_of(wish, found)
-    facts = {"kind": wish.kind, "steps": wish.steps, "labels": wish.labels, "way": way, "seconds": found.seconds}
+    way = f"through the {found.prior} prior" if found.prior else mode_of(request, found)
+    facts = {
+        "kind": request.kind,
+        "steps": request.steps,
+        "labels": request.labels,
+        "way": way,
+        "seconds": found.seconds,
+    }
     return sprite(found.pixels) | facts
 
 
-def file(engine: Engine, wish: Wish, form: str, size: int, report: Report) -> dict:
+def file(server: ModelServer, request: Request, form: str, size: int, report: Report) -> dict:
     """The value of the component "saver"."""
-    found = travel(engine, wish, report)
+    found = travel(server, request, report)
     report(f"Writing the {form.upper()}", None)
-    uri, ending = linked(found.pixels, wish.kind, form, size)
-    return {"uri": uri, "name": re.sub(r"[^\w]+", "-", " to ".join(wish.labels)).strip("-")[:80] + ending}
+    uri, ending = linked(found.pixels, request.kind, form, size)
+    return {"uri": uri, "name": re.sub(r"[^\w]+", "-", " to ".join(request.labels)).strip("-")[:80] + ending}

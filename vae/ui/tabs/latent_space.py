@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 import gradio as gr
 
-from vae.ui.components import fold, lead, note, quiet, spoken, widget
+from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
-from vae.ui.serving.latent_maps import Spaces
-from vae.ui.serving.models import Engine
+from vae.ui.serving.latent_maps import LatentMaps
+from vae.ui.serving.models import ModelServer
 
 MAPS = {
     "lda": "Classes apart (LDA)",
@@ -48,25 +48,31 @@ class Parts:
     refresh: dict
 
 
-def build(engine: Engine, picker: gr.HTML) -> Parts:
-    spaces = Spaces(engine)
+def build(server: ModelServer, picker: gr.HTML) -> Parts:
+    latent_maps = LatentMaps(server)
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-latent-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                mistake = note()
+                error_note = note()
                 choice = gr.Radio([(title, name) for name, title in MAPS.items()], label="Map", info=SAYS["lda"])
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             functions = [
-                quiet(f) for f in (spaces.space_opened, spaces.space_map, spaces.space_sheet, spaces.space_look)
+                raising_gradio_errors(f)
+                for f in (
+                    latent_maps.latent_space_opened,
+                    latent_maps.latent_space_map,
+                    latent_maps.latent_space_sheet,
+                    latent_maps.latent_space_look,
+                )
             ]
             view = widget("latent", events=["send"], functions=functions)
 
-    @spoken(mistake)
+    @show_errors(error_note)
     def show(model: str | None, chosen: str | None) -> dict:
-        found = spaces.opened(model)
+        found = latent_maps.opened(model)
         names = [name for name in MAPS if any(name in space["maps"] for space in found["spaces"])]
         chosen = chosen if chosen in names else next(iter(names), None)
         return {view: found, choice: gr.Radio([(MAPS[name], name) for name in names], value=chosen)}
@@ -74,7 +80,7 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
     private = {"api_visibility": "private", "show_progress": "hidden"}
     choice.change(None, choice, None, js=TELL_MAP, **private)
     choice.change(lambda name: gr.Radio(info=SAYS.get(name, "")), choice, choice, queue=False, **private)
-    return Parts(view, {"fn": show, "inputs": [picker, choice], "outputs": [view, choice, mistake]})
+    return Parts(view, {"fn": show, "inputs": [picker, choice], "outputs": [view, choice, error_note]})
 
 
 TELL_MAP = "(map) => { VS.tell('latent-map', map); return []; }"

@@ -9,12 +9,12 @@ import gradio as gr
 from torch import Tensor
 
 from vae.inference import MAX_SEED, draw_seed
-from vae.ui.components import fold, lead, note, quiet, spoken_steps, visitor, whole, widget
+from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors_of_steps, visitor, whole, widget
 from vae.ui.formulas import formula
 from vae.ui.not_generative import FAMILIES
 from vae.ui.serving.catalog import on_spaces
 from vae.ui.serving.jobs import Size
-from vae.ui.serving.models import Engine, Rebuilt
+from vae.ui.serving.models import ModelServer, Rebuilt
 from vae.ui.serving.tasks import Done, Report, Tasks
 from vae.ui.uploads import link, read_picture
 
@@ -46,13 +46,13 @@ class Parts:
     refresh: dict  # what to call, with which inputs and outputs, when the tab must be drawn anew
 
 
-def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
+def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
                 picture = widget("picture", value=FIRST, photographs=FAMILIES)
-                mistake = note()
+                error_note = note()
                 choice = gr.Radio([MEAN, SAMPLE], value=MEAN, label="Decode")
                 with gr.Row(elem_classes=["vs-row"], visible=False) as seeds:
                     seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
@@ -74,25 +74,25 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            busy = widget("busy", functions=[quiet(tasks.stop)])
+            busy = widget("busy", functions=[raising_gradio_errors(tasks.stop)])
             view = widget("reconstruct")
 
     def rebuilt(model, value, sample: bool, seed_: int, longest, tiling) -> Iterator[dict]:
         size = Size(longest if longest in SIDES else 1024, TILES.get(tiling))
-        work = partial(_rebuild, engine, model, read_picture(value, size.side), sample, seed_, size)
+        work = partial(_rebuild, server, model, read_picture(value, size.side), sample, seed_, size)
         ticket = secrets.token_hex(8)
         for step in tasks.watch(ticket, work, f"{visitor()}/reconstruct" if visitor() else None):
             if isinstance(step, Done):
-                yield {busy: None, view: shown(step.result)}
+                yield {busy: None, view: view_value(step.result)}
             else:
                 yield {busy: {"ticket": ticket, "what": step.what, "share": step.share}}
 
-    @spoken_steps(mistake)
+    @show_errors_of_steps(error_note)
     def show(model: str | None, value: dict, chosen: str, number: float, longest, tiling) -> Iterator[dict]:
         seed_ = whole("The seed", number or 0, 0, MAX_SEED)
         yield from rebuilt(model, value, chosen == SAMPLE, seed_, longest, tiling)
 
-    @spoken_steps(mistake)
+    @show_errors_of_steps(error_note)
     def redraw(model: str | None, value: dict, longest, tiling) -> Iterator[dict]:
         number = draw_seed()
         for step in rebuilt(model, value, True, number, longest, tiling):
@@ -101,17 +101,17 @@ def build(engine: Engine, picker: gr.HTML, tasks: Tasks) -> Parts:
     private = {"api_visibility": "private", "show_progress_on": view}
     # A new wish ends the work for the last one, so none waits for it.
     always = private | {"trigger_mode": "multiple"}
-    refresh = {"fn": show, "inputs": [picker, picture, choice, seed, side, tiles], "outputs": [view, busy, mistake]}
+    refresh = {"fn": show, "inputs": [picker, picture, choice, seed, side, tiles], "outputs": [view, busy, error_note]}
     picture.change(**refresh, **always)
     choice.input(lambda chosen: gr.Row(visible=chosen == SAMPLE), choice, seeds, api_visibility="private", queue=False)
     for control in (choice, seed, side, tiles):
         control.input(**refresh, **always)
-    again.click(redraw, [picker, picture, side, tiles], [view, busy, seed, mistake], **private)
+    again.click(redraw, [picker, picture, side, tiles], [view, busy, seed, error_note], **private)
     return Parts(picture, refresh)
 
 
-def _rebuild(engine: Engine, model, picture, sample: bool, seed: int, size: Size, report: Report) -> Rebuilt:
-    return engine.reconstruct(model, picture, sample, seed, size, report)
+def _rebuild(server: ModelServer, model, picture, sample: bool, seed: int, size: Size, report: Report) -> Rebuilt:
+    return server.reconstruct(model, picture, sample, seed, size, report)
 
 
 def figures(found: Rebuilt) -> dict:
@@ -129,7 +129,7 @@ def figures(found: Rebuilt) -> dict:
     }
 
 
-def shown(found: Rebuilt) -> dict:
+def view_value(found: Rebuilt) -> dict:
     """The value of the component "reconstruct"."""
     posterior = found.posterior
     mean, mean_limit = _maps(posterior.mean)

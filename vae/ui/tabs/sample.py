@@ -9,10 +9,10 @@ from vae.data.builtin import NAMES
 from vae.inference import MAX_SEED, draw_seed
 from vae.latents.priors import Unfitted
 from vae.ui import not_generative, prior_texts
-from vae.ui.components import fold, lead, note, number, spoken_steps, whole, widget
+from vae.ui.components import fold, lead, note, number, show_errors_of_steps, whole, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.drawing import Pictures
-from vae.ui.serving.models import Engine
+from vae.ui.serving.models import ModelServer
 from vae.ui.uploads import sprite
 
 COUNT = 25
@@ -44,14 +44,14 @@ class Parts:
     refresh: dict
 
 
-def build(engine: Engine, picker: gr.HTML) -> Parts:
+def build(server: ModelServer, picker: gr.HTML) -> Parts:
     lead(LEAD)
-    beside = engine.catalog.first() and engine.catalog.counterpart(None)  # the layout before the first result
+    beside = server.catalog.first() and server.catalog.counterpart(None)  # the layout before the first result
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
                 draw = gr.Button("Draw new samples", variant="primary")
-                mistake = note()
+                error_note = note()
                 prior = widget("priors", events=["choose"], priors=prior_texts.options())
                 count = gr.Slider(1, MOST, COUNT, step=1, label="How many")
                 temperature = gr.Slider(
@@ -68,15 +68,17 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
                 notice = not_generative.Parts(widget("noprior"), *looked)
             with gr.Column(elem_classes=["vs-card"]):
                 view = widget("samples", events=["send"], halves=2 if beside else 1)
-    wished = gr.State(None)  # how many samples the visitor wanted before a model that paints large pictures was chosen
+    requested = gr.State(
+        None
+    )  # how many samples the visitor wanted before a model that paints large pictures was chosen
 
     def bearable(model, n: int, before: int | None) -> tuple[int, dict]:
         """How many samples to draw, and what that changes on the page."""
-        large = not_generative.concerns(engine, model) and engine.catalog.facts(model)["image_size"] >= LARGE
+        large = not_generative.concerns(server, model) and server.catalog.facts(model)["image_size"] >= LARGE
         if large and n > FEW_MOST:
-            return FEW, {count: gr.Slider(maximum=FEW_MOST, value=FEW), wished: n}
+            return FEW, {count: gr.Slider(maximum=FEW_MOST, value=FEW), requested: n}
         if not large and before is not None:
-            return before, {count: gr.Slider(maximum=MOST, value=before), wished: None}
+            return before, {count: gr.Slider(maximum=MOST, value=before), requested: None}
         return n, {}
 
     def drawn(model, n, number_, tau, known, before, insisted: bool) -> Iterator[dict]:
@@ -86,38 +88,38 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
         known = known if isinstance(known, dict) else {}
         wanted = known.get("wanted") if known.get("wanted") in list(prior_texts.PRIORS) else None
         name = wanted
-        own, found = half(engine, model, n, number_, tau, name)
+        own, found = half(server, model, n, number_, tau, name)
         if found is None and not insisted:
-            own, found = half(engine, model, n, number_, tau, None)
+            own, found = half(server, model, n, number_, tau, None)
         name = found.prior if found else name
         if found:
-            told = {"chosen": name, "wanted": wanted, "has": list(found.priors), "refused": found.refused}
-            if told != known:  # else let be, for the visitor may be choosing just now
-                changes[prior] = told
+            prior_choice = {"chosen": name, "wanted": wanted, "has": list(found.priors), "refused": found.refused}
+            if prior_choice != known:  # else let be, for the visitor may be choosing just now
+                changes[prior] = prior_choice
         value = {"seed": number_, "temperature": tau, "prior": name}
-        other = engine.catalog.counterpart(model)
+        other = server.catalog.counterpart(model)
         yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}
         if other:
-            theirs, _ = half(engine, other, n, number_, tau, name)
+            theirs, _ = half(server, other, n, number_, tau, name)
             yield {view: value | {"halves": [own, theirs]}}
 
     def checked(n, number_, tau) -> tuple[int, int, float]:
         n = whole("How many", n, 1, MOST)
         return n, whole("The seed", number_ or 0, 0, MAX_SEED), number("The temperature", tau, 0, 2)
 
-    @spoken_steps(mistake)
+    @show_errors_of_steps(error_note)
     def show(model, n, number_, tau, known, before, photograph, looked_at) -> Iterator[dict]:
         n, number_, tau = checked(n, number_, tau)
-        if not_generative.concerns(engine, model):
+        if not_generative.concerns(server, model):
             yield {view: {"waiting": True}}
-        yield not_generative.look(engine, notice, model, photograph, looked_at)
+        yield not_generative.look(server, notice, model, photograph, looked_at)
         yield from drawn(model, n, number_, tau, known, before, False)
 
-    @spoken_steps(mistake)
+    @show_errors_of_steps(error_note)
     def again(model, n, number_, tau, known, before) -> Iterator[dict]:
         yield from drawn(model, *checked(n, number_, tau), known, before, True)
 
-    @spoken_steps(mistake)
+    @show_errors_of_steps(error_note)
     def anew(model, n, number_, tau, known, before, kept) -> Iterator[dict]:
         n, number_, tau = checked(n, number_, tau)
         number_ = number_ if kept else draw_seed()
@@ -125,9 +127,9 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
             yield step | {seed: number_}
 
     def seen(model, photograph, known) -> dict:
-        return not_generative.look(engine, notice, model, photograph, known)
+        return not_generative.look(server, notice, model, photograph, known)
 
-    inputs, outputs = [picker, count, seed, temperature, prior, wished], [view, prior, count, wished, mistake]
+    inputs, outputs = [picker, count, seed, temperature, prior, requested], [view, prior, count, requested, error_note]
     private = {"api_visibility": "private", "show_progress_on": view}
     refresh = {"fn": show, "inputs": [*inputs, *notice.inputs], "outputs": [*outputs, *notice.outputs]}
     draw.click(anew, [*inputs, keep], [*outputs, seed], **private)
@@ -139,20 +141,20 @@ def build(engine: Engine, picker: gr.HTML) -> Parts:
 
 
 def half(
-    engine: Engine, model: str | None, n: int, seed: int, tau: float, prior: str | None
+    server: ModelServer, model: str | None, n: int, seed: int, tau: float, prior: str | None
 ) -> tuple[dict, Pictures | None]:
     """One model's samples for the page, or the sentence that says why it has none from that prior."""
-    model = model or engine.catalog.first()
-    facts = engine.catalog.facts(model)
+    model = model or server.catalog.first()
+    facts = server.catalog.facts(model)
     head = {"model": model, "variational": facts["variational"]}
     try:
-        found = engine.sample(model, n, seed, tau, prior, small=True)
+        found = server.sample(model, n, seed, tau, prior, small=True)
     except Unfitted as error:
-        sentence = str(error).replace("MODEL", engine.catalog.typed(model))
+        sentence = str(error).replace("MODEL", server.catalog.typed(model))
         data = (facts["trained_on"] or "").casefold()
         return head | {"missing": sentence.replace("DATA", data) if data in NAMES else sentence}, None
-    photos = not_generative.concerns(engine, model)
-    says = prior_texts.told(found.prior, facts, photos)
+    photos = not_generative.concerns(server, model)
+    says = prior_texts.prior_choice(found.prior, facts, photos)
     if found.prior == "normal" and photos and facts["image_size"] >= LARGE:
         says = ""  # the notice says it
     return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found

@@ -7,12 +7,12 @@ import gradio as gr
 from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS, preset
-from vae.ui.components import fold, lead, note, number, quiet, spoken, spoken_as, whole, widget
+from vae.ui.components import error_text, fold, lead, note, number, raising_gradio_errors, show_errors, whole, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.access import visitor
 from vae.ui.serving.catalog import Catalog, on_spaces
 from vae.ui.training.training_data import Previews, checked, choices
-from vae.ui.training.training_job import Slot, minutes_allowed, training_allowed
+from vae.ui.training.training_job import TrainingJob, minutes_allowed, training_allowed
 from vae.ui.training.watch import Watcher
 
 FIRST = "mnist-vae"
@@ -38,7 +38,7 @@ class Parts:
     view: gr.HTML
 
 
-def build(catalog: Catalog, slot: Slot) -> Parts:
+def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
     watcher = Watcher(catalog)
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split"]):
@@ -47,10 +47,12 @@ def build(catalog: Catalog, slot: Slot) -> Parts:
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            functions = [quiet(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)]
-            view = widget("train", functions=[*functions, changer(catalog, slot)], training=training_allowed())
+            functions = [
+                raising_gradio_errors(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)
+            ]
+            view = widget("train", functions=[*functions, changer(catalog, training_job)], training=training_allowed())
     if controls:
-        _wire(controls, view, slot)
+        _wire(controls, view, training_job)
     return Parts(view)
 
 
@@ -62,7 +64,7 @@ class Controls:
     settings: dict[str, gr.components.Component]  # TrainConfig's fields
     start: gr.Button
     token: gr.Textbox
-    mistake: gr.HTML
+    error_note: gr.HTML
 
 
 def _no_controls() -> None:
@@ -79,7 +81,7 @@ def _controls() -> Controls:
         try:
             return previews.look(str(asked.get("data") or ""), preset(str(asked.get("preset") or FIRST)))
         except Exception as error:
-            return {"error": spoken_as(error, "look_at_data")}
+            return {"error": error_text(error, "look_at_data")}
 
     with gr.Column(elem_classes=["vs-card"]):
         recipe = gr.Dropdown(list(PRESETS), value=FIRST, label="Preset")
@@ -113,15 +115,15 @@ def _controls() -> Controls:
         limit = minutes_allowed()
         if limit is not None:
             _caption(f"On this server a training ends after {limit:g} minutes and keeps what it has learned.")
-        mistake = note()
-    return Controls(recipe, data, archive, settings, start, gr.Textbox(visible=False), mistake)
+        error_note = note()
+    return Controls(recipe, data, archive, settings, start, gr.Textbox(visible=False), error_note)
 
 
 def _caption(text: str) -> None:
     gr.HTML(f'<p class="vs-caption">{text}</p>', apply_default_css=False)
 
 
-def _wire(controls: Controls, view: gr.HTML, slot: Slot) -> None:
+def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob) -> None:
     names = list(controls.settings)
 
     def defaults(name: str) -> list:
@@ -129,12 +131,12 @@ def _wire(controls: Controls, view: gr.HTML, slot: Slot) -> None:
         data = CUSTOM if FIRST in name and chosen.data not in choices() else chosen.data
         return [data, *(getattr(chosen, field) for field in names)]
 
-    @spoken(controls.mistake)
+    @show_errors(controls.error_note)
     def begin(name, data, archive, token, *settings) -> dict:
         file = archive.get("file") if isinstance(archive, dict) else None
         source = file.get("path") if isinstance(file, dict) else data
         config = training(name, source, **dict(zip(names, settings, strict=True)))
-        return {view: {"run": slot.start(config, visitor(token)).name}}
+        return {view: {"run": training_job.start(config, visitor(token)).name}}
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [controls.recipe, controls.data]
@@ -143,7 +145,7 @@ def _wire(controls: Controls, view: gr.HTML, slot: Slot) -> None:
     controls.start.click(
         begin,
         [*inputs, controls.archive, controls.token, *controls.settings.values()],
-        [view, controls.mistake],
+        [view, controls.error_note],
         js=WITH_TOKEN,
         **private,
     )
@@ -153,7 +155,7 @@ TELL_DATA = "(preset, data) => { VS.tell('data', { preset, data }); return []; }
 WITH_TOKEN = "(preset, data, archive, token, ...rest) => [preset, data, archive, VS.token(), ...rest]"
 
 
-def changer(catalog: Catalog, slot: Slot):
+def changer(catalog: Catalog, training_job: TrainingJob):
     """The function with which the page's script stops, continues, renames and deletes runs."""
 
     def change_run(asked: object) -> dict:
@@ -163,19 +165,19 @@ def changer(catalog: Catalog, slot: Slot):
             run, who = catalog.run(asked.get("run")), visitor(asked.get("token"))
             match asked.get("do"):
                 case "stop":
-                    slot.stop(run, who)
+                    training_job.stop(run, who)
                 case "continue":
-                    slot.resume(run, whole("Epochs", asked.get("epochs"), 1, 100_000), who)
+                    training_job.resume(run, whole("Epochs", asked.get("epochs"), 1, 100_000), who)
                 case "rename":
-                    run = slot.rename(run, str(asked.get("name") or ""), who)
+                    run = training_job.rename(run, str(asked.get("name") or ""), who)
                 case "delete":
-                    slot.delete(run, who)
+                    training_job.delete(run, who)
                     return {"run": None}
                 case _:
                     raise InputError("A run can be stopped, continued, renamed or deleted.")
             return {"run": run.name}
         except Exception as error:
-            return {"error": spoken_as(error, "change_run")}
+            return {"error": error_text(error, "change_run")}
 
     return change_run
 

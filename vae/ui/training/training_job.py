@@ -38,7 +38,7 @@ def minutes_allowed() -> float | None:
     return minutes
 
 
-class Slot:
+class TrainingJob:
     """Starts and stops trainings, one at a time."""
 
     def __init__(self, runs_dir: Path):
