@@ -252,7 +252,7 @@ def test_a_path_that_the_model_lacks_gives_way_to_one_it_has(server, fitted, tmp
     through = request(network(tmp_path / "m"), path=interpolate.THROUGH)
     found = interpolate.travel(server, through, no_report)
     assert found.prior is None and not found.passable and interpolate.mode_of(through, found) == "slerp"
-    assert interpolate.shown(through, found)["way"] == "slerp"
+    assert interpolate.view_value(through, found)["way"] == "slerp"
 
 
 def test_the_choice_of_paths_changes_only_where_it_must(server, fitted):
