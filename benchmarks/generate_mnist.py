@@ -31,9 +31,10 @@ from vae.device import pick_device
 from vae.evaluation.classifier import CONFIDENT, classifier_for, judge
 from vae.evaluation.evaluate import evaluate
 from vae.evaluation.frechet import Moments, frechet
-from vae.inference import decode, make_generator
+from vae.inference import make_generator
 from vae.latents import priors
 from vae.models import AutoEncoder
+from vae.tiling import decode
 
 
 class Judge:

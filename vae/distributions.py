@@ -1,5 +1,7 @@
 """The approximate posterior q(z|x): a Gaussian with a diagonal covariance."""
 
+from collections.abc import Callable, Sequence
+
 import torch
 from torch import Tensor
 
@@ -28,6 +30,39 @@ class DiagonalGaussian:
         posterior.logvar = torch.full_like(posterior.mean, -torch.inf)
         posterior.is_point = True
         return posterior
+
+    @classmethod
+    def from_parameters(cls, parameters: Sequence[Tensor]) -> "DiagonalGaussian":
+        """The inverse of `parameters`."""
+        return cls.point(*parameters) if len(parameters) == 1 else cls(*parameters)
+
+    @classmethod
+    def cat(cls, posteriors: Sequence["DiagonalGaussian"]) -> "DiagonalGaussian":
+        """One batch of several, in order; all of one kind, as one model gives them."""
+        return cls.from_parameters(
+            [torch.cat(parts) for parts in zip(*(p.parameters for p in posteriors), strict=True)]
+        )
+
+    @property
+    def parameters(self) -> tuple[Tensor, ...]:
+        """The tensors it consists of: mean and logvar, or the mean alone where all mass is on it."""
+        return (self.mean,) if self.is_point else (self.mean, self.logvar)
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> "DiagonalGaussian":
+        """The posterior whose parameters are function(parameter) of each."""
+        return type(self).from_parameters([function(parameter) for parameter in self.parameters])
+
+    def to(self, *args, **kwargs) -> "DiagonalGaussian":
+        """On another device, as Tensor.to has it."""
+        return self.map(lambda parameter: parameter.to(*args, **kwargs))
+
+    def split(self, size: int) -> list["DiagonalGaussian"]:
+        """In batches of at most `size`; the inverse of `cat`."""
+        parts = zip(*(parameter.split(size) for parameter in self.parameters), strict=True)
+        return [type(self).from_parameters(part) for part in parts]
+
+    def __len__(self) -> int:
+        return len(self.mean)
 
     @property
     def std(self) -> Tensor:

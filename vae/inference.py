@@ -1,48 +1,96 @@
-"""A trained model at work: reconstruct a picture, sample new ones."""
+"""A trained model at work: reconstruct an image, draw new ones, interpolate between latents.
+
+Python, the command line, HTTP and the page all call these functions, so the same image, seed and model give the same
+pixels and figures through each. Large images are computed in tiles (see tiling.py), many of them in batches.
+"""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
 from PIL import Image
 from torch import Tensor
 
-from vae import images
+from vae import images, latents
+from vae.checks import as_image, whole_number
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
-from vae.latents import priors
+from vae.latents import interpolation, priors
 from vae.metrics import psnr, ssim
 from vae.models.base import AutoEncoder
+from vae.tiling import decode, encode, tile_for
 
-MAX_SAMPLES = 4096
 MAX_SEED = 2**63 - 1
+BATCH = 16 * 64**2  # pixels that are decoded at once, in up to 64 images
+GROUP = 16  # latents whose noise is drawn at once: see `_noise`
+KINDS = ("path", "grid", "loop")
+
+Progress = Callable[[str, int, int], None]  # what is done now, how much of it is done, and how much in all; 0: unknown
+Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What `reconstruct` found. psnr is in dB, compression in pixel values for each latent value."""
+    """What `reconstruct` found.
+
+    original: the image as the model saw it; box: the region of the given image that this is, left, top, right and
+    bottom in its pixels, reaching beyond it where there is a border. latent: (1, C, h, w); it and the posterior are on
+    the CPU. psnr is in dB, compression in pixel values for each latent value. seconds: of computing.
+    seed: of the posterior sample; None if the posterior's mean was decoded. tile: the side in pixels of the tiles it
+    was computed in; 0 if whole.
+    """
 
     image: Image.Image
-    original: Image.Image  # as the model saw it: fitted to its size and channels
-    latent: Tensor  # (1, C, h, w), on the CPU
+    original: Image.Image
+    box: Box
+    latent: Tensor
     posterior: DiagonalGaussian
     psnr: float
     ssim: float
     latent_shape: tuple[int, int, int]
     compression: float
     seconds: float
-    seed: int | None  # of the posterior sample; None if the posterior's mean was decoded
+    seed: int | None
+    tile: int
+
+    @property
+    def bits_per_pixel(self) -> float:
+        """Of the latent, where each of its numbers takes 16 bits."""
+        return 16 * self.latent.numel() / (self.original.width * self.original.height)
+
+
+@dataclass(frozen=True)
+class Draw:
+    """A latent from a prior: number `index` of those that `sample` draws with that seed. Without a prior it comes from
+    the one whose space an interpolation leads through, or from N(0, I)."""
+
+    seed: int
+    index: int = 0
+    temperature: float = 1.0
+    prior: str | None = None
+
+
+Endpoint = Draw | int | Tensor | Image.Image  # an integer is a Draw's seed; of an image it is the posterior's mean
+
+
+@dataclass(frozen=True)
+class Generated:
+    """pixels: uint8 (n, C, H, W), on the CPU. prior: the one they were drawn from, or whose space was gone through,
+    None if none. mode: of an interpolation, as vae.interpolate has it. seconds: of computing."""
+
+    pixels: Tensor
+    seconds: float
+    prior: str | None
+    mode: str | None = None
 
 
 def make_generator(seed: int) -> torch.Generator:
-    """A CPU generator, whatever the model's device, so that a seed means the same picture everywhere.
+    """A CPU generator, whatever the model's device, so that a seed means the same image everywhere.
 
     Raises InputError for a seed that is no whole number from 0 to 2**63 - 1.
     """
-    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed <= MAX_SEED:
-        raise InputError(f"A seed is a whole number from 0 to {MAX_SEED}, not {seed!r}.")
-    return torch.Generator().manual_seed(seed)
+    return torch.Generator().manual_seed(whole_number("A seed", seed, 0, MAX_SEED))
 
 
 def draw_seed() -> int:
@@ -50,88 +98,94 @@ def draw_seed() -> int:
     return int(torch.randint(0, 1_000_000, (), generator=torch.Generator().manual_seed(time.time_ns() % MAX_SEED)))
 
 
-def prepare(model: AutoEncoder, image: Image.Image) -> Image.Image:
-    """The picture as the model is to see it: grey or RGB, and of the model's size where that is fixed."""
-    config = model.config
-    if config.fixed_size:
-        return images.fit(image, config.sample_size, model.in_channels, border=config.border)
-    return images.flatten(image).convert("L" if model.in_channels == 1 else "RGB")
+def prepare(model: AutoEncoder, image: Image.Image, max_side: int | None = None) -> tuple[Image.Image, Box]:
+    """The image as the model is to see it, grey or RGB and of the model's size where that is fixed; and its box, as in
+    Reconstruction. max_side: where the size is free, a longer side is reduced to so many pixels."""
+    config, given = model.config, image.size
+    if not config.fixed_size:
+        if max_side and max(given) > max_side:
+            image = image.copy()
+            image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
+        image = images.flatten(image).convert("L" if model.in_channels == 1 else "RGB")
+        return image, (0.0, 0.0, float(given[0]), float(given[1]))
+    size, border = config.sample_size, config.border
+    image = images.fit(image, size, model.in_channels, border=border)
+    if given == image.size:
+        return image, (0.0, 0.0, float(size), float(size))
+    scale = min(given) / (size - 2 * border)  # pixels given for each pixel seen
+    left, top = ((side - min(given)) / 2 - border * scale for side in given)
+    return image, (left, top, left + size * scale, top + size * scale)
 
 
 @torch.inference_mode()
 def reconstruct(
-    model: AutoEncoder, image: Image.Image, sample: bool = False, seed: int | None = None
+    model: AutoEncoder,
+    image: Image.Image,
+    sample: bool = False,
+    seed: int | None = None,
+    *,
+    decoder: AutoEncoder | None = None,
+    max_side: int | None = None,
+    tile: int | None = None,
+    progress: Progress | None = None,
 ) -> Reconstruction:
-    """Encode a picture and decode it again, through the posterior's mean or, if `sample`, through one sample of it.
+    """Encode an image and decode it again, through the posterior's mean or, if `sample`, through one sample of it.
 
-    image: any PIL picture; it is fitted to the model first (`Reconstruction.original` shows how). seed: of the sample;
-    drawn and handed back if left out. The figures compare the two pictures as shown, in 8 bits.
+    image: a PIL image, a path, or an array or tensor of one image; it is fitted to the model first
+    (`Reconstruction.original` shows how). seed: of the sample; drawn and handed back if left out. The figures compare
+    the two images as shown, in 8 bits.
+    decoder: another model of the same latent space, to decode what this one encoded. max_side: as `prepare` has it.
+    tile: the side in pixels of the tiles a large image is computed in, 0 for never; as the memory needs unless given.
+    Raises InputError for what is no image, and for a decoder that takes other latents or gives other images.
     """
-    original = prepare(model, image)
-    x = images.to_tensor(original).to(model.device)
+    report = progress or _silent
+    original, box = prepare(model, as_image(image), max_side)
     if sample and seed is None:
         seed = draw_seed()
     generator = make_generator(seed) if sample else None
+    side = tile_for(model, *_padded(model, original), tile)
+    report("Encoding", 0, 0)
+    x = torch.from_numpy(images.to_array(original).copy())[None]
     start = time.perf_counter()
-    posterior = encode(model, x)
+    posterior = encode(model, x, side, lambda done, total: report("Encoding", done, total)).to("cpu")
     z = posterior.sample(generator) if sample else posterior.mode()
-    x_hat = decode(model, z, x.shape[-2:]).float().cpu()
+    report("Decoding", 0, 0)
+    rebuilt = _decoded_like(x, decoder or model, z if decoder is None else _moved(z, model, decoder), tile, report)
     seconds = time.perf_counter() - start
-    rebuilt = images.to_image(x_hat[0])
-    shown, before = images.to_tensor(rebuilt), x.cpu()
     return Reconstruction(
-        image=rebuilt,
+        image=images.to_image(rebuilt[0]),
         original=original,
-        latent=z.float().cpu(),
+        box=box,
+        latent=z,
         posterior=posterior,
-        psnr=psnr(before, shown).item(),
-        ssim=ssim(before, shown).item(),
+        psnr=psnr(x, rebuilt).item(),
+        ssim=ssim(x, rebuilt).item(),
         latent_shape=tuple(z.shape[1:]),
         compression=x.numel() / z.numel(),
         seconds=seconds,
         seed=seed if sample else None,
+        tile=side,
     )
 
 
-@torch.inference_mode()
-def latent_of(model: AutoEncoder, end: Image.Image | int, prior: str = "normal") -> Tensor:
-    """One end of an interpolation, a latent (C, h, w) on the CPU: the posterior's mean of a picture, fitted to the
-    model's sample_size so that any two ends agree in shape, or the draw from `prior` that belongs to a seed."""
-    if not isinstance(end, Image.Image):
-        return sample_latents(model, 1, end, prior=prior)[0]
-    config = model.config
-    x = images.to_tensor(images.fit(end, config.sample_size, model.in_channels, border=config.border))
-    return encode(model, x.to(model.device)).mode()[0].float().cpu()
+def _padded(model: AutoEncoder, image: Image.Image) -> tuple[int, int]:
+    """Height and width of the image as it is encoded."""
+    return tuple(-(-side // model.downscale) * model.downscale for side in (image.height, image.width))
 
 
-@torch.inference_mode()
-def decode_path(
-    model: AutoEncoder, path: Tensor, batch_size: int = 16, on_progress: Callable[[int], None] | None = None
-) -> list[Image.Image]:
-    """The pictures of latents (steps, C, h, w), in order. on_progress is called with the number done so far."""
-    frames = []
-    for part in path.split(batch_size):
-        frames += [images.to_image(x) for x in decode(model, part).float().cpu()]
-        if on_progress:
-            on_progress(len(frames))
-    return frames
+def _moved(z: Tensor, model: AutoEncoder, decoder: AutoEncoder) -> Tensor:
+    """One model's latent as another's: what models of one latent space agree on is the scaled latent."""
+    if z.shape[1] != decoder.latent_channels:
+        raise InputError("The decoder takes other latents than the encoder gives.")
+    return latents.unscale(decoder, latents.scale(model, z))
 
 
-def encode(model: AutoEncoder, x: Tensor) -> DiagonalGaussian:
-    """The posterior of (N, C, H, W) pictures; sides that are no multiples of the model's factor are padded by
-    reflection (or, where the picture is smaller than the padding, by repeating its edge)."""
-    factor = model.downscale
-    bottom, right = -x.shape[-2] % factor, -x.shape[-1] % factor
-    if bottom or right:
-        mode = "reflect" if bottom < x.shape[-2] and right < x.shape[-1] else "replicate"
-        x = torch.nn.functional.pad(x, (0, right, 0, bottom), mode=mode)
-    return model.encode(x)
-
-
-def decode(model: AutoEncoder, z: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-    """Pictures (N, C, H, W) clamped to [-1, 1]; cropped to `size` = (height, width), which undoes encode's padding."""
-    x = model.decode(z.to(model.device)).clamp(-1.0, 1.0)
-    return x if size is None else x[..., : size[0], : size[1]]
+def _decoded_like(x: Tensor, decoder: AutoEncoder, z: Tensor, tile: int | None, report: Progress) -> Tensor:
+    """The image (1, C, H, W) uint8 that a latent decodes to, of the size and colours of x, from which it came."""
+    rebuilt = decode(decoder, z, x.shape[-2:], tile, lambda done, total: report("Decoding", done, total))
+    if rebuilt.shape != x.shape:
+        raise InputError("The decoder gives images of another size, or in other colours, than the encoder read.")
+    return images.to_uint8(rebuilt).cpu()
 
 
 def sample_latents(
@@ -141,21 +195,39 @@ def sample_latents(
     temperature: float = 1.0,
     prior: str = "normal",
     size: int | None = None,
-) -> Tensor:
-    """n latents (n, C, h, w) from one of `model.priors`, on the CPU. The first k of n are the same for every n >= k.
+    batch_size: int = 4096,
+) -> Iterator[Tensor]:
+    """n latents from one of `model.priors`, on the CPU, in batches (at most batch_size, C, h, w).
 
-    temperature scales the standard deviation: 1 is the prior itself, below 1 is nearer its centre. size: the side in
-    pixels of the pictures that they are latents of, where it is not the config's sample_size.
-    Raises InputError for n outside 1 to MAX_SAMPLES, a temperature outside 0 to 10, a prior the model lacks, or a size
-    that a fitted prior was not fitted at.
+    The first k of n are the same for every n >= k. temperature scales the standard deviation: 1 is the prior itself,
+    below 1 is nearer its centre. size: the side in pixels of the images that they are latents of, where it is not the
+    config's sample_size.
+    Raises InputError, before the first is drawn, for n below 1, a temperature outside 0 to 10, a prior the model lacks,
+    or a size that a fitted prior was not fitted at.
     """
-    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MAX_SAMPLES:
-        raise InputError(f"The number of samples must be from 1 to {MAX_SAMPLES}, not {n}.")
-    if not 0.0 <= temperature <= 10.0:
+    n, batch_size = whole_number("The number of samples", n, 1), whole_number("The batch size", batch_size, 1)
+    if not isinstance(temperature, int | float) or not 0.0 <= temperature <= 10.0:
         raise InputError(f"The temperature must be from 0 to 10, not {temperature}.")
     fitted = None if prior == "normal" else priors.of(model, prior)
-    noise = torch.randn((n, *model.latent_shape(size, size)), generator=make_generator(seed))
-    return noise * temperature if fitted is None else fitted(noise, temperature)
+    noises = _noise(model.latent_shape(size, size), n, make_generator(seed), batch_size)
+    return (noise * temperature if fitted is None else fitted(noise, temperature) for noise in noises)
+
+
+def _noise(shape: tuple[int, ...], n: int, generator: torch.Generator, batch_size: int) -> Iterator[Tensor]:
+    """n draws from N(0, I), in batches. Drawn in whole groups: torch.randn fills memory 16 numbers at a time, and what
+    does not make up 16 comes out otherwise, so that a draw would depend on how many there are."""
+    ready = torch.empty(0, *shape)
+    for start in range(0, n, batch_size):
+        count = min(batch_size, n - start)
+        groups = -(-(count - len(ready)) // GROUP)
+        ready = torch.cat([ready, *(torch.randn(GROUP, *shape, generator=generator) for _ in range(groups))])
+        yield ready[:count]
+        ready = ready[count:]
+
+
+def batch_of(model: AutoEncoder, size: int | None = None) -> int:
+    """How many images of that side, the model's own unless given, are decoded at once unless told otherwise."""
+    return max(1, min(64, BATCH // (size or model.config.sample_size) ** 2))
 
 
 @torch.inference_mode()
@@ -165,11 +237,132 @@ def sample(
     seed: int = 0,
     temperature: float = 1.0,
     prior: str = "normal",
-    batch_size: int = 64,
+    batch_size: int | None = None,
 ) -> Tensor:
-    """n new pictures, (n, C, H, W) in [-1, 1] on the CPU: latents from the prior (see sample_latents), decoded.
+    """n new images, (n, C, H, W) float32 in [-1, 1] on the CPU: latents from the prior (see sample_latents), decoded.
 
-    batch_size bounds the memory and does not change the pictures.
+    There is no upper limit; `sample_batches` gives them without holding all. batch_size: how many are decoded at once;
+    it bounds the memory and does not change the images.
     """
-    z = sample_latents(model, n, seed, temperature, prior)
-    return torch.cat([decode(model, part).float().cpu() for part in z.split(max(1, batch_size))])
+    found = None
+    for start, batch in _counted(sample_batches(model, n, seed, temperature, prior, batch_size=batch_size)):
+        if found is None:  # filled in place, so that there is never a second copy of all
+            found = torch.empty(int(n), *batch.shape[1:])
+        found[start : start + len(batch)] = batch
+    return found
+
+
+def sample_batches(
+    model: AutoEncoder,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+    prior: str = "normal",
+    size: int | None = None,
+    batch_size: int | None = None,
+) -> Iterator[Tensor]:
+    """What `sample` gives, a batch at a time, in memory for one batch. size: as sample_latents has it.
+
+    Raises InputError as sample_latents does, before the first batch.
+    """
+    drawn = sample_latents(model, n, seed, temperature, prior, size, batch_size or batch_of(model, size))
+
+    def decoded() -> Iterator[Tensor]:
+        for z in drawn:
+            with torch.inference_mode():
+                yield decode(model, z).float().cpu()
+
+    return decoded()
+
+
+def generate(
+    model: AutoEncoder,
+    n: int,
+    seed: int = 0,
+    temperature: float = 1.0,
+    prior: str = "normal",
+    size: int | None = None,
+    progress: Progress | None = None,
+) -> Generated:
+    """The images of `sample` as pixels, and how long they took."""
+    start, report = time.perf_counter(), progress or _silent
+    parts = []
+    for done, batch in _counted(sample_batches(model, n, seed, temperature, prior, size)):
+        parts.append(images.to_uint8(batch))
+        report("Decoding", done + len(batch), n)
+    return Generated(torch.cat(parts), time.perf_counter() - start, prior)
+
+
+@torch.inference_mode()
+def interpolate(
+    model: AutoEncoder,
+    endpoints: Sequence[Endpoint],
+    steps: int,
+    mode: str = "slerp",
+    kind: str = "path",
+    size: int | None = None,
+    progress: Progress | None = None,
+) -> Generated:
+    """The images between latents, in one row.
+
+    kind: "path", `steps` from the first endpoint to the second, both included; "loop", `steps` from each to the next
+    and back to the first; "grid", `steps` rows of as many, the four endpoints in its corners.
+    mode: as vae.interpolate has it; "prior" goes through the best prior of the model that can be inverted, from which
+    draws that name no prior then come too. size: the side of the images, where it is not the model's sample_size.
+    Raises InputError for another number of endpoints, and as vae.interpolate and sample_latents do.
+    """
+    report = progress or _silent
+    if kind not in KINDS:
+        raise InputError(f"What to interpolate is one of {', '.join(KINDS)}, not {kind!r}.")
+    wanted = {"path": "two endpoints", "grid": "four endpoints", "loop": "two or more endpoints"}[kind]
+    if not {"path": len(endpoints) == 2, "grid": len(endpoints) == 4, "loop": len(endpoints) >= 2}[kind]:
+        raise InputError(f"A {kind} takes {wanted}, not {len(endpoints)}.")
+    prior = priors.for_paths(model) if mode == "prior" else None
+    drawn_from = prior.kind if prior else "normal"
+    report("Encoding", 0, 0)
+    start = time.perf_counter()
+    stops = [latent_of(model, endpoint, drawn_from, size) for endpoint in endpoints]
+    if kind == "path":
+        z = interpolation.interpolate(*stops, steps, mode, prior)
+    elif kind == "grid":
+        z = interpolation.corners(stops, steps, steps, mode, prior).flatten(0, 1)
+    else:
+        z = interpolation.loop(stops, steps, mode, prior)
+    parts = []
+    for done, part in _counted(z.split(batch_of(model, size))):
+        parts.append(images.to_uint8(decode(model, part)).cpu())
+        report("Decoding", done + len(part), len(z))
+    return Generated(torch.cat(parts), time.perf_counter() - start, prior.kind if prior else None, mode)
+
+
+@torch.inference_mode()
+def latent_of(model: AutoEncoder, endpoint: Endpoint, prior: str = "normal", size: int | None = None) -> Tensor:
+    """An endpoint's latent, (C, h, w) on the CPU, of an image size x size (the model's sample_size unless given), so
+    that any two fit together. prior: of draws that name none. Raises InputError for a latent of another shape."""
+    size = size or model.config.sample_size
+    if isinstance(endpoint, Tensor):
+        shape = model.latent_shape(size, size)
+        if endpoint.numel() != shape[0] * shape[1] * shape[2]:
+            raise InputError(
+                f"A latent of this model has {' x '.join(map(str, shape))} numbers, not {endpoint.numel()}."
+            )
+        return endpoint.float().cpu().view(shape)
+    if isinstance(endpoint, Image.Image):
+        image = images.fit(endpoint, size, model.in_channels, border=model.config.border)
+        return encode(model, torch.from_numpy(images.to_array(image).copy())[None]).mode()[0].float().cpu()
+    draw = endpoint if isinstance(endpoint, Draw) else Draw(endpoint)
+    drawn = sample_latents(model, draw.index + 1, draw.seed, draw.temperature, draw.prior or prior, size)
+    *_, last = drawn
+    return last[-1]
+
+
+def _counted(batches: Iterator[Tensor] | Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:
+    """Each batch, and how many images came before it."""
+    done = 0
+    for batch in batches:
+        yield done, batch
+        done += len(batch)
+
+
+def _silent(what: str, done: int, total: int) -> None:
+    """A progress that nobody watches."""

@@ -16,11 +16,11 @@ from dataclasses import dataclass
 from itertools import pairwise, product
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
+from vae.images import to_float
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.base import AutoEncoder
 from vae.models.group_norm import SHARED_STATISTICS
@@ -28,10 +28,6 @@ from vae.models.tiny import TinyConfig
 
 TILE, OVERLAP = 768, 64  # pixels
 CROPS, CROP = 3, 32  # a sample: up to CROPS x CROPS crops, of a third of a tile but at least CROP latent pixels
-
-
-class Cancelled(Exception):
-    """Raised from a tiled computation when its `cancelled` said so."""
 
 
 @dataclass(frozen=True)
@@ -67,10 +63,16 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
     return [Span(start, start + size, shared[i], shared[i + 1]) for i, start in enumerate(starts)]
 
 
-def tile_for(model: AutoEncoder, height: int, width: int) -> int | None:
-    """The tile side in pixels with which `encode` and `decode` treat an image of that size unless told otherwise; None
-    if it is computed whole, for which up to 3 GiB are taken on a CPU and half of what is free on a GPU."""
-    return None if _at_once(model, height, width) else TILE
+def tile_for(model: AutoEncoder, height: int, width: int, tile: int | None = None) -> int:
+    """The side in pixels of the tiles in which `encode` and `decode` compute an image of that size; 0: it is whole.
+
+    tile: what was asked for: None, which is to tile only where the memory asks for it (up to 3 GiB are taken on a CPU
+    and half of what is free on a GPU); a side in pixels; or 0, which is never. An image no larger than one tile is
+    computed whole.
+    """
+    if tile is None:
+        tile = 0 if _at_once(model, height, width) else TILE
+    return tile if max(height, width) > tile else 0
 
 
 def _at_once(model: AutoEncoder, height: int, width: int) -> int:
@@ -80,39 +82,45 @@ def _at_once(model: AutoEncoder, height: int, width: int) -> int:
     elif isinstance(model.config, TinyConfig):
         floats = 4 * max(*model.config.encoder_block_out_channels, *model.config.decoder_block_out_channels)
     else:
-        return 1024  # small pictures of a fixed size
+        return 1024  # small images of a fixed size
     budget = torch.cuda.mem_get_info(model.device)[0] // 2 if model.device.type == "cuda" else 3 * 2**30
     return int(budget // (height * width * floats * model.dtype.itemsize))
 
 
 @torch.no_grad()
-def encode(model: AutoEncoder, x: Tensor, tile: int | None = None, **options) -> DiagonalGaussian:
-    """The posterior of images (N, C, H, W) in [-1, 1] of any size, tiled where `tile_for` says so, or with `tile`.
+def encode(
+    model: AutoEncoder, x: Tensor, tile: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> DiagonalGaussian:
+    """The posterior of images (N, C, H, W) of any size, in tiles where `tile_for` says so.
 
-    Sides that are no multiples of the model's factor are padded by reflection; `decode` with `size` crops that back.
-    tile: 0 means never. The options are those of `tiled_encode`.
+    x: in [-1, 1], or uint8, which is converted no sooner than needed. Sides that are no multiples of the model's factor
+    are padded by reflection; `decode` with `size` crops that back. Tiled, the posterior is on x's device, else on the
+    model's. progress(done, total) counts tiles.
     """
     x = pad(x, model.downscale)
-    at_once = _at_once(model, *x.shape[-2:])
-    if tile or (tile is None and not at_once):
-        return tiled_encode(model, x, tile or TILE, **options)
-    parts = [model.encode(part.to(model.device)) for part in x.split(max(1, at_once))]
-    mean = torch.cat([part.mean for part in parts])
-    if parts[0].is_point:
-        return DiagonalGaussian.point(mean)
-    return DiagonalGaussian(mean, torch.cat([part.logvar for part in parts]))
+    side = tile_for(model, *x.shape[-2:], tile)
+    if side:
+        return tiled_encode(model, x, side, progress=progress)
+    at_once = max(1, _at_once(model, *x.shape[-2:]))
+    return DiagonalGaussian.cat([model.encode(_floats(part, model.device)) for part in x.split(at_once)])
 
 
 @torch.no_grad()
 def decode(
-    model: AutoEncoder, z: Tensor, size: tuple[int, int] | None = None, tile: int | None = None, **options
+    model: AutoEncoder,
+    z: Tensor,
+    size: tuple[int, int] | None = None,
+    tile: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
     """Images of latents (N, C, h, w), clamped to [-1, 1]: cropped to `size` = (height, width), tiled as in `encode`."""
-    at_once = _at_once(model, *(side * model.downscale for side in z.shape[-2:]))
-    if tile or (tile is None and not at_once):
-        x = tiled_decode(model, z, tile or TILE, **options)
+    height, width = (side * model.downscale for side in z.shape[-2:])
+    side = tile_for(model, height, width, tile)
+    if side:
+        x = tiled_decode(model, z, side, progress=progress)
     else:
-        x = torch.cat([model.decode(part.to(model.device)) for part in z.split(max(1, at_once))])
+        at_once = max(1, _at_once(model, height, width))
+        x = torch.cat([model.decode(part.to(model.device)) for part in z.split(at_once)])
     x = x.clamp_(-1.0, 1.0)
     return x if size is None else x[..., : size[0], : size[1]]
 
@@ -120,11 +128,18 @@ def decode(
 def pad(x: Tensor, factor: int) -> Tensor:
     """Images with sides that are multiples of `factor`: reflected at the right and the bottom, or, where they are too
     small to be reflected, their edge repeated."""
-    bottom, right = -x.shape[-2] % factor, -x.shape[-1] % factor
-    if not bottom and not right:
-        return x
-    mode = "reflect" if bottom < x.shape[-2] and right < x.shape[-1] else "replicate"
-    return F.pad(x, (0, right, 0, bottom), mode=mode)
+    (height, width), (bottom, right) = x.shape[-2:], (-side % factor for side in x.shape[-2:])
+    reflected = bottom < height and right < width
+    for axis, length, more in ((-2, height, bottom), (-1, width, right)):
+        if more:
+            index = torch.arange(length + more, device=x.device)
+            beyond = 2 * (length - 1) - index if reflected else torch.full_like(index, length - 1)
+            x = x.index_select(axis, torch.where(index < length, index, beyond))
+    return x
+
+
+def _floats(x: Tensor, device: torch.device) -> Tensor:
+    return to_float(x.to(device)) if x.dtype == torch.uint8 else x.to(device)
 
 
 @torch.no_grad()
@@ -134,23 +149,20 @@ def tiled_encode(
     tile: int = TILE,
     overlap: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> DiagonalGaussian:
     """The posterior of images (N, C, H, W), computed in tiles of tile x tile pixels; on x's device.
 
     overlap: pixels that neighbouring tiles share, at most half a tile; unless given half a tile, and no more than 64.
-    progress(done, total) counts tiles. cancelled is asked before each; once it is true, Cancelled is raised.
+    progress(done, total) counts tiles; what it raises ends the work.
     Raises InputError for sizes that make no tiling.
     """
     x = pad(x, model.downscale)
     cut = _Cut.of(x.shape[-2] // model.downscale, x.shape[-1] // model.downscale, tile, overlap, model.downscale)
 
-    def compute(patch: Tensor) -> list[Tensor]:
-        posterior = model.encode(patch.to(model.device))
-        return [posterior.mean] if posterior.is_point else [posterior.mean, posterior.logvar]
+    def compute(patch: Tensor) -> tuple[Tensor, ...]:
+        return model.encode(_floats(patch, model.device)).parameters
 
-    moments = _in_tiles(x, cut, model.downscale, 1, compute, progress, cancelled)
-    return DiagonalGaussian(*moments) if len(moments) == 2 else DiagonalGaussian.point(*moments)
+    return DiagonalGaussian.from_parameters(_in_tiles(x, cut, model.downscale, 1, compute, progress))
 
 
 @torch.no_grad()
@@ -160,13 +172,10 @@ def tiled_decode(
     tile: int = TILE,
     overlap: int | None = None,
     progress: Callable[[int, int], None] | None = None,
-    cancelled: Callable[[], bool] | None = None,
 ) -> Tensor:
     """Images of latents (N, C, h, w), not clamped, on z's device. tile, overlap in image pixels; as `tiled_encode`."""
     cut = _Cut.of(*z.shape[-2:], tile, overlap, model.downscale)
-    return _in_tiles(
-        z, cut, 1, model.downscale, lambda patch: [model.decode(patch.to(model.device))], progress, cancelled
-    )[0]
+    return _in_tiles(z, cut, 1, model.downscale, lambda patch: (model.decode(patch.to(model.device)),), progress)[0]
 
 
 @dataclass(frozen=True)
@@ -196,9 +205,8 @@ def _in_tiles(
     cut: _Cut,
     scale: int,
     scale_out: int,
-    compute: Callable[[Tensor], list[Tensor]],
+    compute: Callable[[Tensor], tuple[Tensor, ...]],
     progress: Callable[[int, int], None] | None,
-    cancelled: Callable[[], bool] | None,
 ) -> list[Tensor]:
     """compute() of every image of `source`, patched together on source's device in float32.
 
@@ -207,10 +215,8 @@ def _in_tiles(
     tiles, done = list(product(cut.rows, cut.columns)), 0
     total = len(source) * (1 if len(tiles) == 1 else 1 + len(tiles))
 
-    def step(patch: Tensor) -> list[Tensor]:
+    def step(patch: Tensor) -> tuple[Tensor, ...]:
         nonlocal done
-        if cancelled is not None and cancelled():
-            raise Cancelled
         parts = compute(patch)
         done += 1
         if progress is not None:

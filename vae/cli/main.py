@@ -9,7 +9,7 @@ import typer
 
 from vae.cli.evaluate import evaluate
 from vae.cli.latents import fit_prior, statistics
-from vae.cli.terminal import Device, Json, Mode, Model, Prior, Seed, bar_of, output_path, say
+from vae.cli.terminal import Device, Json, Mode, Model, Prior, Seed, bar_of, fit_prior_advised, output_path, phases, say
 from vae.cli.train import train
 
 app = typer.Typer(
@@ -47,16 +47,23 @@ def info(model: Model, json_: Json = False, device: Device = "auto") -> None:
 @app.command()
 def reconstruct(
     model: Model,
-    images: Annotated[list[Path], typer.Argument(help="Pictures.")],
-    output: Annotated[Path, typer.Option("-o", "--output", help="A .png file, or a folder for several pictures.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="A .png file, or a folder for several images.")],
     sample: Annotated[
         bool, typer.Option("--sample", help="Decode a posterior sample, not the posterior's mean.")
     ] = False,
     seed: Seed = 0,
+    max_side: Annotated[
+        int | None, typer.Option(help="Make a longer side so many pixels, if the model takes any size.", min=1)
+    ] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(help="Side in pixels of the tiles of large images; 0: never. As the memory needs unless given."),
+    ] = None,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Encode pictures, decode them again, and say how near the result is."""
+    """Encode images, decode them again, and say how near the result is."""
     from vae.checkpoints.store import load
     from vae.files import replacing
     from vae.images import open_image, png_bytes
@@ -66,13 +73,16 @@ def reconstruct(
     if not into_folder:
         output_path(output, (".png",))
     loaded = load(model, device=device)
-    opened = [open_image(path) for path in images]  # all of them first: a bad one leaves nothing half-done
+    for path in images[1:] and images:  # a bad one among several leaves nothing half-done
+        open_image(path)
     if into_folder:
         output.mkdir(parents=True, exist_ok=True)
     facts, names = [], set()
-    with bar_of(len(images), "image") as bar:
-        for path, picture in zip(images, opened, strict=True):
-            result = rebuild(loaded, picture, sample=sample, seed=seed if sample else None)
+    with phases() as report:
+        for done, path in enumerate(images):
+            progress = report if len(images) == 1 else None
+            options = {"max_side": max_side, "tile": tile, "progress": progress}
+            result = rebuild(loaded, open_image(path), sample=sample, seed=seed if sample else None, **options)
             name = _free_name(path.stem, names)
             target = output / f"{name}.png" if into_folder else output
             with replacing(target) as part:
@@ -87,9 +97,11 @@ def reconstruct(
                     "compression": result.compression,
                     "seconds": result.seconds,
                     "seed": result.seed,
+                    "tile": result.tile,
                 }
             )
-            bar.update()
+            if progress is None:
+                report("images", done + 1, len(images))
     if json_:
         print(json.dumps(facts))
     else:
@@ -98,7 +110,7 @@ def reconstruct(
 
 
 def _free_name(stem: str, names: set[str]) -> str:
-    """`stem`, with a number where another picture of the same name came before."""
+    """`stem`, with a number where another image of the same name came before."""
     name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 10**6))) if n not in names)
     names.add(name)
     return name
@@ -111,26 +123,44 @@ def sample(
     seed: Seed = 0,
     prior: Prior = "normal",
     temperature: Annotated[float, typer.Option(help="Scales the standard deviation; 1 is the prior itself.")] = 1.0,
-    output: Annotated[Path, typer.Option("-o", "--output", help="The grid, a .png file.")] = Path("grid.png"),
-    scale: Annotated[int, typer.Option(help="Enlarge each picture by this whole factor.")] = 1,
+    output: Annotated[
+        Path,
+        typer.Option("-o", "--output", help="The grid, a .png file; or a folder, which gets each image as a file."),
+    ] = Path("grid.png"),
+    scale: Annotated[int, typer.Option(help="Enlarge each image by this whole factor.", min=1, max=64)] = 1,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
     """Draw new pictures from a model, and save them as one grid."""
     import time
 
+    import torch
+
     from vae.checkpoints.store import load
     from vae.files import replacing
-    from vae.images import grid, png_bytes
-    from vae.inference import sample as draw
+    from vae.images import enlarge, grid, png_bytes, to_image, to_uint8
+    from vae.inference import sample_batches
 
-    output_path(output, (".png",))
+    into_folder = output.is_dir() or not output.suffix
+    if not into_folder:
+        output_path(output, (".png",))
     loaded = load(model, device=device)
     start = time.perf_counter()
-    pictures = draw(loaded, n, seed=seed, temperature=temperature, prior=prior)
+    with fit_prior_advised(model), bar_of(n, "image") as bar:
+        pixels = []
+        for batch in sample_batches(loaded, n, seed=seed, temperature=temperature, prior=prior):
+            for image in to_uint8(batch):
+                if into_folder:
+                    output.mkdir(parents=True, exist_ok=True)
+                    with replacing(output / f"{bar.n:06d}.png", durable=False) as part:
+                        part.write_bytes(png_bytes(enlarge(to_image(image), scale)))
+                else:
+                    pixels.append(image)
+                bar.update()
     seconds = time.perf_counter() - start
-    with replacing(output) as part:
-        part.write_bytes(png_bytes(grid(pictures, scale=max(1, scale))))
+    if not into_folder:
+        with replacing(output) as part:
+            part.write_bytes(png_bytes(grid(torch.stack(pixels), scale=scale)))
     say({"output": str(output), "n": n, "seed": seed, "prior": prior, "seconds": seconds}, json_)
 
 
@@ -164,41 +194,29 @@ def interpolate(
     """Decode what lies between latents: the way from one to another, a loop through several, or a grid."""
     import time
 
-    import torch
-
     from vae.animation import write_animation
     from vae.checkpoints.store import load
     from vae.errors import InputError
-    from vae.images import enlarge, to_tensor
+    from vae.images import enlarge, to_image
     from vae.images import grid as sheet_of
-    from vae.inference import decode_path, latent_of
-    from vae.latents import interpolation
-    from vae.latents.priors import for_paths
+    from vae.inference import interpolate as between
 
     output_path(output, (".png",) if grid else (".gif", ".mp4", ".png"))
     if len(ends) < 2 or (grid and len(ends) != 4):
         raise InputError(f"{'A grid takes four' if grid else 'An interpolation takes two or more'}, not {len(ends)}.")
-    opened = [_end(text) for text in ends]
+    endpoints = [_endpoint(text) for text in ends]
     loaded = load(model, device=device)
     start = time.perf_counter()
-    prior = for_paths(loaded) if mode == "prior" else None
-    stops = [latent_of(loaded, end, prior.kind if prior else "normal") for end in opened]
-    if grid:
-        path = interpolation.corners(stops, steps, steps, mode, prior).flatten(0, 1)
-    elif len(stops) > 2:
-        path = interpolation.loop(stops, steps, mode, prior)
-    else:
-        path = interpolation.interpolate(*stops, steps, mode, prior)
-    with bar_of(len(path), "frame") as bar:
-        frames = decode_path(loaded, path, on_progress=lambda done: bar.update(done - bar.n))
-    if grid:
-        frames = [sheet_of(torch.cat([to_tensor(frame) for frame in frames]), columns=steps, gap=0)]
+    kind = "grid" if grid else "path" if len(ends) == 2 else "loop"
+    with fit_prior_advised(model), phases() as report:
+        found = between(loaded, endpoints, steps, mode, kind, progress=report)
+    frames = [sheet_of(found.pixels, columns=steps, gap=0)] if grid else map(to_image, found.pixels)
     write_animation([enlarge(frame, scale) for frame in frames], output, fps=fps)
     seconds = time.perf_counter() - start
     say({"output": str(output), "steps": steps, "mode": mode, "seconds": seconds}, json_)
 
 
-def _end(text: str):
+def _endpoint(text: str):
     from vae.images import open_image
 
     return int(text) if text.isdigit() and not Path(text).exists() else open_image(text)

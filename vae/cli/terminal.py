@@ -50,6 +50,7 @@ def phases():
                 bar.close()
             bar = bar_of(total, "")
             bar.set_description(what)
+        bar.total = total or None
         bar.update(done - bar.n)
 
     try:
@@ -63,6 +64,19 @@ def bar_of(total: int, unit: str):
     from tqdm import tqdm
 
     return tqdm(total=total, unit=unit, file=sys.stderr, disable=not sys.stderr.isatty(), leave=False)
+
+
+@contextmanager
+def fit_prior_advised(model: str):
+    """Where a prior is missing, how to fit it to this model is said after what is wrong."""
+    from vae.errors import InputError
+    from vae.latents.priors import PriorNotFitted
+
+    try:
+        yield
+    except PriorNotFitted as error:
+        advice = f"Fit it with `python -m vae fit-prior {model} --data DATA --prior {error.prior}`."
+        raise InputError(f"{error} {advice}") from error
 
 
 def output_path(path: Path, suffixes: tuple[str, ...]) -> Path:

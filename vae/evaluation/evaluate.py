@@ -6,10 +6,11 @@ import torch
 
 from vae import images, loss
 from vae.data.image_set import ImageSet
-from vae.inference import decode, make_generator
+from vae.inference import make_generator
 from vae.latents.statistics import ACTIVE
 from vae.metrics import psnr, ssim
 from vae.models.base import AutoEncoder
+from vae.tiling import decode
 
 
 @torch.inference_mode()

@@ -10,9 +10,9 @@ from vae.data.image_set import ImageSet
 from vae.errors import InputError
 from vae.evaluation.classifier import CONFIDENT, RECIPE, Classifier, classifier_for, judge
 from vae.evaluation.frechet import Moments, frechet
-from vae.inference import decode, make_generator
-from vae.latents import priors
+from vae.inference import make_generator, sample_latents
 from vae.models.base import AutoEncoder
+from vae.tiling import decode
 
 
 def measure_generation(
@@ -78,17 +78,14 @@ def _judged(classifier: Classifier, pictures, on_progress: Callable[[int], None]
 def _reconstructed(model: AutoEncoder, data: ImageSet, batch_size: int = 256):
     for pixels in data.images.split(batch_size):
         posterior = model.encode(images.to_float(pixels).to(model.device))
-        yield _shown(model, posterior.mode(), pixels.shape[-2:])
+        yield _pixels(model, posterior.mode(), pixels.shape[-2:])
 
 
-def _drawn(model: AutoEncoder, name: str, count: int, seed: int, batch_size: int = 256):
-    generator = make_generator(seed)
-    fitted = None if name == "normal" else priors.of(model, name)
-    for part in torch.ones(count).split(batch_size):
-        noise = torch.randn(len(part), *model.latent_shape(), generator=generator)
-        yield _shown(model, noise if fitted is None else fitted(noise), None)
+def _drawn(model: AutoEncoder, name: str, count: int, seed: int):
+    for z in sample_latents(model, count, seed, prior=name, batch_size=256):
+        yield _pixels(model, z, None)
 
 
-def _shown(model: AutoEncoder, z: Tensor, size) -> Tensor:
+def _pixels(model: AutoEncoder, z: Tensor, size) -> Tensor:
     """Decoded and rounded to 8 bits, as pictures are when they are looked at, and as the data are."""
     return images.to_uint8(decode(model, z, size)).cpu()

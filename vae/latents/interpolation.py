@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae.errors import InputError
-from vae.latents.priors import Prior, Unfitted
+from vae.latents.priors import Prior, PriorNotFitted
 
 MODES = ("slerp", "lerp", "prior")
 MAX_STEPS = 1000
@@ -90,10 +90,7 @@ def _alike(ends: Sequence[Tensor]) -> list[Tensor]:
 def _passable(prior: Prior | None) -> Prior:
     """The prior, if there is one."""
     if prior is None:
-        raise Unfitted(
-            'The mode "prior" goes through the space of a fitted prior, and this model has none that can be inverted; '
-            "fit one with `python -m vae fit-prior MODEL --data DATA --prior flow`."
-        )
+        raise PriorNotFitted("flow", 'The mode "prior" goes through the space of a fitted prior, and none was given.')
     return prior
 
 

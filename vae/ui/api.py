@@ -7,17 +7,19 @@ import gradio as gr
 from PIL import Image
 
 from vae import images
-from vae.inference import MAX_SAMPLES, MAX_SEED, draw_seed
+from vae.inference import MAX_SEED, Draw, Endpoint, draw_seed
 from vae.ui.components import endpoint, number, whole
 from vae.ui.downloads import SHOWN, animation
 from vae.ui.serving import access
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.drawing import Draw, Endpoint
 from vae.ui.serving.models import ModelServer
 from vae.ui.tabs.reconstruct import figures
 from vae.ui.tabs.train import training
 from vae.ui.training.training_job import TrainingJob
 from vae.ui.uploads import read_picture
+
+MAX_SAMPLES = 4096  # in one answer
+MAX_SIDE = 4096  # pixels
 
 
 def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> None:
@@ -28,7 +30,13 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         latent_shape (channels, height, width), trained_on, and kind (bundled, run or live)."""
         return catalog.models()
 
-    def reconstruct(image: dict, model: str | None = None, sample: bool = False, seed: int | None = None) -> tuple:
+    def reconstruct(
+        image: dict,
+        model: str | None = None,
+        sample: bool = False,
+        seed: int | None = None,
+        max_side: int = 1024,
+    ) -> tuple:
         """Encode a picture with a variational auto-encoder and decode it again, and measure what was lost.
 
         Args:
@@ -36,9 +44,11 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
             model: The model's name, as listed by models; the first of them if left out.
             sample: Decode a random draw from the posterior instead of its mean.
             seed: The seed of that draw; drawn and handed back if left out.
+            max_side: For a model that takes any size: a longer side is reduced to so many pixels.
         """
+        longest = whole("max_side", max_side, 16, MAX_SIDE)
         number_ = None if seed is None else whole("The seed", seed, 0, MAX_SEED)
-        found = server.reconstruct(model, read_picture(image), bool(sample), number_)
+        found = server.reconstruct(model, read_picture(image, longest), bool(sample), number_, longest)
         return written(found.image, "reconstruction.png"), figures(found)
 
     def sample(
@@ -158,7 +168,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
     endpoint(models, {}, {"models": "list"}, queue=False)
     endpoint(
         reconstruct,
-        {"image": "picture", "model": "str", "sample": "bool", "seed": "int"},
+        {"image": "picture", "model": "str", "sample": "bool", "seed": "int", "max_side": "int"},
         {"image": "file", "figures": "json"},
     )
     endpoint(

@@ -1,16 +1,17 @@
-"""The ends of a way between latents, as the page sends them."""
+"""The endpoints of an interpolation, as the page sends them."""
 
 from vae.errors import InputError
-from vae.inference import MAX_SAMPLES, MAX_SEED
+from vae.inference import MAX_SEED, Draw, Endpoint
 from vae.ui.components import number, whole
 from vae.ui.points import read_point
-from vae.ui.serving.drawing import Draw, Endpoint
 from vae.ui.uploads import read_picture
+
+MAX_INDEX = 4095  # of a sample on the page
 
 
 def read_endpoint(value: object, model: str | None) -> Endpoint:
-    """One end as the engine takes it. A sample is drawn again from its seed, and a point of the latent space comes with
-    its numbers, so that the latent is exact; where they are another model's than the chosen one's, their picture is
+    """One endpoint as inference takes it. A sample is drawn again from its seed, and a point of the latent space comes
+    with its numbers, so that the latent is exact; where they are another model's than the chosen one's, their image is
     encoded instead."""
     if not isinstance(value, dict):
         raise InputError("Each end is a seed, a sample, a point of the latent space or a picture.")
@@ -19,7 +20,7 @@ def read_endpoint(value: object, model: str | None) -> Endpoint:
     if value.get("kind") == "sample" and value.get("model") == model:
         return Draw(
             whole("The seed", value.get("seed"), 0, MAX_SEED),
-            whole("The sample", value.get("index"), 0, MAX_SAMPLES - 1),
+            whole("The sample", value.get("index"), 0, MAX_INDEX),
             number("The temperature", value.get("temperature"), 0, 10),
             str(value.get("prior")),
         )

@@ -6,7 +6,7 @@ import gradio as gr
 
 from vae.errors import InputError
 from vae.ui.components import note, widget
-from vae.ui.serving.jobs import Spread
+from vae.ui.serving.latent_spread import Spread
 from vae.ui.serving.models import ModelServer
 from vae.ui.uploads import link, read_picture
 
@@ -69,10 +69,10 @@ def explanation(found: Spread, variational: bool) -> dict | None:
         return None
     return {
         "original": link(found.original, "original"),
-        "repainted": link(found.repainted, "repainted"),
+        "repainted": link(found.reconstruction, "reconstruction"),
         "noise": link(found.noise, "noise"),
         "width": found.original.width,
         "std": round(found.std, 4),
         "sigma": found.sigma if variational else None,
-        "alike": round(found.alike, 4),
+        "alike": round(found.correlation, 4),
     }

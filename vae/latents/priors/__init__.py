@@ -4,7 +4,7 @@ They are fitted after the fact and belong to one checkpoint, beside whose weight
 """
 
 from vae.latents.priors.fitting import encode_all, fit_priors
-from vae.latents.priors.prior import KINDS, TITLES, Prior, Unfitted, best, for_paths, of
+from vae.latents.priors.prior import KINDS, TITLES, Prior, PriorNotFitted, best, can_pass, for_paths, of
 from vae.latents.priors.store import FILE, attach, read, write
 
 __all__ = [
@@ -12,9 +12,10 @@ __all__ = [
     "KINDS",
     "TITLES",
     "Prior",
-    "Unfitted",
+    "PriorNotFitted",
     "attach",
     "best",
+    "can_pass",
     "encode_all",
     "fit_priors",
     "for_paths",

@@ -11,6 +11,7 @@ from vae.latents.priors.standardizer import Standardizer
 from vae.models import AutoEncoder
 
 KINDS = ("gaussian", "mixture", "flow")
+INVERTIBLE = ("flow", "gaussian")  # the better one first
 TITLES = {
     "normal": "N(0, I)",
     "gaussian": "Gaussian fitted to the encoded training pictures",
@@ -19,8 +20,15 @@ TITLES = {
 }
 
 
-class Unfitted(InputError):
-    """A prior that might be fitted to the model, but is not, or not to these weights."""
+class PriorNotFitted(InputError):
+    """A prior that might be fitted to the model, but is not, or not to these weights.
+
+    The message says so and nothing else: what to do is for each door to say, in its own words. prior: its name.
+    """
+
+    def __init__(self, prior: str, message: str):
+        super().__init__(message)
+        self.prior = prior
 
 
 @dataclass(frozen=True)
@@ -72,28 +80,33 @@ class Prior:
 
 
 def of(model: AutoEncoder, name: str) -> Prior:
-    """The model's fitted prior of that name. Raises Unfitted, which says how to get one, if it has none, and InputError
-    if there is none of that name."""
+    """The model's fitted prior of that name. Raises PriorNotFitted if it has none, and InputError if there is none of
+    that name."""
     if name in model.fitted_priors:
         return model.fitted_priors[name]
-    if name in KINDS and model.refused_priors:
-        raise Unfitted(model.refused_priors)
-    if name in KINDS:
-        raise Unfitted(
-            f"This model has no {name} prior yet; fit it with "
-            f"`python -m vae fit-prior MODEL --data DATA --prior {name}`, or use {', '.join(model.priors)}."
-        )
-    raise InputError(f"This model has no prior {name!r}; it has {', '.join(model.priors)}.")
+    if name not in KINDS:
+        raise InputError(f"This model has no prior {str(name)[:40]!r}; it has {', '.join(model.priors)}.")
+    message = f"This model has no {name} prior yet; it has {', '.join(model.priors)}."
+    raise PriorNotFitted(name, model.refused_priors or message)
 
 
 def best(model: AutoEncoder) -> str:
-    """The name of the prior that comes nearest to the latents of pictures, of those that the model has."""
+    """The name of the prior that comes nearest to the latents of images, of those that the model has."""
     return next((kind for kind in reversed(KINDS) if kind in model.fitted_priors), "normal")
 
 
-def for_paths(model: AutoEncoder) -> Prior | None:
-    """The prior through whose space to go from one latent to another: the best the model has that can be inverted;
-    None if it has none. Raises Unfitted if there are some that were refused."""
-    if model.refused_priors:
-        raise Unfitted(model.refused_priors)
-    return next((model.fitted_priors[kind] for kind in ("flow", "gaussian") if kind in model.fitted_priors), None)
+def for_paths(model: AutoEncoder) -> Prior:
+    """The prior through whose space to go from one latent to another: the best the model has that can be inverted.
+
+    Raises PriorNotFitted if it has none.
+    """
+    found = next((model.fitted_priors[kind] for kind in INVERTIBLE if kind in model.fitted_priors), None)
+    if found is None or model.refused_priors:
+        message = "To interpolate through a prior, the model needs one that can be inverted, and it has none."
+        raise PriorNotFitted(INVERTIBLE[0], model.refused_priors or message)
+    return found
+
+
+def can_pass(model: AutoEncoder) -> bool:
+    """Whether `for_paths` has a prior to give."""
+    return not model.refused_priors and any(kind in model.fitted_priors for kind in INVERTIBLE)

@@ -15,7 +15,7 @@ from vae.latents.priors.standardizer import Standardizer
 from vae.models import AutoEncoder
 
 FILE = "priors.safetensors"
-REMEDY = "fit the priors again with `python -m vae fit-prior`"
+REMEDY = "fit the priors again"
 
 
 def write(weights: Sequence[Path], fitted: dict[str, Prior]) -> Path:

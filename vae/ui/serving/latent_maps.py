@@ -5,7 +5,6 @@ import hashlib
 import shlex
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from vae.latents.statistics import COLUMNS, Statistics
 from vae.ui.components import error_text, number, whole
 from vae.ui.points import packed, read_point, write_point
 from vae.ui.serving.catalog import FIRST, Catalog
+from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.models import ModelServer
 
 KEPT = 8  # statistics in memory
@@ -42,32 +42,23 @@ class LatentMaps:
     def __init__(self, server: ModelServer):
         self.server = server
         # When it was looked for, its _stamp, and what was found; a refusal too, since that means to read all weights.
-        self._kept: OrderedDict[str, tuple[float, tuple | None, Statistics | InputError | None]] = OrderedDict()
-        self._lock = threading.Lock()
+        self._kept: LruCache[tuple[float, tuple | None, Statistics | InputError | None]] = LruCache(KEPT)
         self._room = threading.Semaphore(WAITING)
 
     def find(self, name: str | None) -> Statistics | None:
         """The statistics of the model called `name`, None if it was not measured. Raises InputError if they are
         damaged or belong to another checkpoint, or there is no such model."""
         source = str(self.server.catalog.source(name))
-        with self._lock:
-            looked, stamp, found = self._kept.get(source, (0.0, None, None))
+        looked, stamp, found = self._kept.get(source) or (0.0, None, None)
         if stamp is None or time.monotonic() - looked > FRESH:
             weights = None if elsewhere(source) else weight_files(source)
             now = weights and _stamp(weights)
             if now != stamp:
                 found = _read(weights) if now else None
-            self._keep(source, (time.monotonic(), now, found))
+            self._kept.put(source, (time.monotonic(), now, found))
         if isinstance(found, InputError):
             raise InputError(str(found))
         return found
-
-    def _keep(self, source: str, entry: tuple) -> None:
-        with self._lock:
-            self._kept[source] = entry
-            self._kept.move_to_end(source)
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
 
     def opened(self, name: str | None) -> dict:
         """The value of the component "latent" for the chosen model: {spaces: one or two, unmeasured: None}.
@@ -86,10 +77,8 @@ class LatentMaps:
             unmeasured = missing(self.server.catalog, name)
         shown = name if own is not None else self._example()
         names = [] if shown is None else [shown, self.server.catalog.counterpart(shown)]
-        latent_maps = [
-            map_facts(other, self.server.catalog.facts(other), found) for other, found in self._measured(names)
-        ]
-        return {"spaces": sorted(latent_maps, key=lambda space: space["variational"]), "unmeasured": unmeasured}
+        spaces = [map_facts(other, self.server.catalog.facts(other), found) for other, found in self._measured(names)]
+        return {"spaces": sorted(spaces, key=lambda space: space["variational"]), "unmeasured": unmeasured}
 
     def _measured(self, names: list[str | None]) -> list[tuple[str, Statistics]]:
         """Those of the models that have statistics, and these."""
@@ -270,7 +259,10 @@ def _start(found: Statistics, asked: dict) -> Tensor:
         return found.embeddings[whole("The picture", asked["at"], 0, len(found.embeddings) - 1)]
     if asked.get("z") is None:
         return found.mean
-    return read_point(asked["z"]).latent(tuple(found.mean.shape))
+    z = read_point(asked["z"])
+    if z.numel() != found.mean.numel():
+        raise InputError(f"A latent of this model has {found.mean.numel()} numbers, not {z.numel()}.")
+    return z.view(found.mean.shape)
 
 
 def _projection(found: Statistics, name: object) -> Projection:

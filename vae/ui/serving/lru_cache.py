@@ -1,46 +1,56 @@
-"""The last results of long work, for those who ask for the same again."""
+"""A cache that forgets what was not used for longest."""
 
-import hashlib
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Sequence
-from typing import Any
+from collections.abc import Callable, Hashable, Iterator
+from typing import Generic, TypeVar
 
-from PIL import Image
-
-from vae.images import flatten
-from vae.ui.points import Point
-from vae.ui.serving.drawing import Draw, Endpoint
+Value = TypeVar("Value")
 
 
-class LruCache:
-    """Results by what they are a pure function of: the newest ones, up to `room` bytes in all. For any thread."""
+class LruCache(Generic[Value]):
+    """Values by key, up to `limit` of them, or, with `size`, up to a sum of size(value). For any thread."""
 
-    def __init__(self, room: int):
-        self.room = room
+    def __init__(self, limit: int, size: Callable[[Value], int] = lambda value: 1):
+        self.limit, self._size = limit, size
         self._lock = threading.Lock()
-        self._kept: OrderedDict[Hashable, tuple[Any, int]] = OrderedDict()
+        self._kept: OrderedDict[Hashable, Value] = OrderedDict()
 
-    def get(self, key: Hashable) -> Any:
-        """The result, None if it is not kept."""
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._kept
+
+    def __iter__(self) -> Iterator[Hashable]:
+        """The keys, the one not used for longest first."""
+        return iter(list(self._kept))
+
+    def get(self, key: Hashable) -> Value | None:
+        """The value, None if it is not kept; it is now the last one used."""
         with self._lock:
             if key not in self._kept:
                 return None
             self._kept.move_to_end(key)
-            return self._kept[key][0]
+            return self._kept[key]
 
-    def keep(self, key: Hashable, result: Any, size: int) -> None:
-        """size: of the result, in bytes."""
+    def put(self, key: Hashable, value: Value) -> None:
         with self._lock:
-            self._kept[key] = result, size
-            while self._kept and sum(size for _, size in self._kept.values()) > self.room:
-                self._kept.popitem(last=False)
+            self._kept[key] = value
+            self._kept.move_to_end(key)
+            self._shrink(self.limit)
 
+    def pop(self, key: Hashable) -> Value | None:
+        """Forget the value, and return it."""
+        with self._lock:
+            return self._kept.pop(key, None)
 
-def fingerprint(ends: Sequence[Endpoint]) -> tuple:
-    """What says whether two lists of ends are the same, without keeping their pictures."""
-    return tuple(end if isinstance(end, Draw | Point) else _hash(flatten(end)) for end in ends)
+    def shrink(self, limit: int) -> None:
+        """Forget values until what is left is within `limit`, to make room for one that is to come."""
+        with self._lock:
+            self._shrink(limit)
 
-
-def _hash(picture: Image.Image) -> tuple:
-    return picture.mode, picture.size, hashlib.sha256(picture.tobytes()).digest()
+    def _shrink(self, limit: int) -> None:
+        total = sum(map(self._size, self._kept.values()))
+        while self._kept and total > limit:
+            total -= self._size(self._kept.popitem(last=False)[1])

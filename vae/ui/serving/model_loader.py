@@ -2,12 +2,12 @@
 
 import logging
 import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 from vae.errors import InputError
 from vae.ui.components import SORRY
 from vae.ui.serving.catalog import Catalog, on_spaces
+from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.models import ModelServer
 
 log = logging.getLogger(__name__)
@@ -37,7 +37,8 @@ class ModelLoader:
         self.server, self.catalog = server, catalog
         self._lock = threading.Lock()
         self._turn = threading.Semaphore(AT_ONCE)
-        self._openings: OrderedDict[str, Opening] = OrderedDict()
+        self._running: dict[str, Opening] = {}
+        self._ended: LruCache[Opening] = LruCache(KEPT)
 
     def start(self, text: str) -> Opening:
         """Begin to open what a visitor typed: a Hub id, or on a private machine a path.
@@ -46,22 +47,18 @@ class ModelLoader:
         """
         name = self.catalog.outside(str(text))
         with self._lock:
-            known = self._openings.get(name)
-            if known is not None and known.state in ("waiting", "loading"):
-                return known
-            while len(self._openings) >= KEPT:
-                oldest = next((n for n, o in self._openings.items() if o.state in ("done", "failed")), None)
-                if oldest is None:
-                    raise InputError("Too many models are being opened just now; try again in a minute.")
-                del self._openings[oldest]
-            opening = self._openings[name] = Opening(name)
+            if name in self._running:
+                return self._running[name]
+            if len(self._running) >= KEPT:
+                raise InputError("Too many models are being opened just now; try again in a minute.")
+            opening = self._running[name] = Opening(name)
         threading.Thread(target=self._open, args=(opening,), name=f"open {name}", daemon=True).start()
         return opening
 
     def find(self, name: str) -> Opening | None:
         """The opening of that name; None if there is none, or no longer."""
         with self._lock:
-            return self._openings.get(name)
+            return self._running.get(name) or self._ended.get(name)
 
     def _open(self, opening: Opening) -> None:
         def progress(done: int, total: int) -> None:
@@ -82,3 +79,6 @@ class ModelLoader:
             except Exception:
                 log.exception("opening %s failed", opening.name)
                 opening.error, opening.state = SORRY, "failed"
+        with self._lock:
+            del self._running[opening.name]
+            self._ended.put(opening.name, opening)

@@ -1,9 +1,12 @@
-"""All of the page's computing with models: the one owner of loaded models, of their locks and of the device."""
+"""All of the page's computing with models: the one owner of loaded models, of their locks and of the device.
 
-import os
+What is computed is in vae/inference.py; here is what a page adds: models by name, limits, and the last results.
+"""
+
+import hashlib
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,108 +14,89 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vae import images, inference
+from vae import inference
 from vae.checkpoints.store import load
 from vae.errors import InputError
+from vae.images import flatten, to_uint8
+from vae.inference import Draw, Endpoint, Generated, Reconstruction
 from vae.latents import priors
-from vae.metrics import psnr, ssim
 from vae.models import AutoEncoder
-from vae.ui.serving import drawing, jobs
+from vae.tiling import decode
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.drawing import DRAWN, Endpoint, Pictures
-from vae.ui.serving.jobs import Box, Size, Spread
-from vae.ui.serving.lru_cache import LruCache, fingerprint
+from vae.ui.serving.device import on_gpu, zero_gpu
+from vae.ui.serving.latent_spread import Spread, spread
+from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.tasks import Report
 
 KEPT = 2  # models in memory
-WAYS = 128_000_000  # bytes of the last interpolations, for those who then want them as a file
-
-Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Rebuilt(inference.Reconstruction):
-    """tile: the side in pixels of the tiles it was computed in; 0 if whole."""
-
-    tile: int = 0
+INTERPOLATIONS = 128_000_000  # bytes of the last ones, for those who then want them as a file
+DRAWN = 256  # side in pixels of what is drawn from noise on the page, for models that take any size and are large
+MAX_PIXELS = 48_000_000  # in one answer of many images
+ENDPOINTS = {"path": (2, 2), "grid": (4, 4), "loop": (3, 6)}  # of an interpolation on the page, at least and at most
 
 
 @dataclass(frozen=True)
-class Compared:
-    """One model's, or one pair's, view of a picture. box as in jobs.Encoded, tile as in Rebuilt. bits_per_pixel counts
-    16 bits for each number of the latent."""
+class Drawn(Generated):
+    """Also, of the model: all its priors, whether one can be interpolated through, and why some beside it were not
+    taken."""
 
-    original: Image.Image
-    image: Image.Image
-    box: Box
-    psnr: float
-    ssim: float
-    latent_shape: tuple[int, int, int]
-    bits_per_pixel: float
-    seconds: float
-    tile: int
+    priors: tuple[str, ...] = ()
+    passable: bool = False
+    refused: str | None = None
 
 
 class ModelServer:
-    """Loads models when they are first asked for and keeps the last two. One call at a time computes with a model."""
+    """Loads models when they are first asked for and keeps the last two. One call at a time computes with a model, and
+    each method is one call: on ZeroGPU one acquisition of the GPU."""
 
     def __init__(self, catalog: Catalog):
         self.catalog = catalog
-        self._models: OrderedDict[str, AutoEncoder] = OrderedDict()
-        self._stamps: dict[str, int] = {}
-        self._ways = LruCache(WAYS)
+        self._models: LruCache[tuple[AutoEncoder, int]] = LruCache(KEPT)  # with the _stamp they were loaded at
+        self._interpolations: LruCache[Drawn] = LruCache(INTERPOLATIONS, lambda found: found.pixels.nbytes)
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
         self._run = on_gpu(self._compute)
 
     # What runs on the GPU's side on ZeroGPU: everything in and out of it can be pickled.
-    def _compute(self, job: Callable, source: str, *arguments):
-        with self._lock:
-            lock = self._locks.setdefault(source, threading.Lock())
-        with lock, torch.inference_mode():
-            return job(self._model(source), *arguments)
+    def _compute(self, job: Callable, sources: Sequence[str], *arguments, **options):
+        with ExitStack() as held, torch.inference_mode():
+            for source in sorted(set(sources)):  # in one order, so that no two calls wait for each other
+                held.enter_context(self._lock_of(source))
+            return job(*(self._model(source) for source in sources), *arguments, **options)
 
-    def _model(self, source: str, progress: Progress | None = None) -> AutoEncoder:
+    def _lock_of(self, source: str) -> threading.Lock:
+        with self._lock:
+            return self._locks.setdefault(source, threading.Lock())
+
+    def _model(self, source: str, progress: Callable[[int, int], None] | None = None) -> AutoEncoder:
         """The model, loaded if need be, and again once other priors lie beside it. A live run's newest checkpoint is
         another source than its last one."""
         stamp = _stamp(source)
-        with self._lock:
-            if source in self._models and self._stamps[source] == stamp:
-                self._models.move_to_end(source)
-                return self._models[source]
-            self._models.pop(source, None)
-        self._make_room(KEPT - 1)
+        found = self._models.get(source)
+        if found is not None and found[1] == stamp:
+            return found[0]
+        self._models.pop(source)
+        self._models.shrink(KEPT - 1)  # before it is loaded, so that there are never more in memory
         model = load(source, progress=progress)
+        self._models.put(source, (model, stamp))
         with self._lock:
-            self._models[source], self._stamps[source] = model, stamp
-        self._make_room(KEPT)
+            self._locks = {s: lock for s, lock in self._locks.items() if s in self._models or lock.locked()}
         return model
 
-    def _make_room(self, kept: int) -> None:
-        """Lets go of the models that were not used for longest, until there are `kept`."""
-        with self._lock:
-            while len(self._models) > kept:
-                gone, _ = self._models.popitem(last=False)
-                self._locks.pop(gone, None)
-                self._stamps.pop(gone, None)
-
-    def open(self, name: str, progress: Progress | None = None) -> dict:
+    def open(self, name: str, progress: Callable[[int, int], None] | None = None) -> dict:
         """Download the model of that name if need be, load it, and return its facts. progress(bytes done, in all)."""
         source = str(self.catalog.source(name))
         if zero_gpu():  # its workers cannot report, and forget what they load
             return self.catalog.facts(name, load(source, device="cpu", progress=progress))
-        with self._lock:
-            lock = self._locks.setdefault(source, threading.Lock())
-        with lock:
+        with self._lock_of(source):
             return self.catalog.facts(name, self._model(source, progress))
 
-    def _call(self, job: Callable, name: str | None, *arguments):
+    def _call(self, job: Callable, names: Sequence[str | None], *arguments, **options):
+        """job(models, *arguments, **options), with the models of those names."""
         try:
-            return self._run(job, str(self.catalog.source(name)), *arguments)
+            return self._run(job, [str(self.catalog.source(name)) for name in names], *arguments, **options)
         except torch.OutOfMemoryError:
-            raise InputError(
-                "The device has too little memory for this; a smaller picture or number will do."
-            ) from None
+            raise InputError("The device has too little memory for this; a smaller image or number will do.") from None
 
     def reconstruct(
         self,
@@ -120,84 +104,48 @@ class ModelServer:
         image: Image.Image,
         sample: bool = False,
         seed: int | None = None,
-        size: Size | None = None,
+        max_side: int | None = 1024,
+        tile: int | None = None,
         report: Report | None = None,
-    ) -> Rebuilt:
-        """vae.reconstruct on the model of that name, everything on the CPU, and large pictures in tiles.
+    ) -> Reconstruction:
+        """vae.reconstruct with the model of that name. report(what is done now, which share of it) may raise, which
+        ends the work."""
+        options = {"max_side": max_side, "tile": tile, "progress": _reachable(report)}
+        return self._call(inference.reconstruct, [name], image, sample, seed, **options)
 
-        report(what is done now, which share of it) may raise, which ends the work.
-        """
-        report, size = _reachable(report), size or Size()
-        report("Opening the model", None)
-        found = self._call(jobs.encode, name, image, size, report)
-        if sample and seed is None:
-            seed = inference.draw_seed()
-        z = found.posterior.sample(inference.make_generator(seed)) if sample else found.posterior.mode()
-        rebuilt, seconds = self._call(jobs.decode, name, z, found.original, size.tile, report)
-        before, after = images.to_tensor(found.original), images.to_tensor(rebuilt)
-        return Rebuilt(
-            image=rebuilt,
-            original=found.original,
-            latent=z,
-            posterior=found.posterior,
-            psnr=psnr(before, after).item(),
-            ssim=ssim(before, after).item(),
-            latent_shape=tuple(z.shape[1:]),
-            compression=before.numel() / z.numel(),
-            seconds=found.seconds + seconds,
-            seed=seed if sample else None,
-            tile=found.tile,
-        )
-
-    def compare(self, encoder: str, decoder: str, image: Image.Image, report: Report | None = None) -> Compared:
-        """A picture through one model's encoder and another's, or the same one's, decoder. report as in `reconstruct`.
+    def compare(
+        self, encoder: str, decoder: str, image: Image.Image, max_side: int = 1024, report: Report | None = None
+    ) -> Reconstruction:
+        """An image through one model's encoder and another's, or the same one's, decoder; both in one call. report as
+        in `reconstruct`.
 
         Raises InputError where the two do not declare the same latent space.
         """
-        report, size = _reachable(report), Size()
-        report("Opening the model", None)
+        options = {"max_side": max_side, "progress": _reachable(report)}
         if encoder == decoder:
-            found = self._call(jobs.encode, encoder, image, size, report)
-            latent = found.posterior.mode()
-            rebuilt, seconds = self._call(jobs.decode, decoder, latent, found.original, size.tile, report)
-        else:
-            spaces = [self.catalog.facts(name)["latent_space"] for name in (encoder, decoder)]
-            if spaces[0] is None or spaces[0] != spaces[1]:
-                raise InputError(
-                    f"{decoder} cannot decode what {encoder} encoded: they do not declare the same latent space."
-                )
-            found, latent = self._call(jobs.encode_shared, encoder, image, size, report)
-            report("Opening the decoder", None)
-            rebuilt, seconds = self._call(jobs.decode_shared, decoder, latent, found.original, size.tile, report)
-        before, after = images.to_tensor(found.original), images.to_tensor(rebuilt)
-        return Compared(
-            original=found.original,
-            image=rebuilt,
-            box=found.box,
-            psnr=psnr(before, after).item(),
-            ssim=ssim(before, after).item(),
-            latent_shape=tuple(latent.shape[1:]),
-            bits_per_pixel=16 * latent.numel() / (found.original.width * found.original.height),
-            seconds=found.seconds + seconds,
-            tile=found.tile,
-        )
+            return self._call(inference.reconstruct, [encoder], image, **options)
+        space, other = (self.catalog.facts(name)["latent_space"] for name in (encoder, decoder))
+        if space is None or space != other:
+            raise InputError(
+                f"{decoder} cannot decode what {encoder} encoded: they do not declare the same latent space."
+            )
+        return self._call(_across, [encoder, decoder], image, **options)
 
     def spread(self, name: str | None, image: Image.Image, seed: int) -> Spread:
-        """How the model's latents lie, shown on a picture of at most DRAWN pixels."""
-        side = min(DRAWN, self.catalog.facts(name)["image_size"])
-        return self._call(jobs.spread, name, image, side, seed)
+        """How the model's latents lie, shown on an image of at most DRAWN pixels."""
+        return self._call(spread, [name], image, min(DRAWN, self.catalog.facts(name)["image_size"]), seed)
 
     def decode(self, name: str | None, z: Tensor) -> Tensor:
-        """uint8 pictures (n, C, H, W) that latents (n, C, h, w) decode to."""
-        return self._call(jobs.paint, name, z)
+        """uint8 images (n, C, H, W) that latents (n, C, h, w) decode to."""
+        return self._call(_pixels, [name], z)
 
     def sample(
         self, name: str | None, n: int, seed: int, temperature: float, prior: str | None, small: bool = False
-    ) -> Pictures:
-        """n new pictures, of the model's best prior if none is named; InputError beyond MAX_PIXELS in all.
+    ) -> Drawn:
+        """n new images, of the model's best prior if none is named; InputError beyond MAX_PIXELS in all.
 
         small: at most DRAWN pixels wide, if the model can."""
-        return self._call(drawing.sample, name, n, seed, temperature, prior, small)
+        return self._call(_sample, [name], n, seed, temperature, prior, small)
 
     def fitted(self, name: str | None) -> bool:
         """Whether priors lie beside the model's weights; nothing is read of them."""
@@ -206,44 +154,102 @@ class ModelServer:
     def interpolate(
         self,
         name: str | None,
-        ends: Sequence[Endpoint],
+        endpoints: Sequence[Endpoint],
         steps: int,
         mode: str | None,
         kind: str = "path",
         small: bool = False,
         report: Report | None = None,
-    ) -> Pictures:
-        """The pictures of a way through two ends or more, as drawing.travel gives them; the last ones are kept, so that
-        a visitor who then wants them as a file need not wait again. small as in `sample`, so that its samples are found
-        again; report as in `reconstruct`."""
-        report = _reachable(report)
-        report("Opening the model", None)
+    ) -> Drawn:
+        """vae.inference.interpolate with the model of that name, for as many endpoints as ENDPOINTS says; the last
+        ones are kept, so that a visitor who then wants them as a file need not wait again.
+
+        mode: None for "prior" where the model has one to go through, else "slerp". small as in `sample`, so that its
+        samples are found again; report as in `reconstruct`."""
         source = str(self.catalog.source(name))
-        key = source, _stamp(source), fingerprint(ends), steps, mode, kind, small
-        found = self._ways.get(key)
+        key = source, _stamp(source), tuple(map(_fingerprint, endpoints)), steps, mode, kind, small
+        found = self._interpolations.get(key)
         if found is None:
-            found = self._call(drawing.travel, name, kind, ends, steps, mode, small, report)
-            self._ways.keep(key, found, found.pixels.nbytes)
+            options = {"progress": _reachable(report)}
+            found = self._call(_interpolate, [name], endpoints, steps, mode, kind, small, **options)
+            self._interpolations.put(key, found)
         return found
 
 
-def zero_gpu() -> bool:
-    """Whether each call gets a GPU for its own duration only, in a process of its own."""
-    return bool(os.environ.get("SPACES_ZERO_GPU"))
+def _across(encoder: AutoEncoder, decoder: AutoEncoder, image: Image.Image, **options) -> Reconstruction:
+    return inference.reconstruct(encoder, image, decoder=decoder, **options)
 
 
-def on_gpu(function: Callable) -> Callable:
-    """On ZeroGPU `function` wrapped so that it gets a GPU for its duration; elsewhere itself."""
-    if not zero_gpu():
-        return function
-    import spaces
-
-    return spaces.GPU(function)
+def _pixels(model: AutoEncoder, z: Tensor) -> Tensor:
+    return to_uint8(decode(model, z)).cpu()
 
 
-def _reachable(report: Report | None) -> Report:
+def _sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str | None, small: bool) -> Drawn:
+    prior = prior or priors.best(model)
+    size = _side(model, small, [prior])
+    _check_room(n, size)
+    return _with_priors(model, inference.generate(model, n, seed, temperature, prior, size))
+
+
+def _interpolate(
+    model: AutoEncoder,
+    endpoints: Sequence[Endpoint],
+    steps: int,
+    mode: str | None,
+    kind: str,
+    small: bool,
+    progress: inference.Progress | None = None,
+) -> Drawn:
+    least, most = ENDPOINTS[kind]
+    if not least <= len(endpoints) <= most:
+        wanted = least if least == most else f"{least} to {most}"
+        raise InputError(f"A {kind} takes {wanted} endpoints, not {len(endpoints)}.")
+    mode = mode or ("prior" if priors.can_pass(model) else "slerp")
+    through = priors.for_paths(model) if mode == "prior" else None
+    drawn_from = through.kind if through else "normal"
+    names = [end.prior or drawn_from for end in endpoints if isinstance(end, Draw)]
+    points = any(isinstance(end, Tensor) for end in endpoints)  # these are of the model's own size
+    size = _side(model, small and not points, names + ([drawn_from] if through else []))
+    if isinstance(steps, int):
+        _check_room({"path": steps, "grid": steps**2, "loop": steps * len(endpoints)}[kind], size)
+    return _with_priors(model, inference.interpolate(model, endpoints, steps, mode, kind, size, progress))
+
+
+def _with_priors(model: AutoEncoder, found: Generated) -> Drawn:
+    return Drawn(
+        **vars(found), priors=tuple(model.priors), passable=priors.can_pass(model), refused=model.refused_priors
+    )
+
+
+def _side(model: AutoEncoder, small: bool, names: Sequence[str]) -> int:
+    """Side in pixels of what is drawn; fitted priors know only the model's own size."""
+    side = model.config.sample_size
+    free = small and not model.config.fixed_size and all(name == "normal" for name in names)
+    return min(side, DRAWN) if free else side
+
+
+def _check_room(n: int, size: int) -> None:
+    most = max(1, MAX_PIXELS // size**2)
+    if n > most:
+        raise InputError(f"{n} images of this model are too many at once; up to {min(most, 4096)} are accepted.")
+
+
+def _reachable(report: Report | None) -> inference.Progress | None:
     """The report, where it can reach the page from where the work is done."""
-    return report if report is not None and not zero_gpu() else jobs.no_report
+    if report is None or zero_gpu():
+        return None
+    report("Opening the model", None)
+    return lambda what, done, total: report(what, done / total if total else None)
+
+
+def _fingerprint(endpoint: Endpoint) -> object:
+    """What says whether two endpoints are the same, without keeping their pixels."""
+    if isinstance(endpoint, Tensor):
+        return hashlib.sha256(endpoint.numpy().tobytes()).digest()
+    if isinstance(endpoint, Image.Image):
+        image = flatten(endpoint)
+        return image.mode, image.size, hashlib.sha256(image.tobytes()).digest()
+    return endpoint
 
 
 def _stamp(source: str) -> int:

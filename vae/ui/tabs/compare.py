@@ -6,9 +6,10 @@ from functools import partial
 import gradio as gr
 
 from vae.errors import InputError
+from vae.inference import Reconstruction
 from vae.ui.components import error_text, fold, lead, raising_gradio_errors, widget
 from vae.ui.formulas import formula
-from vae.ui.serving.models import Compared, ModelServer
+from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Done, Report, Tasks
 from vae.ui.uploads import link, read_picture
 
@@ -74,14 +75,14 @@ def answers(server: ModelServer, tasks: Tasks, asked: object) -> Iterator[dict]:
     yield {"ticket": ticket, "done": True}
 
 
-def compare(server: ModelServer, picture: object, pane: dict, report: Report) -> Compared:
+def compare(server: ModelServer, picture: object, pane: dict, report: Report) -> Reconstruction:
     encoder, decoder = pane.get("encoder"), pane.get("decoder") or pane.get("encoder")
     if not isinstance(encoder, str) or not isinstance(decoder, str):
         raise InputError("Choose a model.")
-    return server.compare(encoder, decoder, read_picture(picture), report)
+    return server.compare(encoder, decoder, read_picture(picture), report=report)
 
 
-def pane_value(found: Compared, pane: dict) -> dict:
+def pane_value(found: Reconstruction, pane: dict) -> dict:
     """One pane for the page."""
     name = "-".join(dict.fromkeys(str(pane[part]).split("/")[-1] for part in ("encoder", "decoder") if pane.get(part)))
     return {

@@ -9,14 +9,14 @@ from functools import partial
 import gradio as gr
 
 from vae.errors import InputError
-from vae.latents.priors import Unfitted
+from vae.inference import Endpoint
+from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative
 from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors_of_steps, visitor, whole, widget
 from vae.ui.downloads import FORMATS, SIZES, linked
 from vae.ui.endpoints import label, read_endpoint
 from vae.ui.formulas import formula
-from vae.ui.serving.drawing import KINDS, Endpoint, Pictures
-from vae.ui.serving.models import ModelServer
+from vae.ui.serving.models import ENDPOINTS, Drawn, ModelServer
 from vae.ui.serving.tasks import Done, Report, Tasks
 from vae.ui.uploads import sprite
 
@@ -73,7 +73,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
                 make = gr.Radio(list(MAKES), value=WAY, label="What to make")
-                stops = gr.Slider(*KINDS["loop"], 3, step=1, label="Stops", visible=False)
+                stops = gr.Slider(*ENDPOINTS["loop"], 3, step=1, label="Stops", visible=False)
                 ends, places = [], []
                 for i, side in enumerate(SIDES):
                     with gr.Column(visible=i < 2, elem_classes=["vs-place"]) as place:
@@ -83,7 +83,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
                 path = gr.Radio(list(dict.fromkeys(first)), label="Path")
                 counts = {
                     "path": count("path", "Frames"),
-                    "grid": count("grid", "Pictures along each side", visible=False),
+                    "grid": count("grid", "Images along each side", visible=False),
                     "loop": count("loop", "Frames from each stop to the next", visible=False),
                 }
             with gr.Column(elem_classes=["vs-card"]):
@@ -110,7 +110,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     def laid(made: str, most: int) -> dict:
         """Which controls there are for what is to be made."""
         kind = MAKES.get(made, "path")
-        n = most if kind == "loop" else KINDS[kind][1]
+        n = most if kind == "loop" else ENDPOINTS[kind][1]
         visible = {place: gr.Column(visible=i < n) for i, place in enumerate(places)}
         return (
             visible
@@ -126,7 +126,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
             if not isinstance(step, Done):
                 yield {busy: step} | changes
                 continue
-            found: Pictures = step.result
+            found: Drawn = step.result
             news = {busy: None, view: view_value(request, found), offered: [found.passable, found.refused]} | changes
             change = path_of(request, found, before)
             yield news | ({path: gr.Radio(**change)} if change else {})
@@ -180,7 +180,7 @@ def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
     if path is not None and path not in list(MODES):
         raise InputError(f"The path is one of: {'; '.join(MODES)}.")
     kind = MAKES[made]
-    n = whole("The number of stops", stops, *KINDS["loop"]) if kind == "loop" else KINDS[kind][1]
+    n = whole("The number of stops", stops, *ENDPOINTS["loop"]) if kind == "loop" else ENDPOINTS[kind][1]
     number = {"path": ("Frames", steps), "grid": ("The number along each side", side), "loop": ("Frames", pace)}[kind]
     ends = ends[:n]
     return Request(
@@ -193,34 +193,27 @@ def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
     )
 
 
-def travel(server: ModelServer, request: Request, report: Report) -> Pictures:
+def travel(server: ModelServer, request: Request, report: Report) -> Drawn:
     """The pictures wished for; along another path where the model, chosen since, has no prior to go through."""
     try:
         return server.interpolate(request.model, request.ends, request.steps, request.mode, request.kind, True, report)
-    except Unfitted:
+    except PriorNotFitted:
         return server.interpolate(request.model, request.ends, request.steps, None, request.kind, True, report)
 
 
-def mode_of(request: Request, found: Pictures) -> str:
-    """The mode that was taken."""
-    if found.prior:
-        return "prior"
-    return request.mode if request.mode in ("slerp", "lerp") else "slerp"
-
-
-def path_of(request: Request, found: Pictures, before: object) -> dict:
+def path_of(request: Request, found: Drawn, before: object) -> dict:
     """What must change about the choice of paths; nothing that need not, for the visitor may be choosing just now."""
     change = {}
     if before != [found.passable, found.refused]:
         change = {"choices": list(MODES) if found.passable else [ROUND, STRAIGHT], "info": found.refused}
-    if mode_of(request, found) != request.mode:
-        change["value"] = next(name for name, mode in MODES.items() if mode == mode_of(request, found))
+    if found.mode != request.mode:
+        change["value"] = next(name for name, mode in MODES.items() if mode == found.mode)
     return change
 
 
-def view_value(request: Request, found: Pictures) -> dict:
+def view_value(request: Request, found: Drawn) -> dict:
     """The value of the component "morph"."""
-    way = f"through the {found.prior} prior" if found.prior else mode_of(request, found)
+    way = f"through the {found.prior} prior" if found.prior else found.mode
     facts = {
         "kind": request.kind,
         "steps": request.steps,

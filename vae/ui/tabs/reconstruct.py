@@ -8,14 +8,13 @@ from functools import partial
 import gradio as gr
 from torch import Tensor
 
-from vae.inference import MAX_SEED, draw_seed
+from vae.inference import MAX_SEED, Reconstruction, draw_seed
 from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors_of_steps, visitor, whole, widget
 from vae.ui.formulas import formula
 from vae.ui.not_generative import FAMILIES
 from vae.ui.serving.catalog import on_spaces
-from vae.ui.serving.jobs import Size
-from vae.ui.serving.models import ModelServer, Rebuilt
-from vae.ui.serving.tasks import Done, Report, Tasks
+from vae.ui.serving.models import ModelServer
+from vae.ui.serving.tasks import Done, Tasks
 from vae.ui.uploads import link, read_picture
 
 FIRST = {"kind": "example", "name": "digit-2"}
@@ -78,8 +77,9 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
             view = widget("reconstruct")
 
     def rebuilt(model, value, sample: bool, seed_: int, longest, tiling) -> Iterator[dict]:
-        size = Size(longest if longest in SIDES else 1024, TILES.get(tiling))
-        work = partial(_rebuild, server, model, read_picture(value, size.side), sample, seed_, size)
+        longest = longest if longest in SIDES else 1024
+        image = read_picture(value, longest)
+        work = partial(server.reconstruct, model, image, sample, seed_, longest, TILES.get(tiling))
         ticket = secrets.token_hex(8)
         for step in tasks.watch(ticket, work, f"{visitor()}/reconstruct" if visitor() else None):
             if isinstance(step, Done):
@@ -110,11 +110,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     return Parts(picture, refresh)
 
 
-def _rebuild(server: ModelServer, model, picture, sample: bool, seed: int, size: Size, report: Report) -> Rebuilt:
-    return server.reconstruct(model, picture, sample, seed, size, report)
-
-
-def figures(found: Rebuilt) -> dict:
+def figures(found: Reconstruction) -> dict:
     """The figures of a reconstruction, as the page and HTTP give them."""
     return {
         "psnr": round(found.psnr, 3),
@@ -129,7 +125,7 @@ def figures(found: Rebuilt) -> dict:
     }
 
 
-def view_value(found: Rebuilt) -> dict:
+def view_value(found: Reconstruction) -> dict:
     """The value of the component "reconstruct"."""
     posterior = found.posterior
     mean, mean_limit = _maps(posterior.mean)

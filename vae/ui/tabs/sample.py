@@ -7,12 +7,11 @@ import gradio as gr
 
 from vae.data.builtin import NAMES
 from vae.inference import MAX_SEED, draw_seed
-from vae.latents.priors import Unfitted
+from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative, prior_texts
 from vae.ui.components import fold, lead, note, number, show_errors_of_steps, whole, widget
 from vae.ui.formulas import formula
-from vae.ui.serving.drawing import Pictures
-from vae.ui.serving.models import ModelServer
+from vae.ui.serving.models import Drawn, ModelServer
 from vae.ui.uploads import sprite
 
 COUNT = 25
@@ -142,17 +141,17 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
 
 def half(
     server: ModelServer, model: str | None, n: int, seed: int, tau: float, prior: str | None
-) -> tuple[dict, Pictures | None]:
+) -> tuple[dict, Drawn | None]:
     """One model's samples for the page, or the sentence that says why it has none from that prior."""
     model = model or server.catalog.first()
     facts = server.catalog.facts(model)
     head = {"model": model, "variational": facts["variational"]}
     try:
         found = server.sample(model, n, seed, tau, prior, small=True)
-    except Unfitted as error:
-        sentence = str(error).replace("MODEL", server.catalog.typed(model))
+    except PriorNotFitted as error:
         data = (facts["trained_on"] or "").casefold()
-        return head | {"missing": sentence.replace("DATA", data) if data in NAMES else sentence}, None
+        arguments = f"{server.catalog.typed(model)} --data {data if data in NAMES else 'DATA'} --prior {error.prior}"
+        return head | {"missing": f"{error} To fit it: `python -m vae fit-prior {arguments}`."}, None
     photos = not_generative.concerns(server, model)
     says = prior_texts.explain(found.prior, facts, photos)
     if found.prior == "normal" and photos and facts["image_size"] >= LARGE:
