@@ -40,7 +40,7 @@ def client(place, model):
         patch.setenv("VAE_MODEL", model)
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         demo = create_app()
-        _, url, _ = demo.launch(prevent_thread_lock=True, raising_gradio_errors=True, server_name="127.0.0.1")
+        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
         yield Client(url, verbose=False)
         demo.close(verbose=False)
 
