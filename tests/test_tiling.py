@@ -115,7 +115,7 @@ def test_batches_that_do_not_fit_are_split(monkeypatch):
 
 
 @torch.inference_mode()
-def test_progress_counts_every_tile_and_cancel_stops_within_one():
+def test_progress_counts_every_tile_and_what_it_raises_ends_the_work():
     model = randomise(build(NORMALISED))
     z = torch.zeros(1, 4, 40, 40)
     seen = []
@@ -123,10 +123,14 @@ def test_progress_counts_every_tile_and_cancel_stops_within_one():
     total = seen[0][1]
     assert seen == [(i + 1, total) for i in range(total)] and total == 1 + len(tiling.spans(40, 16, 4)) ** 2
     seen.clear()
-    with pytest.raises(tiling.Cancelled):
-        tiling.tiled_decode(
-            model, z, 32, 8, progress=lambda done, total: seen.append(done), cancelled=lambda: len(seen) == 3
-        )
+
+    def stop(done, total):
+        seen.append(done)
+        if done == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        tiling.tiled_decode(model, z, 32, 8, progress=stop)
     assert seen == [1, 2, 3]
     assert SHARED_STATISTICS.get() is None
     torch.testing.assert_close(model.decode(z), randomise(build(NORMALISED)).decode(z))
@@ -143,8 +147,9 @@ def test_large_images_are_tiled_and_small_ones_are_not():
 
     with torch.device("meta"):
         sd, small = build(KL_PRESETS["sd"]), build(KL_PRESETS["sd-small"])
-    assert tiling.tile_for(sd, 1024, 1024) is None and tiling.tile_for(sd, 4096, 4096) == tiling.TILE
-    assert tiling.tile_for(small, 2048, 2048) is None
+    assert tiling.tile_for(sd, 1024, 1024) == 0 and tiling.tile_for(sd, 4096, 4096) == tiling.TILE
+    assert tiling.tile_for(small, 2048, 2048) == 0 == tiling.tile_for(sd, 500, 600, 1024)
+    assert tiling.tile_for(small, 500, 600, 256) == 256 and tiling.tile_for(sd, 4096, 4096, 0) == 0
 
 
 @torch.inference_mode()

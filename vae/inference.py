@@ -13,7 +13,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae import images, latents
-from vae.checks import as_image, whole_number
+from vae.checks import as_image, real_number, whole_number
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.latents import interpolation, priors
@@ -206,8 +206,7 @@ def sample_latents(
     or a size that a fitted prior was not fitted at.
     """
     n, batch_size = whole_number("The number of samples", n, 1), whole_number("The batch size", batch_size, 1)
-    if not isinstance(temperature, int | float) or not 0.0 <= temperature <= 10.0:
-        raise InputError(f"The temperature must be from 0 to 10, not {temperature}.")
+    temperature = real_number("The temperature", temperature, 0.0, 10.0)
     fitted = None if prior == "normal" else priors.of(model, prior)
     noises = _noise(model.latent_shape(size, size), n, make_generator(seed), batch_size)
     return (noise * temperature if fitted is None else fitted(noise, temperature) for noise in noises)
@@ -285,8 +284,7 @@ def generate(
     progress: Progress | None = None,
 ) -> Generated:
     """The images of `sample` as pixels, and how long they took."""
-    start, report = time.perf_counter(), progress or _silent
-    parts = []
+    start, report, parts = time.perf_counter(), progress or _silent, []
     for done, batch in _counted(sample_batches(model, n, seed, temperature, prior, size)):
         parts.append(images.to_uint8(batch))
         report("Decoding", done + len(batch), n)
@@ -328,6 +326,7 @@ def interpolate(
         z = interpolation.corners(stops, steps, steps, mode, prior).flatten(0, 1)
     else:
         z = interpolation.loop(stops, steps, mode, prior)
+    report("Decoding", 0, len(z))
     parts = []
     for done, part in _counted(z.split(batch_of(model, size))):
         parts.append(images.to_uint8(decode(model, part)).cpu())

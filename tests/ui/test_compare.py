@@ -11,18 +11,16 @@ from PIL import Image
 pytest.importorskip("gradio")
 
 import vae
-from vae import images, inference, metrics
+from vae import images, metrics, tiling
 from vae.errors import InputError
 from vae.models import ConvConfig, build
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.tiny import TinyConfig
 from vae.ui import not_generative, uploads
-from vae.ui.serving import jobs, popular_models
+from vae.ui.serving import latent_spread, popular_models
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.drawing import DRAWN
-from vae.ui.serving.jobs import Size
 from vae.ui.serving.model_loader import PUBLIC_LIMIT, ModelLoader
-from vae.ui.serving.models import ModelServer
+from vae.ui.serving.models import DRAWN, ModelServer
 from vae.ui.serving.tasks import Done, Progress, Stopped, Tasks
 from vae.ui.tabs.compare import answers, compare
 
@@ -80,8 +78,8 @@ def test_one_encodes_and_another_decodes_what_both_scale_alike(server, models):
     found = server.compare(models["kl"], models["tiny"], photograph())
     kl, tiny = vae.load(models["kl"]), vae.load(models["tiny"])
     x = images.to_tensor(photograph())
-    shared = (inference.encode(kl, x).mode() - 0.1) * 0.2
-    expected = images.to_image(inference.decode(tiny, shared, (52, 70))[0])
+    shared = (tiling.encode(kl, x).mode() - 0.1) * 0.2
+    expected = images.to_image(tiling.decode(tiny, shared, (52, 70))[0])
     assert metrics.psnr(images.to_tensor(found.image), images.to_tensor(expected)).item() > 60
     assert found.psnr == pytest.approx(metrics.psnr(x, images.to_tensor(found.image)).item())
 
@@ -131,7 +129,7 @@ def test_the_page_is_told_of_each_pane_and_of_what_went_wrong(server, models):
 
 def test_a_bad_picture_is_refused_in_each_pane(server, models):
     with pytest.raises(InputError, match="A picture is needed"):
-        compare(server, {"kind": "example", "name": "../secret"}, {"encoder": models["digits"]}, no_report)
+        compare(server, {"kind": "example", "name": "../secret"}, {"encoder": models["digits"]}, lambda *_: None)
 
 
 # ---- tiles, progress, stopping
@@ -139,16 +137,19 @@ def test_a_bad_picture_is_refused_in_each_pane(server, models):
 
 def test_tiles_are_used_where_they_are_asked_for_and_reported(server, models):
     steps = []
-    found = server.reconstruct(
-        models["kl"], photograph(160, 96), size=Size(1024, 64), report=lambda *step: steps.append(step)
-    )
+    found = server.reconstruct(models["kl"], photograph(160, 96), tile=64, report=lambda *step: steps.append(step))
     assert found.tile == 64
     encoding, decoding = ([share for what, share in steps if what == wanted] for wanted in ("Encoding", "Decoding"))
-    assert encoding[0] == 0 and encoding[-1] == 1 and encoding == sorted(encoding) and len(encoding) > 6
+    assert (
+        encoding[0] is None
+        and (encoding := encoding[1:])[-1] == 1
+        and encoding == sorted(encoding)
+        and len(encoding) > 6
+    )
     assert decoding[-1] == 1 and len(decoding) > 6
-    whole = server.reconstruct(models["kl"], photograph(160, 96), size=Size(1024, 0))
+    whole = server.reconstruct(models["kl"], photograph(160, 96), tile=0)
     assert whole.tile == 0
-    assert server.reconstruct(models["kl"], photograph(64, 48), size=Size(1024, 64)).tile == 0, "one tile is no tiling"
+    assert server.reconstruct(models["kl"], photograph(64, 48), tile=64).tile == 0, "one tile is no tiling"
 
 
 def test_work_ends_within_a_tile_when_its_report_raises(server, models):
@@ -160,7 +161,7 @@ def test_work_ends_within_a_tile_when_its_report_raises(server, models):
             raise Stopped
 
     with pytest.raises(Stopped):
-        server.reconstruct(models["kl"], photograph(160, 96), size=Size(1024, 64), report=report)
+        server.reconstruct(models["kl"], photograph(160, 96), tile=64, report=report)
     assert sum(share is not None and share > 0 for share in reports) == 1
     assert server.reconstruct(models["kl"], photograph()).psnr > 0, "the model is free again"
 
@@ -323,31 +324,31 @@ def test_the_spread_of_latents_is_measured(server, models):
     model = vae.load(models["kl"])
     seen = images.to_tensor(found.original)
     assert found.original.size == (256, 171)
-    posterior = inference.encode(model, seen)
+    posterior = tiling.encode(model, seen)
     centred = posterior.mean - posterior.mean.mean((2, 3), keepdim=True)
     assert found.std == pytest.approx(centred.square().mean().sqrt().item(), rel=1e-4)
     assert found.sigma == pytest.approx(posterior.std.mean().item(), rel=1e-4)
-    assert -1 <= found.alike <= 1
+    assert -1 <= found.correlation <= 1
     again = server.spread(models["kl"], photograph(300, 200), seed=0)
-    assert again.noise.tobytes() == found.noise.tobytes() != found.repainted.tobytes()
+    assert again.noise.tobytes() == found.noise.tobytes() != found.reconstruction.tobytes()
 
 
 def test_noise_has_no_likeness_between_neighbours(models, monkeypatch):
     model = vae.load(models["tiny"])
     monkeypatch.setattr(
-        "vae.tiling.encode",
+        "vae.inference.encode",
         lambda model, x, *rest, **options: vae.distributions.DiagonalGaussian.point(
             torch.randn(1, 4, 64, 64, generator=torch.Generator().manual_seed(0)) * 3 + 1
         ),
     )
-    found = jobs.spread(model, photograph(256, 256), 256, 0)
-    assert found.std == pytest.approx(3, abs=0.1) and abs(found.alike) < 0.03 and found.sigma == 0
+    found = latent_spread.spread(model, photograph(256, 256), 256, 0)
+    assert found.std == pytest.approx(3, abs=0.1) and abs(found.correlation) < 0.03 and found.sigma == 0
 
 
 @pytest.mark.parametrize("sigma, variational, says", [(0.001, True, True), (0.03, True, False), (0.0, False, True)])
 def test_only_what_is_no_generator_is_called_none(sigma, variational, says):
     picture = photograph(32, 32)
-    spread = jobs.Spread(picture, picture, picture, std=5.5, sigma=sigma, alike=0.6)
+    spread = latent_spread.Spread(picture, picture, picture, std=5.5, sigma=sigma, correlation=0.6)
     told = not_generative.explanation(spread, variational)
     assert (told is not None) == says
     if told:

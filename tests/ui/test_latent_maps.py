@@ -13,11 +13,11 @@ import vae
 from vae import images
 from vae.checkpoints.store import weight_files
 from vae.errors import InputError
+from vae.inference import Draw
 from vae.latents import statistics
 from vae.ui.endpoints import read_endpoint
-from vae.ui.points import Point, packed, read_point, write_point
+from vae.ui.points import packed, read_point, write_point
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.drawing import Draw
 from vae.ui.serving.latent_maps import SLIDERS, STEPS, WAITING, LatentMaps
 from vae.ui.serving.models import ModelServer
 from vae.ui.uploads import read_picture
@@ -201,14 +201,14 @@ def test_a_run_is_measured_by_its_folder(latent_maps, tmp_path):
     assert command == f"python -m vae statistics {run} --data digits"
     found = statistics.measure(vae.load(run), bars())
     assert statistics.write(weight_files(run), found).parent.name == "step-00000010"
-    latent_maps._kept.clear()
+    latent_maps._kept.shrink(0)
     assert latent_maps.opened("mine")["unmeasured"] is None
 
 
 def test_statistics_of_another_checkpoint_are_refused_by_name(latent_maps, measured, monkeypatch):
     assert latent_maps.find(measured) is not None
     saved(measured, seed=1)
-    latent_maps._kept.clear()  # as a second later
+    latent_maps._kept.shrink(0)  # as a second later
     found = latent_maps.opened(measured)
     assert found["unmeasured"]["refused"] and found["unmeasured"]["commands"] == []
     assert "statistics.safetensors belongs to another checkpoint" in found["unmeasured"]["says"]
@@ -243,9 +243,9 @@ def test_a_point_sent_to_interpolate_keeps_its_latent(latent_maps, measured):
     with pytest.raises(InputError, match="damaged"):
         read_endpoint(value | {"z": None}, measured)
     with pytest.raises(InputError, match="numbers, not 2"):
-        latent_maps.server.interpolate(measured, [Point(b"\0" * 8), Draw(1)], 4, "slerp")
+        latent_maps.server.interpolate(measured, [torch.zeros(2), Draw(1)], 4, "slerp")
 
 
 def test_a_point_travels_bit_for_bit():
     z = torch.randn(2, 3, 3)
-    assert torch.equal(read_point(write_point(z)).latent((2, 3, 3)), z)
+    assert torch.equal(read_point(write_point(z)).view(2, 3, 3), z)

@@ -15,18 +15,16 @@ from tiny_runs import tiny
 pytest.importorskip("gradio")
 
 import vae
-from vae import images
+from vae import images, tiling
 from vae.checkpoints.store import weight_files
 from vae.cli import main
 from vae.data.image_set import ImageSet
 from vae.errors import InputError
-from vae.inference import decode_path, latent_of
+from vae.inference import Draw, latent_of
 from vae.latents import interpolation, priors
 from vae.models import ConvConfig, build, config_to_dict
 from vae.ui import downloads, prior_texts
-from vae.ui.serving import drawing
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.drawing import Draw
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Stopped
 from vae.ui.tabs import interpolate, sample
@@ -152,7 +150,7 @@ def test_a_way_through_the_prior_is_the_command_lines(server, fitted):
     flow = model.fitted_priors["flow"]
     path = interpolation.interpolate(latent_of(model, 3, "flow"), latent_of(model, 4, "flow"), 6, "prior", flow)
     found = server.interpolate(fitted, [Draw(3), Draw(4)], 6, "prior", small=True)
-    expected = torch.cat([images.to_uint8(images.to_tensor(frame)) for frame in decode_path(model, path)])
+    expected = images.to_uint8(tiling.decode(model, path))
     assert torch.equal(found.pixels, expected) and found.prior == "flow" and found.passable
     assert torch.equal(server.interpolate(fitted, [Draw(3), Draw(4)], 6, None).pixels, expected)
     plain = server.interpolate(fitted, [Draw(3), Draw(4)], 6, "slerp")
@@ -168,7 +166,7 @@ def test_grids_and_loops_have_their_ends_where_they_belong(server, fitted):
     assert len(grid) == 9 and len(loop) == 15
     assert all(torch.equal(loop[i], picture) for i, picture in zip((0, 5, 10), own[:3], strict=True))
     for kind, wrong in (("grid", ends[:3]), ("loop", ends[:2]), ("path", ends)):
-        with pytest.raises(InputError, match="ends"):
+        with pytest.raises(InputError, match="endpoints"):
             server.interpolate(fitted, wrong, 3, "slerp", kind)
 
 
@@ -176,10 +174,10 @@ def test_a_way_just_seen_is_not_computed_again_for_its_file(server, fitted, monk
     picture = Image.linear_gradient("L")
     found = server.interpolate(fitted, [picture, Draw(1)], 4, "slerp")
 
-    def travel(*arguments):
+    def interpolate(*arguments):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(drawing, "travel", travel)
+    monkeypatch.setattr("vae.inference.interpolate", interpolate)
     assert server.interpolate(fitted, [picture.copy(), Draw(1)], 4, "slerp") is found
     for other in ([picture.rotate(90), Draw(1)], [picture, Draw(2)]):
         with pytest.raises(AssertionError):
@@ -187,10 +185,10 @@ def test_a_way_just_seen_is_not_computed_again_for_its_file(server, fitted, monk
 
 
 def test_long_ways_report_and_can_be_stopped(server, fitted, monkeypatch):
-    monkeypatch.setattr(drawing, "BATCH", 2 * 16**2)
+    monkeypatch.setattr("vae.inference.BATCH", 2 * 16**2)
     heard = []
     server.interpolate(fitted, [Draw(0), Draw(1)], 8, "slerp", report=lambda what, share: heard.append((what, share)))
-    assert [share for what, share in heard if what == "Decoding"] == [0.0, 0.25, 0.5, 0.75]
+    assert [share for what, share in heard if what == "Decoding"] == [0.0, 0.25, 0.5, 0.75, 1.0]
     stopped = threading.Event()
 
     def report(what, share=None):
@@ -248,10 +246,10 @@ def test_a_path_that_the_model_lacks_gives_way_to_one_it_has(server, fitted, tmp
 
     through = request(fitted, path=interpolate.THROUGH)
     found = interpolate.travel(server, through, no_report)
-    assert found.prior == "flow" and interpolate.mode_of(through, found) == "prior"
+    assert found.prior == "flow" and found.mode == "prior"
     through = request(network(tmp_path / "m"), path=interpolate.THROUGH)
     found = interpolate.travel(server, through, no_report)
-    assert found.prior is None and not found.passable and interpolate.mode_of(through, found) == "slerp"
+    assert found.prior is None and not found.passable and found.mode == "slerp"
     assert interpolate.view_value(through, found)["way"] == "slerp"
 
 

@@ -12,11 +12,11 @@ pytest.importorskip("gradio")
 import vae
 from vae import images
 from vae.errors import InputError
+from vae.inference import Draw
 from vae.models import ConvConfig, build
 from vae.ui.downloads import animation
 from vae.ui.endpoints import read_endpoint
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.drawing import Draw
 from vae.ui.serving.models import KEPT, ModelServer
 from vae.ui.tabs import reconstruct
 from vae.ui.training.training_job import minutes_allowed

@@ -76,7 +76,7 @@ def fit_prior_advised(model: str):
         yield
     except PriorNotFitted as error:
         advice = f"Fit it with `python -m vae fit-prior {model} --data DATA --prior {error.prior}`."
-        raise InputError(f"{error} {advice}") from error
+        raise InputError(f"{error.fact} {advice}") from error
 
 
 def output_path(path: Path, suffixes: tuple[str, ...]) -> Path:

@@ -23,12 +23,13 @@ TITLES = {
 class PriorNotFitted(InputError):
     """A prior that might be fitted to the model, but is not, or not to these weights.
 
-    The message says so and nothing else: what to do is for each door to say, in its own words. prior: its name.
+    prior: its name. fact: what is wrong, without what to do about it: the command line and the page, which know what
+    the model is called there, word that themselves.
     """
 
-    def __init__(self, prior: str, message: str):
-        super().__init__(message)
-        self.prior = prior
+    def __init__(self, prior: str, fact: str):
+        super().__init__(f"{fact} Fit it with `python -m vae fit-prior MODEL --data DATA --prior {prior}`.")
+        self.prior, self.fact = prior, fact
 
 
 @dataclass(frozen=True)
@@ -86,8 +87,8 @@ def of(model: AutoEncoder, name: str) -> Prior:
         return model.fitted_priors[name]
     if name not in KINDS:
         raise InputError(f"This model has no prior {str(name)[:40]!r}; it has {', '.join(model.priors)}.")
-    message = f"This model has no {name} prior yet; it has {', '.join(model.priors)}."
-    raise PriorNotFitted(name, model.refused_priors or message)
+    fact = f"This model has no {name} prior yet; it has {', '.join(model.priors)}."
+    raise PriorNotFitted(name, model.refused_priors or fact)
 
 
 def best(model: AutoEncoder) -> str:
@@ -102,8 +103,8 @@ def for_paths(model: AutoEncoder) -> Prior:
     """
     found = next((model.fitted_priors[kind] for kind in INVERTIBLE if kind in model.fitted_priors), None)
     if found is None or model.refused_priors:
-        message = "To interpolate through a prior, the model needs one that can be inverted, and it has none."
-        raise PriorNotFitted(INVERTIBLE[0], model.refused_priors or message)
+        fact = "To interpolate through a prior, the model needs one that can be inverted, and it has none."
+        raise PriorNotFitted(INVERTIBLE[0], model.refused_priors or fact)
     return found
 
 

@@ -151,7 +151,7 @@ def half(
     except PriorNotFitted as error:
         data = (facts["trained_on"] or "").casefold()
         arguments = f"{server.catalog.typed(model)} --data {data if data in NAMES else 'DATA'} --prior {error.prior}"
-        return head | {"missing": f"{error} To fit it: `python -m vae fit-prior {arguments}`."}, None
+        return head | {"missing": f"{error.fact} To fit it: `python -m vae fit-prior {arguments}`."}, None
     photos = not_generative.concerns(server, model)
     says = prior_texts.explain(found.prior, facts, photos)
     if found.prior == "normal" and photos and facts["image_size"] >= LARGE:
