@@ -33,24 +33,24 @@ class TrainConfig:
     data: str = setting("digits", "digits, mnist, fashion, cifar10, a folder, an archive or a Hub id (owner/name).")
     epochs: int = setting(30, "Passes over the training images.", low=1, high=100_000)
     beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
-    learning_rate: float = setting(1e-2, "Size of Adam's steps; for one-cycle the peak.", low=1e-9, high=10.0)
+    learning_rate: float = setting(1e-2, "Size of Adam's steps, for one-cycle at its peak.", low=1e-9, high=10.0)
     batch_size: int = setting(64, "Images at once in each process.", low=1, high=65_536)
-    seed: int = setting(0, "Of weights, order and noise.", low=0, high=2**63 - 1)
+    seed: int = setting(0, "Seed of weights, order and noise.", low=0, high=2**63 - 1)
     reconstruction: str = setting(
         "sum",
-        "Squared errors summed or averaged over pixels, absolute ones, or a fitted variance.",
+        "Squared errors summed or averaged over the pixels, absolute errors, or a likelihood of fitted variance.",
         choices=RECONSTRUCTIONS,
     )
     schedule: str = setting("one-cycle", "Course of the learning rate.", choices=SCHEDULES)
     beta2: float = setting(0.99, "Adam's second decay rate.", low=0.0, high=0.999999)
     accumulate: int = setting(1, "Batches to one update of the weights.", low=1, high=1024)
     ema_images: int = setting(
-        0, "Half-life in images of the weights' average, which is validated and saved; 0 is off.", low=0, high=10**9
+        0, "Half-life in images of the weights' average, which is validated and saved, or 0 for none.", low=0, high=10**9
     )
-    clip: float = setting(0.0, "Greatest norm of the gradients; 0 is off.", low=0.0, high=1e6)
+    clip: float = setting(0.0, "Greatest norm of the gradients, or 0 for any.", low=0.0, high=1e6)
     flip: bool = setting(False, "Mirror half of the training images, where left is like right.")
     test_size: float = setting(0.2, "Share held out, where the data have no test split.", low=0.001, high=0.9)
-    precision: str = setting("auto", "auto is bf16 where that was measured to be faster.", choices=PRECISIONS)
+    precision: str = setting("auto", "Arithmetic; auto is bf16 where that was measured to be faster.", choices=PRECISIONS)
 
     def __post_init__(self):
         from vae.models import config_from_dict

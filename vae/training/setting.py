@@ -42,7 +42,7 @@ class Setting:
     def description(self) -> str:
         """The sentence, and what is accepted where the type alone does not say it."""
         bounded = self.choices or self.type in (int, float)
-        return f"{self.help.removesuffix('.')}; {self.accepted}." if bounded else self.help
+        return f"{self.help.removesuffix('.')}: {self.accepted}." if bounded else self.help
 
     def check(self, value: object) -> Any:
         """`value` as the setting's type: a whole number is a float, too, and 5.0, as JSON clients write it, an int.
