@@ -45,12 +45,15 @@ class TrainConfig:
     beta2: float = setting(0.99, "Adam's second decay rate.", low=0.0, high=0.999999)
     accumulate: int = setting(1, "Batches to one update of the weights.", low=1, high=1024)
     ema_images: int = setting(
-        0, "Half-life in images of the weights' average, which is validated and saved, or 0 for none.", low=0, high=10**9
+        0,
+        "Half-life in images of the weights' average, which is what is saved, or 0 for none.",
+        low=0,
+        high=10**9,
     )
     clip: float = setting(0.0, "Greatest norm of the gradients, or 0 for any.", low=0.0, high=1e6)
     flip: bool = setting(False, "Mirror half of the training images, where left is like right.")
     test_size: float = setting(0.2, "Share held out, where the data have no test split.", low=0.001, high=0.9)
-    precision: str = setting("auto", "Arithmetic; auto is bf16 where that was measured to be faster.", choices=PRECISIONS)
+    precision: str = setting("auto", "Arithmetic; auto is bf16 where it was measured to be faster.", choices=PRECISIONS)
 
     def __post_init__(self):
         from vae.models import config_from_dict

@@ -37,7 +37,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 
 def runs_dir() -> Path:
     """Where runs live: VAE_RUNS_DIR, or runs/ in the working directory."""
-    return Path(os.environ.get("VAE_RUNS_DIR") or "runs")
+    return Path(os.environ.get("VAE_RUNS_DIR") or "runs").expanduser()
 
 
 class Run:

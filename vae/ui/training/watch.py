@@ -55,7 +55,7 @@ class Watcher:
         counts as not known.
         """
         known = known if isinstance(known, dict) else {}
-        who = visitor(known.get("token"))
+        who = visitor(known.get("token"), self.catalog.public)
         with self._lock:
             self._list(now=known.get("run") not in self._runs)
             run = self._choose(known.get("run"), bool(known.get("follow")))
