@@ -30,7 +30,7 @@ def build(catalog: Catalog, server: ModelServer):
     loader = ModelLoader(server, catalog)
 
     def listed() -> dict:
-        models = [listed(model) for model in catalog.models()]
+        models = [facts_shown(model) for model in catalog.models()]
         return {"models": models, "version": version(models)}
 
     lock, kept = threading.Lock(), [0.0, {}]
@@ -76,11 +76,11 @@ def build(catalog: Catalog, server: ModelServer):
     )
 
 
-def listed(model: dict) -> dict:
+def facts_shown(model: dict) -> dict:
     """Of a model's facts those that the page shows."""
     return {key: model.get(key) for key in SHOWN}
 
 
 def opening_facts(opening: Opening) -> dict:
-    facts = opening.facts and listed(opening.facts) | {"name": opening.name, "kind": "opened"}
+    facts = opening.facts and facts_shown(opening.facts) | {"name": opening.name, "kind": "opened"}
     return asdict(opening) | {"facts": facts}
