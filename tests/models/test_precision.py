@@ -63,7 +63,11 @@ def test_auto_is_a_choice_of_load(tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: device.type == "cpu")
     vae.save(randomise(build(SMALL)), tmp_path / "m")
     in_bfloat16 = [
-        [m.in_bfloat16 for m in vae.load(tmp_path / "m", device="cpu", dtype=dtype).modules() if isinstance(m, Attention)]
+        [
+            m.in_bfloat16
+            for m in vae.load(tmp_path / "m", device="cpu", dtype=dtype).modules()
+            if isinstance(m, Attention)
+        ]
         for dtype in (None, "auto")
     ]
     assert in_bfloat16 == [[False, False], [True, True]]
