@@ -198,7 +198,7 @@ def test_a_run_that_goes_leaves_the_list(run, watcher):
 def test_only_its_owner_is_told_that_a_run_is_theirs(run, watcher, monkeypatch):
     Visitor(frozenset({"mine"})).claim(run)
     for keys, mine in (("mine", True), ("other", None)):
-        monkeypatch.setattr(watch, "visitor", lambda token, keys=keys: Visitor(frozenset({keys})))
+        monkeypatch.setattr(watch, "visitor", lambda token, public, keys=keys: Visitor(frozenset({keys})))
         assert watcher.watch_run({})["list"]["changed"][0].get("mine") is mine
 
 

@@ -54,9 +54,8 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
             functions = [
                 raising_gradio_errors(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)
             ]
-            view = widget(
-                "train", functions=[*functions, changer(catalog, training_job)], training=training_job.allowed
-            )
+            functions.append(changer(catalog, training_job))
+            view = widget("train", functions=functions, training=training_job.allowed)
     if controls:
         _wire(controls, view, training_job, catalog.public)
     return Parts(view)
