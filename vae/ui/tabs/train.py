@@ -13,9 +13,10 @@ from vae.ui.formulas import formula
 from vae.ui.serving.access import visitor
 from vae.ui.serving.catalog import Catalog
 from vae.ui.training.controls import control
+from vae.ui.training.metric_rows import EPOCH_FIELDS
 from vae.ui.training.training_data import Previews, checked, choices
 from vae.ui.training.training_job import TrainingJob
-from vae.ui.training.watch import Watcher
+from vae.ui.training.watch import PREVIEW_FIELDS, Watcher
 
 FIRST = TrainConfig.preset
 CUSTOM = "digits"  # what needs no network is chosen first
@@ -55,7 +56,14 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
                 raising_gradio_errors(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)
             ]
             functions.append(changer(catalog, training_job))
-            view = widget("train", functions=functions, training=training_job.allowed)
+            view = widget(
+                "train",
+                functions=functions,
+                training=training_job.allowed,
+                max_epochs=SETTINGS["epochs"].high,
+                row_fields=EPOCH_FIELDS,  # a step's row has the first of them
+                preview_fields=PREVIEW_FIELDS,
+            )
     if controls:
         _wire(controls, view, training_job, catalog.public)
     return Parts(view)
