@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from vae.errors import InputError
 from vae.ui.components import raising_gradio_errors, widget
-from vae.ui.serving.catalog import Catalog, on_spaces, version
+from vae.ui.serving.catalog import Catalog, version
 from vae.ui.serving.model_loader import ModelLoader, Opening
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.popular_models import popular_models
@@ -72,7 +72,7 @@ def build(catalog: Catalog, server: ModelServer):
         functions=[raising_gradio_errors(function) for function in (model_list, known_models, open_model, opening)],
         models=first["models"],
         version=first["version"],
-        public=on_spaces(),
+        public=catalog.public,
     )
 
 

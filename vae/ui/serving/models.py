@@ -23,7 +23,7 @@ from vae.latents import priors
 from vae.models import AutoEncoder
 from vae.tiling import decode
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.device import on_gpu, zero_gpu
+from vae.ui.serving.device import on_zero_gpu
 from vae.ui.serving.latent_spread import Spread, spread
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.tasks import Report
@@ -49,13 +49,13 @@ class ModelServer:
     """Loads models when they are first asked for and keeps the last two. One call at a time computes with a model, and
     each method is one call: on ZeroGPU one acquisition of the GPU."""
 
-    def __init__(self, catalog: Catalog):
-        self.catalog = catalog
+    def __init__(self, catalog: Catalog, zero_gpu: bool = False):
+        self.catalog, self.zero_gpu = catalog, zero_gpu
         self._models: LruCache[tuple[AutoEncoder, int]] = LruCache(KEPT)  # with the _stamp they were loaded at
         self._interpolations: LruCache[Drawn] = LruCache(INTERPOLATIONS, lambda found: found.pixels.nbytes)
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._run = on_gpu(self._compute)
+        self._run = on_zero_gpu(self._compute) if zero_gpu else self._compute
 
     # What runs on the GPU's side on ZeroGPU: everything in and out of it can be pickled.
     def _compute(self, job: Callable, sources: Sequence[str], *arguments, **options):
@@ -86,7 +86,7 @@ class ModelServer:
     def open(self, name: str, progress: Callable[[int, int], None] | None = None) -> dict:
         """Download the model of that name if need be, load it, and return its facts. progress(bytes done, in all)."""
         source = str(self.catalog.source(name))
-        if zero_gpu():  # its workers cannot report, and forget what they load
+        if self.zero_gpu:  # its workers cannot report, and forget what they load
             return self.catalog.facts(name, load(source, device="cpu", progress=progress))
         with self._lock_of(source):
             return self.catalog.facts(name, self._model(source, progress))
@@ -97,6 +97,13 @@ class ModelServer:
             return self._run(job, [str(self.catalog.source(name)) for name in names], *arguments, **options)
         except torch.OutOfMemoryError:
             raise InputError("The device has too little memory for this; a smaller image or number will do.") from None
+
+    def _progress(self, report: Report | None) -> inference.Progress | None:
+        """The report, where it can reach the page from where the work is done."""
+        if report is None or self.zero_gpu:
+            return None
+        report("Opening the model", None)
+        return lambda what, done, total: report(what, done / total if total else None)
 
     def reconstruct(
         self,
@@ -110,7 +117,7 @@ class ModelServer:
     ) -> Reconstruction:
         """vae.reconstruct with the model of that name. report(what is done now, which share of it) may raise, which
         ends the work."""
-        options = {"max_side": max_side, "tile": tile, "progress": _reachable(report)}
+        options = {"max_side": max_side, "tile": tile, "progress": self._progress(report)}
         return self._call(inference.reconstruct, [name], image, sample, seed, **options)
 
     def compare(
@@ -121,7 +128,7 @@ class ModelServer:
 
         Raises InputError where the two do not declare the same latent space.
         """
-        options = {"max_side": max_side, "progress": _reachable(report)}
+        options = {"max_side": max_side, "progress": self._progress(report)}
         if encoder == decoder:
             return self._call(inference.reconstruct, [encoder], image, **options)
         space, other = (self.catalog.facts(name)["latent_space"] for name in (encoder, decoder))
@@ -170,7 +177,7 @@ class ModelServer:
         key = source, _stamp(source), tuple(map(_fingerprint, endpoints)), steps, mode, kind, small
         found = self._interpolations.get(key)
         if found is None:
-            options = {"progress": _reachable(report)}
+            options = {"progress": self._progress(report)}
             found = self._call(_interpolate, [name], endpoints, steps, mode, kind, small, **options)
             self._interpolations.put(key, found)
         return found
@@ -234,14 +241,6 @@ def _check_room(n: int, size: int) -> None:
         raise InputError(f"{n} images of this model are too many at once; up to {min(most, 4096)} are accepted.")
 
 
-def _reachable(report: Report | None) -> inference.Progress | None:
-    """The report, where it can reach the page from where the work is done."""
-    if report is None or zero_gpu():
-        return None
-    report("Opening the model", None)
-    return lambda what, done, total: report(what, done / total if total else None)
-
-
 def _fingerprint(endpoint: Endpoint) -> object:
     """What says whether two endpoints are the same, without keeping their pixels."""
     if isinstance(endpoint, Tensor):
@@ -259,10 +258,3 @@ def _stamp(source: str) -> int:
         return ((place if place.is_dir() else place.parent) / priors.FILE).stat().st_mtime_ns
     except (OSError, ValueError):
         return 0
-
-
-def runs_folder() -> Path:
-    """Where the page's runs live, as an absolute path."""
-    from vae.training.runs import runs_dir
-
-    return runs_dir().resolve()
