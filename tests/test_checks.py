@@ -144,6 +144,7 @@ def test_an_image_that_ends_early_is_refused(tmp_path):
         (np.zeros((1, 8, 8), bool), "uint8 from 0 to 255 or floats"),
         (torch.zeros(4, 8, 8), "1 or 3 channels, not 4"),
         (torch.full((3, 8, 8), 200.0), r"from 200 to 200; floats in \[-1, 1\]"),
+        (torch.full((3, 8, 8), 2.6), "from 2.6 to 2.6"),  # normalised by a mean and a deviation
         (torch.full((3, 8, 8), math.nan), "not finite"),
         (np.array([["a"]]), "must be a tensor"),
     ],
@@ -154,10 +155,14 @@ def test_what_is_no_image_is_refused(value, said):
         as_image(value)
 
 
-def test_a_decoders_overshoot_is_an_image_and_other_units_are_none():
-    refuse_other_units(torch.tensor([-1.3, 1.3]))
+def test_a_decoders_overshoot_is_an_image_and_is_clamped():
+    assert as_image(torch.full((1, 4, 4), 1.3)).getextrema() == (255, 255)
+
+
+def test_noise_is_borne_and_other_units_are_not():
+    refuse_other_units(torch.tensor([-4.0, 4.0]))
     refuse_other_units(torch.empty(0))
-    for values in ([0.0, 255.0], [-2.1, 0.0], [math.nan, 0.0], [-math.inf, math.inf]):
+    for values in ([0.0, 255.0], [-8.1, 0.0], [math.nan, 0.0], [-math.inf, math.inf]):
         with pytest.raises(InputError, match="The images"):
             refuse_other_units(torch.tensor(values))
 

@@ -13,7 +13,8 @@ from torch import Tensor
 from vae import images
 from vae.errors import InputError
 
-FAR = 1.5  # a decoder overshoots [-1, 1] by a little; values beyond this are in another unit, such as 0..255
+OVERSHOOT = 1.5  # a decoder's images leave [-1, 1] by a little, and are clamped; none that is one is beyond this
+FAR = 8.0  # as far as an image with noise on it may go; one of 0..255 goes further unless it is black
 CHANNELS = (1, 3, 4)  # of an image: grey, RGB, RGB with transparency
 
 
@@ -80,8 +81,8 @@ def as_image(value: Any) -> Image.Image:
     )
 
 
-def refuse_other_units(x: Tensor) -> None:
-    """Raises InputError for images whose floats are not finite, or so far outside [-1, 1] that they are no such images.
+def refuse_other_units(x: Tensor, limit: float = FAR) -> None:
+    """Raises InputError for images whose floats are not finite, or beyond `limit`, so that [-1, 1] cannot be meant.
 
     Nothing is said of a tensor whose values cannot be looked at: one being traced, compiled, mapped or captured.
     """
@@ -91,7 +92,7 @@ def refuse_other_units(x: Tensor) -> None:
     low, high = extremes
     if not math.isfinite(low + high):
         raise InputError("The images hold numbers that are not finite (NaN or infinity).")
-    if max(-low, high) > FAR:
+    if max(-low, high) > limit:
         raise InputError(
             f"The images' values go from {low:.3g} to {high:.3g}; "
             "floats in [-1, 1] or uint8 from 0 to 255 are accepted."
@@ -164,5 +165,5 @@ def _from_pixels(pixels: Tensor, channels_last: bool) -> Image.Image:
         raise InputError(f"An image's pixels are uint8 from 0 to 255 or floats in [-1, 1], not {pixels.dtype}.")
     if pixels.shape[0] == 4:
         raise InputError("An image of floats has 1 or 3 channels, not 4.")
-    refuse_other_units(pixels)
+    refuse_other_units(pixels, OVERSHOOT)
     return images.to_image(pixels)

@@ -1,18 +1,24 @@
 """What every auto-encoder here offers, whatever its network."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vae import images
+from vae.checks import as_tensor, refuse_not_finite, refuse_other_units, whole_number
 from vae.distributions import DiagonalGaussian
+from vae.errors import InputError
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The fields every family has; each family's config dataclass adds its own.
 
-    sample_size: side in pixels of the square images the model is meant for.
+    sample_size: side in pixels of the square images the model is meant for, a multiple of `downscale`.
     fixed_size: True if an image is always fitted to sample_size; False if the model takes any size.
     border: black pixels added on every side after fitting (MNIST's 28 -> 32 is a border of 2).
     scaling_factor, shift_factor: what a diffusion model sees is (z - shift_factor) * scaling_factor.
@@ -28,6 +34,22 @@ class ModelConfig:
     latent_space: str | None = None
     trained_on: str | None = None
 
+    def __post_init__(self) -> None:
+        size = whole_number("sample_size", self.sample_size, 1)
+        if size % self.downscale:
+            below = size // self.downscale * self.downscale
+            near = f"{below} or {below + self.downscale}" if below else f"{self.downscale}"
+            raise InputError(
+                f"sample_size must be a multiple of {self.downscale}, which is what this network reduces an image by, "
+                f"such as {near}, not {size}."
+            )
+        object.__setattr__(self, "sample_size", size)
+
+    @property
+    def downscale(self) -> int:
+        """How many pixels of an image's side make one of its latent's."""
+        return 1
+
     def to_dict(self) -> dict:
         return asdict(self)
 
@@ -35,7 +57,8 @@ class ModelConfig:
 class AutoEncoder(nn.Module):
     """Base of all models. Images are (N, C, H, W) floats in [-1, 1]; latents are unscaled.
 
-    Subclasses set `config`, `in_channels`, `latent_channels` and implement `encode`, `decode`, `latent_shape`.
+    Subclasses set `config`, `in_channels`, `latent_channels`, `downscale` and implement `_encode` and `_decode`, which
+    are given what `encode` and `decode` have checked, on the weights' device and in their dtype.
     """
 
     family: str  # the family's short name, as in `python -m vae info`
@@ -43,26 +66,112 @@ class AutoEncoder(nn.Module):
     config: ModelConfig
     in_channels: int
     latent_channels: int
+    downscale: int  # the config's
+    rounds_up: bool = False  # whether an image's last, incomplete `downscale` pixels make a latent pixel
 
     def __init__(self) -> None:
         super().__init__()
         self.fitted_priors: dict = {}
         self.refused_priors: str | None = None  # why priors that lie beside the weights were not taken
 
-    def encode(self, x: Tensor) -> DiagonalGaussian:
+    def encode(self, x: Tensor | np.ndarray) -> DiagonalGaussian:
+        """The posterior of images (N, C, H, W), floats in [-1, 1] or uint8 from 0 to 255, of any float type and device.
+
+        Raises InputError for another shape, for sides that a model of fixed size does not take or that are smaller than
+        `downscale`, and, except in training mode, for values that are not finite or no such images (see vae.checks).
+        """
+        return _traced_alike(self._encode, self._images(x, look=not self.training))
+
+    def decode(self, z: Tensor | np.ndarray) -> Tensor:
+        """Images (N, C, H, W) around [-1, 1], not clamped, in the weights' dtype, of latents (N, latent_channels, h, w).
+
+        Raises InputError for another shape, for latents that are not floats and, except in training mode, not finite.
+        """
+        return _traced_alike(self._decode, self._latents(z, look=not self.training))
+
+    def _encode(self, x: Tensor) -> DiagonalGaussian:
         raise NotImplementedError
 
-    def decode(self, z: Tensor) -> Tensor:
+    def _decode(self, z: Tensor) -> Tensor:
         raise NotImplementedError
 
     def latent_shape(self, height: int | None = None, width: int | None = None) -> tuple[int, int, int]:
-        """(C, h, w) of the latent of a height x width image; of the config's sample_size if left out."""
-        raise NotImplementedError
+        """(C, h, w) of the latent of a height x width image; of the config's sample_size if left out.
+
+        Raises InputError for sides that are no whole numbers, or smaller than the network can take.
+        """
+        size = self.config.sample_size
+        height = size if height is None else whole_number("An image's height", height, self._least)
+        width = height if width is None else whole_number("An image's width", width, self._least)
+        spare = self.downscale - 1 if self.rounds_up else 0
+        return self.latent_channels, (height + spare) // self.downscale, (width + spare) // self.downscale
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, DiagonalGaussian]:
-        """Reconstruction of x through one posterior sample, and the posterior. `noise`: as `sample` there takes it."""
-        posterior = self.encode(x)
-        return self.decode(posterior.sample(noise=noise)), posterior
+        """Reconstruction of x through one posterior sample, and the posterior. `noise`: as `sample` there takes it.
+
+        Looks at shapes and types only, never at values: a GPU need not be waited for, and a training that diverges is
+        told by its loss.
+        """
+        posterior = self._encode(self._images(x, look=False))
+        return self._decode(posterior.sample(noise=noise).to(self.dtype)), posterior
+
+    @property
+    def _least(self) -> int:
+        """The smallest side of an image that has a latent."""
+        return 1 if self.rounds_up else self.downscale
+
+    def _images(self, x: Any, look: bool) -> Tensor:
+        """x as `_encode` takes it. look: whether its values are to be looked at."""
+        x = as_tensor("The images", x)
+        shape, channels, size = list(x.shape), self.in_channels, self.config.sample_size
+        if x.ndim != 4 or x.shape[1] != channels:
+            hint = ""
+            if x.ndim == 3 and x.shape[0] == channels:
+                hint = "; x[None] makes one image a batch"
+            elif x.ndim == 4 and x.shape[3] == channels:
+                hint = "; x.permute(0, 3, 1, 2) brings the channels forward"
+            raise InputError(f"This model takes images of the shape (N, {channels}, height, width), not {shape}{hint}.")
+        if self.config.fixed_size and (x.shape[2] != size or x.shape[3] != size):
+            raise InputError(
+                f"This model takes images of {size}x{size} pixels, not {x.shape[3]}x{x.shape[2]}; "
+                "vae.reconstruct fits an image to it."
+            )
+        if x.shape[2] < self._least or x.shape[3] < self._least:
+            raise InputError(
+                f"The image is {x.shape[3]}x{x.shape[2]} pixels; this model needs at least {self._least}x{self._least}."
+            )
+        if x.dtype == torch.uint8:
+            x = images.to_float(x)
+        elif not x.is_floating_point():
+            raise InputError(f"Images are floats in [-1, 1] or uint8 from 0 to 255, not {x.dtype}.")
+        elif look:
+            refuse_other_units(x)
+        return self._placed("The images", x)
+
+    def _latents(self, z: Any, look: bool) -> Tensor:
+        """z as `_decode` takes it. look: whether its values are to be looked at."""
+        z = as_tensor("The latents", z)
+        height, width = ("height", "width") if not self.config.fixed_size else self.latent_shape()[1:]
+        shape = list(z.shape)
+        right = z.ndim == 4 and z.shape[1] == self.latent_channels and z.shape[2] > 0 and z.shape[3] > 0
+        if not right or (self.config.fixed_size and (z.shape[2] != height or z.shape[3] != width)):
+            hint = "; z[None] makes one latent a batch" if z.ndim == 3 and shape[0] == self.latent_channels else ""
+            raise InputError(
+                f"This model takes latents of the shape (N, {self.latent_channels}, {height}, {width}), "
+                f"not {shape}{hint}."
+            )
+        if not z.is_floating_point():
+            raise InputError(f"Latents are floats, not {z.dtype}.")
+        if look:
+            refuse_not_finite("The latents", z)
+        return self._placed("The latents", z)
+
+    def _placed(self, name: str, x: Tensor) -> Tensor:
+        """x beside the weights, in their dtype."""
+        device = self.device
+        if x.is_meta and device.type != "meta":
+            raise InputError(f"{name} have no values: they are on the meta device.")
+        return x.to(device, self.dtype)
 
     @property
     def priors(self) -> list[str]:
@@ -84,3 +193,12 @@ class AutoEncoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
+
+
+def _traced_alike(network: Callable[[Tensor], Any], x: Tensor) -> Any:
+    """network(x). For torch.jit.trace, which checks its graph in a second run without gradients, both are run so: the
+    networks compute in place then, and the graphs would differ."""
+    if torch.jit.is_tracing():
+        with torch.no_grad():
+            return network(x)
+    return network(x)
