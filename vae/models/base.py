@@ -83,7 +83,8 @@ class AutoEncoder(nn.Module):
         return _traced_alike(self._encode, self._images(x, look=not self.training))
 
     def decode(self, z: Tensor | np.ndarray) -> Tensor:
-        """Images (N, C, H, W) around [-1, 1], not clamped, in the weights' dtype, of latents (N, latent_channels, h, w).
+        """Images (N, C, H, W) around [-1, 1], not clamped, of latents (N, latent_channels, h, w) of any float type and
+        device.
 
         Raises InputError for another shape, for latents that are not floats and, except in training mode, not finite.
         """
