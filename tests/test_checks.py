@@ -68,8 +68,8 @@ def test_arrays_become_tensors_of_their_own():
     assert np.array_equal(tensor.numpy(), array)
     x = torch.zeros(2)
     assert as_tensor("z", x) is x
-    for value in (np.array(["a"]), np.array([None]), [1.0], "z", None):
-        with pytest.raises(InputError, match=r"^z must be a tensor"):
+    for value in (np.array(["a"]), np.array([None]), torch.zeros(2).to_sparse(), [1.0], "z", None):
+        with pytest.raises(InputError, match=r"^z must be a dense tensor"):
             as_tensor("z", value)
 
 
@@ -146,7 +146,7 @@ def test_an_image_that_ends_early_is_refused(tmp_path):
         (torch.full((3, 8, 8), 200.0), r"from 200 to 200; floats in \[-1, 1\]"),
         (torch.full((3, 8, 8), 2.6), "from 2.6 to 2.6"),  # normalised by a mean and a deviation
         (torch.full((3, 8, 8), math.nan), "not finite"),
-        (np.array([["a"]]), "must be a tensor"),
+        (np.array([["a"]]), "must be a dense tensor"),
     ],
     ids=lambda value: value if isinstance(value, str) else type(value).__name__,
 )

@@ -42,15 +42,15 @@ def real_number(name: str, value: Any, low: float, high: float) -> float:
 
 
 def as_tensor(name: str, value: Any) -> Tensor:
-    """A tensor as it is, a NumPy array as a tensor of its own. Raises InputError for anything else."""
-    if isinstance(value, Tensor):
+    """A dense tensor as it is, a NumPy array as a tensor of its own. Raises InputError for anything else."""
+    if isinstance(value, Tensor) and value.layout == torch.strided:
         return value
     try:
         if isinstance(value, np.ndarray):
             return torch.from_numpy(value.copy())
     except TypeError:  # strings and objects
         pass
-    raise InputError(f"{name} must be a tensor (torch.Tensor or NumPy array) of numbers, not {_shown(value)}.")
+    raise InputError(f"{name} must be a dense tensor or a NumPy array of numbers, not {_shown(value)}.")
 
 
 def as_image(value: Any) -> Image.Image:

@@ -74,7 +74,7 @@ class Prior:
 def of(model: AutoEncoder, name: str) -> Prior:
     """The model's fitted prior of that name. Raises Unfitted, which says how to get one, if it has none, and InputError
     if there is none of that name."""
-    if name in model.fitted_priors:
+    if isinstance(name, str) and name in model.fitted_priors:
         return model.fitted_priors[name]
     if name in KINDS and model.refused_priors:
         raise Unfitted(model.refused_priors)
