@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 import vae
 from vae.distributions import DiagonalGaussian
@@ -16,6 +17,7 @@ from vae.images import to_float
 from vae.latents.scaling import scale, unscale
 from vae.models import build
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.base import MAX_SIZE
 from vae.models.conv import ConvConfig
 from vae.models.tiny import TinyConfig
 
@@ -331,7 +333,7 @@ def test_what_cannot_be_saved_leaves_nothing_behind(tmp_path):
             vae.save(model, folder)
     for other in (torch.nn.Linear(1, 1), torch.nn.DataParallel(model), None, "mnist-vae"):
         for write in (vae.save, vae.export):
-            with pytest.raises(InputError, match="What is saved is a model"):
+            with pytest.raises(InputError, match="A model is needed, as vae.load gives it, not"):
                 write(other, tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "kept"
@@ -354,8 +356,8 @@ def test_a_size_that_cannot_be_halved_is_refused_with_those_that_can(make, facto
     size = 12 * factor + 1
     with pytest.raises(InputError, match=rf"multiple of {factor}, .* {size - 1} or {size - 1 + factor}, not {size}\."):
         make(sample_size=size)
-    for size in (0, -factor, "64", 16.5, True, None, NAN):
-        with pytest.raises(InputError, match="sample_size must be a whole number from 1, not"):
+    for size in (0, -factor, 10**9, "64", 16.5, True, None, NAN):
+        with pytest.raises(InputError, match="sample_size must be a whole number from 1 to 8192, not"):
             make(sample_size=size)
     assert type(make(sample_size=np.int64(4 * factor)).sample_size) is int
 
@@ -366,10 +368,11 @@ def test_published_weights_load_whatever_size_their_config_names(ours, tmp_path)
     model = build(CONFIGS["kl"])
     (vae.save if ours else vae.export)(model, tmp_path / "model")
     file = tmp_path / "model" / "config.json"
-    for size, loaded in ((33, 32), (1, 2), (64, 64)):
+    for size, loaded in ((33, 32), (1, 2), (64, 64), (10**9, MAX_SIZE)):
         file.write_text(json.dumps(json.loads(file.read_text()) | {"sample_size": size}))
         assert vae.load(tmp_path / "model", device="cpu").config.sample_size == loaded
-        assert vae.sample(vae.load(tmp_path / "model", device="cpu"), 1).shape == (1, 3, loaded, loaded)
+        if loaded < MAX_SIZE:
+            assert vae.sample(vae.load(tmp_path / "model", device="cpu"), 1).shape == (1, 3, loaded, loaded)
 
 
 def test_a_fixed_size_that_cannot_be_halved_does_not_load(tmp_path):
@@ -404,3 +407,60 @@ def test_a_folder_that_is_no_run_has_no_metrics_and_cannot_be_stopped(tmp_path):
     for folder in (None, 5, ["run"]):
         with pytest.raises(InputError, match="A run is a folder"):
             vae.Run(folder)
+
+
+@pytest.mark.parametrize("minutes", [-1, NAN, "1", True, [1]])
+def test_minutes_are_a_number(minutes, tmp_path):
+    with pytest.raises(InputError, match="max_minutes must be a number from 0"):
+        vae.fit("mnist-vae", tmp_path / "run", max_minutes=minutes)
+    assert not (tmp_path / "run").exists()
+
+
+# -- data sets --------------------------------------------------------------------------------------------------------
+
+
+def test_a_data_set_is_named_by_a_string_or_a_path_and_fitted_to_whole_numbers():
+    expected = vae.load_data("digits", "test", size=16, border=2).images
+    for size, border in ((np.int64(16), np.uint8(2)), (16.0, 2.0)):
+        assert torch.equal(vae.load_data(Path("digits"), "test", size=size, border=border).images, expected)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"name": name} for name in (None, 5, ["digits"], "", "a\0b")),
+        *({"split": split} for split in (None, "val", ["train"])),
+        *({"size": size} for size in ("16", 16.5, 0, -8, 10**7, True, None, NAN)),
+        *({"channels": channels} for channels in (0, 2, 4, "3", None)),
+        *({"border": border} for border in (-1, 8, 1.5, "2", None)),
+        *({"test_size": share} for share in (0, 1, -0.1, NAN, "0.2", None, True)),
+        *({"limit_bytes": limit} for limit in (-1, None, "1", 0.5)),
+        *({"root": root} for root in (5, ["data"])),
+    ],
+    ids=str,
+)
+def test_what_no_data_set_can_be_is_refused(wrong):
+    with pytest.raises(InputError):
+        vae.load_data(**{"name": "digits", "size": 16} | wrong)
+
+
+def test_a_split_that_cannot_be_makes_no_folder(tmp_path):
+    source, taken = tmp_path / "images", tmp_path / "file"
+    source.mkdir()
+    taken.write_text("kept")
+    for number in range(4):
+        Image.new("L", (4, 4)).save(source / f"{number}.png")
+    train, test = tmp_path / "train", tmp_path / "test"
+    for wrong in (
+        {"source_dir": None},
+        {"source_dir": tmp_path / "nowhere"},
+        {"train_dir": 5},
+        {"test_dir": None},
+        {"train_dir": taken},
+        *({"test_size": share} for share in (0, 1, NAN, "0.5")),
+        *({"random_state": seed} for seed in (-1, 2**32, 0.5, "0", None)),
+    ):
+        with pytest.raises(InputError):
+            vae.split_dataset(**{"source_dir": source, "train_dir": train, "test_dir": test} | wrong)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "images"]
+    assert vae.split_dataset(str(source), train, str(test), random_state=np.int64(0)) == (3, 1)

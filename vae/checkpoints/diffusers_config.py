@@ -7,6 +7,7 @@ from dataclasses import replace
 from vae.errors import InputError
 from vae.models import FAMILIES, KL_PRESETS, ModelConfig, config_from_dict
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.base import MAX_SIZE
 from vae.models.tiny import TinyConfig
 
 # Latent spaces by (channels, scaling_factor, shift_factor), which is how diffusers' configs tell them apart.
@@ -101,10 +102,10 @@ def _with_whole_latents(entries: dict) -> ModelConfig:
     size = entries.get("sample_size") if isinstance(entries, dict) else None
     if type(size) is not int or size < 1:
         return config_from_dict(entries)
-    config = config_from_dict({**entries, "sample_size": 2**20})  # which every network can halve
+    config = config_from_dict({**entries, "sample_size": MAX_SIZE})  # a power of two, which every network can halve
     if config.fixed_size:
         return config_from_dict(entries)
-    return replace(config, sample_size=max(1, size // config.downscale) * config.downscale)
+    return replace(config, sample_size=max(1, min(size, MAX_SIZE) // config.downscale) * config.downscale)
 
 
 def in_space(config: ModelConfig, name: str) -> ModelConfig:

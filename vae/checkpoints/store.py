@@ -8,6 +8,7 @@ from os import PathLike
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from vae.checkpoints import hub
@@ -21,6 +22,7 @@ from vae.errors import InputError
 from vae.files import appearing, replacing
 from vae.latents import priors
 from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
+from vae.models.base import as_model
 from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
@@ -39,7 +41,7 @@ def load(
     dtype: torch.dtype | str | None = None,
     *,
     revision: str | None = None,
-    subfolder: str | None = None,
+    subfolder: str | Path | None = None,
     variant: str | None = None,
     token: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -56,6 +58,10 @@ def load(
     Raises InputError if there is no such model or it is damaged; a tensor that is missing, not expected, of the wrong
     shape or not finite is named.
     """
+    for name, value in (("revision", revision), ("subfolder", subfolder), ("variant", variant)):
+        if value is not None and not isinstance(value, str | PathLike):
+            raise InputError(f"The {name} is a string, not {value!r}.")
+    subfolder = None if subfolder is None else str(subfolder)
     device = pick_device(device)
     wanted = _dtype(dtype, device)
     opened = _open(source, revision, subfolder, variant, token, progress)
@@ -104,7 +110,7 @@ def save(model: AutoEncoder, folder: str | Path) -> Path:
     A new folder appears whole or not at all; in one that exists each file is replaced whole. Raises InputError for a
     folder that is a file or cannot be written, and for a model of another library.
     """
-    model = _own(model)
+    model = as_model(model)
     config = json.dumps(config_to_dict(model.config), indent=2)
     # The config rides along in the weights' header too, so that the one file can be sent around alone. It is the only
     # entry there: of several the order would be random, and the same model a different file each time.
@@ -118,7 +124,7 @@ def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") ->
     """
     if format != "diffusers":
         raise InputError(f"The export format {format!r} is not known; diffusers is.")
-    model = _own(model)
+    model = as_model(model)
     config = json.dumps(diffusers_config(model.config), indent=2)
     return _write(model, _folder(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
 
@@ -177,17 +183,10 @@ def _write(
                 part.write_text(config + "\n", encoding="utf-8")
             if fitted:
                 priors.write((place / weights,), fitted)
-    except OSError as error:
-        raise InputError(f"The folder {str(folder)!r} cannot be written: {error.strerror or error}.") from error
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"The folder {str(folder)!r} cannot be written: {reason}.") from error
     return folder
-
-
-def _own(model: AutoEncoder) -> AutoEncoder:
-    """The model, out of what torch.compile wraps it in. InputError if it is none of this library's."""
-    model = getattr(model, "_orig_mod", model)
-    if not isinstance(model, AutoEncoder):
-        raise InputError(f"What is saved is a model as vae.load gives it, not {type(model).__name__}.")
-    return model
 
 
 def _folder(folder: str | Path) -> Path:

@@ -13,6 +13,8 @@ from vae.checks import as_tensor, refuse_not_finite, refuse_other_units, whole_n
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 
+MAX_SIZE = 8192  # pixels; a config can come from anywhere, and images of sample_size are made unasked
+
 
 @dataclass(frozen=True)
 class ModelConfig:
@@ -35,7 +37,7 @@ class ModelConfig:
     trained_on: str | None = None
 
     def __post_init__(self) -> None:
-        size = whole_number("sample_size", self.sample_size, 1)
+        size = whole_number("sample_size", self.sample_size, 1, MAX_SIZE)
         if size % self.downscale:
             below = size // self.downscale * self.downscale
             near = f"{below} or {below + self.downscale}" if below else f"{self.downscale}"
@@ -194,6 +196,15 @@ class AutoEncoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
+
+
+def as_model(value: Any) -> AutoEncoder:
+    """The model, out of what torch.compile wraps one in. Raises InputError for what is none, such as a model's name."""
+    model = getattr(value, "_orig_mod", value)
+    if not isinstance(model, AutoEncoder):
+        shown = repr(value) if isinstance(value, str) else type(value).__name__
+        raise InputError(f"A model is needed, as vae.load gives it, not {shown[:80]}.")
+    return model
 
 
 def _traced_alike(network: Callable[[Tensor], Any], x: Tensor) -> Any:

@@ -18,6 +18,7 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from vae import loss
+from vae.checks import real_number
 from vae.errors import InputError
 from vae.models import build
 from vae.training.batches import TrainingImages
@@ -64,6 +65,8 @@ def fit(
         raise InputError(
             f"What to train is a TrainConfig or a preset's name ({', '.join(PRESETS)}), not {type(config).__name__}."
         )
+    if max_minutes is not None:
+        max_minutes = real_number("max_minutes", max_minutes, 0.0, 1e6)
     keep_freed_memory()
     if background:
         give_way()
