@@ -333,7 +333,7 @@ def test_what_cannot_be_saved_leaves_nothing_behind(tmp_path):
             vae.save(model, folder)
     for other in (torch.nn.Linear(1, 1), torch.nn.DataParallel(model), None, "mnist-vae"):
         for write in (vae.save, vae.export):
-            with pytest.raises(InputError, match="A model is needed, as vae.load gives it, not"):
+            with pytest.raises(InputError, match="A model is needed"):
                 write(other, tmp_path / "model")
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     assert (tmp_path / "file").read_text() == "kept"

@@ -90,7 +90,7 @@ class AutoEncoder(nn.Module):
 
         Raises InputError for another shape, for latents that are not floats and, except in training mode, not finite.
         """
-        return _traced_alike(self._decode, self._latents(z, look=not self.training))
+        return _traced_alike(self._decode, self._latents(z))
 
     def _encode(self, x: Tensor) -> DiagonalGaussian:
         raise NotImplementedError
@@ -151,13 +151,13 @@ class AutoEncoder(nn.Module):
             refuse_other_units(x)
         return self._placed("The images", x)
 
-    def _latents(self, z: Any, look: bool) -> Tensor:
-        """z as `_decode` takes it. look: whether its values are to be looked at."""
+    def _latents(self, z: Any) -> Tensor:
+        """z as `_decode` takes it."""
         z = as_tensor("The latents", z)
-        height, width = ("height", "width") if not self.config.fixed_size else self.latent_shape()[1:]
-        shape = list(z.shape)
+        shape, fixed = list(z.shape), self.config.fixed_size
+        height, width = self.latent_shape()[1:] if fixed else ("height", "width")
         right = z.ndim == 4 and z.shape[1] == self.latent_channels and z.shape[2] > 0 and z.shape[3] > 0
-        if not right or (self.config.fixed_size and (z.shape[2] != height or z.shape[3] != width)):
+        if not right or (fixed and (z.shape[2] != height or z.shape[3] != width)):
             hint = "; z[None] makes one latent a batch" if z.ndim == 3 and shape[0] == self.latent_channels else ""
             raise InputError(
                 f"This model takes latents of the shape (N, {self.latent_channels}, {height}, {width}), "
@@ -165,16 +165,16 @@ class AutoEncoder(nn.Module):
             )
         if not z.is_floating_point():
             raise InputError(f"Latents are floats, not {z.dtype}.")
-        if look:
+        if not self.training:
             refuse_not_finite("The latents", z)
         return self._placed("The latents", z)
 
     def _placed(self, name: str, x: Tensor) -> Tensor:
         """x beside the weights, in their dtype."""
-        device = self.device
-        if x.is_meta and device.type != "meta":
+        weight = next(self.parameters())
+        if x.is_meta and not weight.is_meta:
             raise InputError(f"{name} have no values: they are on the meta device.")
-        return x.to(device, self.dtype)
+        return x.to(weight.device, weight.dtype)
 
     @property
     def priors(self) -> list[str]:
