@@ -398,9 +398,10 @@ def test_fit_refuses_what_is_no_config_and_no_presets_name(config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-def test_a_folder_that_is_no_run_has_no_metrics_and_cannot_be_stopped(tmp_path):
+def test_a_folder_that_is_no_run_has_neither_state_nor_metrics_and_cannot_be_stopped(tmp_path):
     for folder in (tmp_path, str(tmp_path / "nowhere")):
-        for ask in (vae.Run(folder).metrics, vae.Run(folder).config, vae.Run(folder).request_stop):
+        run = vae.Run(folder)
+        for ask in (run.metrics, run.config, run.state, run.active, run.request_stop):
             with pytest.raises(InputError, match="is not a run folder"):
                 ask()
     assert not list(tmp_path.iterdir())

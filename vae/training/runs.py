@@ -95,10 +95,12 @@ class Run:
         """Where the run stands: state, reason, epoch, epochs, step, steps, started, updated, seconds_left, ….
 
         `state` is starting, running, finished, stopped, failed, or interrupted: the process is gone without a word.
+        Raises InputError if the folder is no run.
         """
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            self._require()
             state = {"state": "starting", "updated": 0.0}
         if state["state"] in ACTIVE and not self._alive(state):
             state |= {"state": "interrupted", "reason": "The process that trained it ended without a word."}
