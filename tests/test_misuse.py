@@ -74,9 +74,12 @@ def test_images_need_not_lie_beside_the_weights(model, x):
 
 
 IMAGES = {
-    "other channels": (lambda x: torch.cat([x, x], 1), r"images of the shape \(N, \d, height, width\), not \["),
+    "other channels": (
+        lambda x: torch.cat([x, x], 1),
+        r"Images for this model are of the shape \(N, \d, H, W\), not \[",
+    ),
     "unbatched": (lambda x: x[0], r"not \[\d, 16, 16\]; x\[None\] makes one image a batch"),
-    "flat": (lambda x: x.flatten(1), r"images of the shape"),
+    "flat": (lambda x: x.flatten(1), r"of the shape"),
     "channels last": (lambda x: x.permute(0, 2, 3, 1), r"x\.permute\(0, 3, 1, 2\) brings the channels forward"),
     "no pixels": (lambda x: x[:, :, :0], r"16x0"),
     "0..255": (lambda x: x * 127.5 + 127.5, r"values go from .* floats in \[-1, 1\] or uint8 from 0 to 255"),
@@ -104,7 +107,7 @@ def test_a_model_of_fixed_size_takes_that_size_only():
     for height, width in ((14, 14), (17, 17), (32, 32), (16, 20)):
         with pytest.raises(InputError, match=f"takes images of 16x16 pixels, not {width}x{height}"):
             model.encode(torch.zeros(1, 1, height, width))
-    with pytest.raises(InputError, match=r"latents of the shape \(N, 2, 4, 4\), not \[1, 2, 8, 8\]"):
+    with pytest.raises(InputError, match=r"takes latents of 4x4 .* not 8x8"):
         model.decode(torch.zeros(1, 2, 8, 8))
 
 
@@ -127,10 +130,13 @@ def test_latents_of_any_float_type_in_any_container_are_decoded_alike(model, x):
 
 
 LATENTS = {
-    "other channels": (lambda z: torch.cat([z, z], 1), r"latents of the shape \(N, \d, "),
+    "other channels": (
+        lambda z: torch.cat([z, z], 1),
+        r"Latents of this model are of the shape \(N, \d, h, w\), not \[",
+    ),
     "unbatched": (lambda z: z[0], r"z\[None\] makes one latent a batch"),
-    "flat": (lambda z: z.flatten(1), r"latents of the shape"),
-    "nothing of it": (lambda z: z[:, :, :0], r"latents of the shape"),
+    "flat": (lambda z: z.flatten(1), r"of the shape"),
+    "nothing of it": (lambda z: z[:, :, :0], r"of the shape"),
     "whole numbers": (lambda z: z.long(), "Latents are floats, not torch.int64"),
     "bytes": (lambda z: z.to(torch.uint8), "Latents are floats, not torch.uint8"),
     "NaN": (lambda z: z * NAN, "The latents hold numbers that are not finite"),
@@ -179,7 +185,7 @@ def test_scaling_wants_this_models_latents(model, x):
     torch.testing.assert_close(unscale(model, scale(model, z.numpy())), z)
     for wrong in (z[0], torch.cat([z, z], 1), z.long(), None):
         for function in (scale, unscale):
-            with pytest.raises(InputError, match="latents"):
+            with pytest.raises(InputError, match=r"[Ll]atents"):
                 function(model, wrong)
 
 
@@ -225,7 +231,7 @@ def test_a_training_is_not_asked_for_values(model, x):
         assert x_hat.isnan().all()
     assert changed.train().encode(x * NAN).mean.isnan().any()
     assert changed.decode(nothing * NAN).isnan().any()
-    with pytest.raises(InputError, match="images of the shape"):
+    with pytest.raises(InputError, match="of the shape"):
         changed(x[0])
 
 

@@ -2,17 +2,17 @@
 
 from torch import Tensor
 
-from vae.checks import as_tensor
-from vae.errors import InputError
+from vae.checks import as_latents
 from vae.models.base import AutoEncoder
 
 
 def scale(model: AutoEncoder, z: Tensor) -> Tensor:
     """What a diffusion model is trained on: (z - shift_factor) * scaling_factor, for the latents of `model`.
 
-    Where the config has latents_mean and latents_std they are used, channel by channel, as diffusers does.
+    Where the config has latents_mean and latents_std they are used, channel by channel, as diffusers does. Raises
+    InputError for what are no latents (N, C, h, w) of this model.
     """
-    z = _checked(model, z)
+    z = as_latents(z, model.latent_channels, look=False)
     mean, std = _channel_statistics(model, z)
     if mean is not None:
         return (z - mean) * model.config.scaling_factor / std
@@ -21,21 +21,11 @@ def scale(model: AutoEncoder, z: Tensor) -> Tensor:
 
 def unscale(model: AutoEncoder, z: Tensor) -> Tensor:
     """The inverse of `scale`: from a diffusion model's latents to what `model.decode` takes."""
-    z = _checked(model, z)
+    z = as_latents(z, model.latent_channels, look=False)
     mean, std = _channel_statistics(model, z)
     if mean is not None:
         return z * std / model.config.scaling_factor + mean
     return z / model.config.scaling_factor + model.config.shift_factor
-
-
-def _checked(model: AutoEncoder, z: Tensor) -> Tensor:
-    z = as_tensor("The latents", z)
-    if z.dim() != 4 or z.shape[1] != model.latent_channels or not z.is_floating_point():
-        raise InputError(
-            f"This model's latents are floats of the shape (N, {model.latent_channels}, height, width), "
-            f"not {z.dtype} of {list(z.shape)}."
-        )
-    return z
 
 
 def _channel_statistics(model: AutoEncoder, z: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from vae import images
-from vae.checks import as_tensor, refuse_not_finite, refuse_other_units, whole_number
+from vae.checks import as_images, as_latents, whole_number
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 
@@ -125,48 +124,26 @@ class AutoEncoder(nn.Module):
 
     def _images(self, x: Any, look: bool) -> Tensor:
         """x as `_encode` takes it. look: whether its values are to be looked at."""
-        x = as_tensor("The images", x)
-        shape, channels, size = list(x.shape), self.in_channels, self.config.sample_size
-        if x.ndim != 4 or x.shape[1] != channels:
-            hint = ""
-            if x.ndim == 3 and x.shape[0] == channels:
-                hint = "; x[None] makes one image a batch"
-            elif x.ndim == 4 and x.shape[3] == channels:
-                hint = "; x.permute(0, 3, 1, 2) brings the channels forward"
-            raise InputError(f"This model takes images of the shape (N, {channels}, height, width), not {shape}{hint}.")
-        if self.config.fixed_size and (x.shape[2] != size or x.shape[3] != size):
+        x = as_images(x, self.in_channels, look)
+        height, width, size, least = x.shape[2], x.shape[3], self.config.sample_size, self._least
+        if self.config.fixed_size and (height != size or width != size):
             raise InputError(
-                f"This model takes images of {size}x{size} pixels, not {x.shape[3]}x{x.shape[2]}; "
+                f"This model takes images of {size}x{size} pixels, not {width}x{height}; "
                 "vae.reconstruct fits an image to it."
             )
-        if x.shape[2] < self._least or x.shape[3] < self._least:
-            raise InputError(
-                f"The image is {x.shape[3]}x{x.shape[2]} pixels; this model needs at least {self._least}x{self._least}."
-            )
-        if x.dtype == torch.uint8:
-            x = images.to_float(x)
-        elif not x.is_floating_point():
-            raise InputError(f"Images are floats in [-1, 1] or uint8 from 0 to 255, not {x.dtype}.")
-        elif look:
-            refuse_other_units(x)
+        if height < least or width < least:
+            raise InputError(f"The image is {width}x{height} pixels; this model needs at least {least}x{least}.")
         return self._placed("The images", x)
 
     def _latents(self, z: Any) -> Tensor:
         """z as `_decode` takes it."""
-        z = as_tensor("The latents", z)
-        shape, fixed = list(z.shape), self.config.fixed_size
-        height, width = self.latent_shape()[1:] if fixed else ("height", "width")
-        right = z.ndim == 4 and z.shape[1] == self.latent_channels and z.shape[2] > 0 and z.shape[3] > 0
-        if not right or (fixed and (z.shape[2] != height or z.shape[3] != width)):
-            hint = "; z[None] makes one latent a batch" if z.ndim == 3 and shape[0] == self.latent_channels else ""
-            raise InputError(
-                f"This model takes latents of the shape (N, {self.latent_channels}, {height}, {width}), "
-                f"not {shape}{hint}."
-            )
-        if not z.is_floating_point():
-            raise InputError(f"Latents are floats, not {z.dtype}.")
-        if not self.training:
-            refuse_not_finite("The latents", z)
+        z = as_latents(z, self.latent_channels, look=not self.training)
+        if self.config.fixed_size:
+            _, height, width = self.latent_shape()
+            if z.shape[2] != height or z.shape[3] != width:
+                raise InputError(
+                    f"This model takes latents of {height}x{width} (height x width), not {z.shape[2]}x{z.shape[3]}."
+                )
         return self._placed("The latents", z)
 
     def _placed(self, name: str, x: Tensor) -> Tensor:
