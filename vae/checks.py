@@ -42,15 +42,54 @@ def real_number(name: str, value: Any, low: float, high: float) -> float:
 
 
 def as_tensor(name: str, value: Any) -> Tensor:
-    """A tensor as it is, a NumPy array as a tensor of its own. Raises InputError for anything else."""
-    if isinstance(value, Tensor):
+    """A dense tensor as it is, a NumPy array as a tensor of its own. Raises InputError for anything else."""
+    if isinstance(value, Tensor) and value.layout == torch.strided:
         return value
     try:
         if isinstance(value, np.ndarray):
             return torch.from_numpy(value.copy())
     except TypeError:  # strings and objects
         pass
-    raise InputError(f"{name} must be a tensor (torch.Tensor or NumPy array) of numbers, not {_shown(value)}.")
+    raise InputError(f"{name} must be a dense tensor or a NumPy array of numbers, not {_shown(value)}.")
+
+
+def as_images(value: Any, channels: int, look: bool = True) -> Tensor:
+    """Images (N, channels, H, W) in [-1, 1], of some float type, from a tensor or array of those or of uint8 0..255.
+
+    look: whether values are looked at, for which a GPU has to be waited for.
+    Raises InputError for another shape or type, and as `refuse_other_units` does.
+    """
+    x = as_tensor("The images", value)
+    if x.ndim != 4 or x.shape[1] != channels:
+        hint = ""
+        if x.ndim == 3 and x.shape[0] == channels:
+            hint = "; x[None] makes one image a batch"
+        elif x.ndim == 4 and x.shape[3] == channels:
+            hint = "; x.permute(0, 3, 1, 2) brings the channels forward"
+        raise InputError(f"Images for this model are of the shape (N, {channels}, H, W), not {list(x.shape)}{hint}.")
+    if x.dtype == torch.uint8:
+        return images.to_float(x)
+    if not x.is_floating_point():
+        raise InputError(f"Images are floats in [-1, 1] or uint8 from 0 to 255, not {x.dtype}.")
+    if look:
+        refuse_other_units(x)
+    return x
+
+
+def as_latents(value: Any, channels: int, look: bool = True) -> Tensor:
+    """Latents (N, channels, h, w) of some float type, from a tensor or array of those. look: as in `as_images`.
+
+    Raises InputError for another shape or type, and for values that are not finite.
+    """
+    z = as_tensor("The latents", value)
+    if z.ndim != 4 or z.shape[1] != channels or z.shape[2] < 1 or z.shape[3] < 1:
+        hint = "; z[None] makes one latent a batch" if z.ndim == 3 and z.shape[0] == channels else ""
+        raise InputError(f"Latents of this model are of the shape (N, {channels}, h, w), not {list(z.shape)}{hint}.")
+    if not z.is_floating_point():
+        raise InputError(f"Latents are floats, not {z.dtype}.")
+    if look:
+        refuse_not_finite("The latents", z)
+    return z
 
 
 def as_image(value: Any) -> Image.Image:

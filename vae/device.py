@@ -18,8 +18,8 @@ def pick_device(name: str | torch.device | None = None) -> torch.device:
         return torch.device("cpu")
     try:
         device = torch.device(name)
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError, NotImplementedError) as error:
+        torch.zeros(1, device=device).item()  # not on "meta", which has no values
+    except (RuntimeError, AssertionError, NotImplementedError, TypeError, ValueError) as error:
         raise InputError(f"The device {str(name)!r} is not available here; use auto, cpu, cuda or mps.") from error
     return device
 

@@ -5,6 +5,9 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor
 
+from vae.checks import as_tensor
+from vae.errors import InputError
+
 
 class DiagonalGaussian:
     """q(z|x) = N(mean, diag(exp(logvar))), one for each image of a batch (Kingma & Welling 2014, arXiv:1312.6114).
@@ -77,7 +80,16 @@ class DiagonalGaussian:
 
         noise ~ N(0, I) has the mean's shape; drawn here unless given. With a generator it is drawn on the
         generator's own device, so that one CPU generator gives the same z whatever the model runs on.
+        Raises InputError for noise of another shape and a generator that is none, such as a seed.
         """
+        if generator is not None and not isinstance(generator, torch.Generator):
+            raise InputError(
+                f"The generator is a torch.Generator, such as torch.Generator().manual_seed(0), not {generator!r}."
+            )
+        if noise is not None:
+            noise = as_tensor("The noise", noise)
+            if noise.shape != self.mean.shape:
+                raise InputError(f"The noise has the latent's shape {list(self.mean.shape)}, not {list(noise.shape)}.")
         if self.is_point:
             return self.mean
         if noise is None:

@@ -225,7 +225,7 @@ def to_image(x: Tensor) -> Image.Image:
     if x.ndim == 4 and x.shape[0] == 1:
         x = x[0]
     if x.ndim != 3 or x.shape[0] not in (1, 3):
-        raise ValueError(f"a picture has the shape (1 or 3, height, width), not {tuple(x.shape)}")
+        raise InputError(f"An image has the shape (1 or 3, height, width), not {list(x.shape)}.")
     pixels = (x if x.dtype == torch.uint8 else to_uint8(x)).cpu().numpy()
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
@@ -237,7 +237,7 @@ def grid(x: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2) ->
     sets both black and white pictures apart; around the grid lies none.
     """
     if x.ndim != 4 or len(x) < 1 or x.shape[1] not in (1, 3):
-        raise ValueError(f"a grid takes pictures of the shape (N, 1 or 3, height, width), not {tuple(x.shape)}")
+        raise InputError(f"A grid takes images of the shape (N, 1 or 3, height, width), not {list(x.shape)}.")
     count, channels, height, width = x.shape
     columns = min(count, columns or math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)

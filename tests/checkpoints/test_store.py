@@ -63,7 +63,7 @@ def test_a_failed_save_leaves_nothing_new(tmp_path, monkeypatch):
         raise OSError("No space left on device")
 
     monkeypatch.setattr("vae.checkpoints.store.save_file", full)
-    with pytest.raises(OSError):
+    with pytest.raises(InputError, match="cannot be written: No space left on device"):
         vae.save(build(KL), tmp_path / "model")
     assert names(tmp_path) == []
 

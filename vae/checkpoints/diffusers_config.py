@@ -7,6 +7,7 @@ from dataclasses import replace
 from vae.errors import InputError
 from vae.models import FAMILIES, KL_PRESETS, ModelConfig, config_from_dict
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.base import MAX_SIZE
 from vae.models.tiny import TinyConfig
 
 # Latent spaces by (channels, scaling_factor, shift_factor), which is how diffusers' configs tell them apart.
@@ -72,7 +73,7 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
     name: of the folder or repository; from TAESD's the latent space is told. Raises InputError for anything else.
     """
     if not isinstance(entries, dict) or "fixed_size" in entries or entries.get("_class_name") not in DIFFUSERS_DEFAULTS:
-        return config_from_dict(entries)  # ours, or refused there with the list of what is known
+        return _with_whole_latents(entries)  # ours, or refused there with the list of what is known
     kind = entries["_class_name"]
     family = FAMILIES[kind][0]
     values = {**DIFFUSERS_DEFAULTS[kind]}
@@ -89,8 +90,22 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
             raise InputError(f"The config's act_fn is {entries['act_fn']!r}; tiny auto-encoders here use relu.")
     elif values.get("act_fn") == "swish":
         values["act_fn"] = "silu"
-    config = config_from_dict({"_class_name": kind, **values})
+    config = _with_whole_latents({"_class_name": kind, **values})
     return in_space(config, name)
+
+
+def _with_whole_latents(entries: dict) -> ModelConfig:
+    """config_from_dict's config; where the model takes any size, with a sample_size that the network can halve.
+
+    There it is only the size of what is shown or drawn unless another is asked for, and published configs have any.
+    """
+    size = entries.get("sample_size") if isinstance(entries, dict) else None
+    if type(size) is not int or size < 1:
+        return config_from_dict(entries)
+    config = config_from_dict({**entries, "sample_size": MAX_SIZE})  # a power of two, which every network can halve
+    if config.fixed_size:
+        return config_from_dict(entries)
+    return replace(config, sample_size=max(1, min(size, MAX_SIZE) // config.downscale) * config.downscale)
 
 
 def in_space(config: ModelConfig, name: str) -> ModelConfig:

@@ -4,9 +4,11 @@ import json
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
+from os import PathLike
 from pathlib import Path
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import save_file
 
 from vae.checkpoints import hub
@@ -14,13 +16,16 @@ from vae.checkpoints.config_from_shapes import infer_config
 from vae.checkpoints.diffusers_config import diffusers_config, read_config
 from vae.checkpoints.discover import CONFIG, WEIGHTS, Found, find, partner
 from vae.checkpoints.key_mapping import Naming, recognise
-from vae.checkpoints.weight_files import Weights, join, open_weights
+from vae.checkpoints.weight_files import SUFFIXES, Weights, join, open_weights
 from vae.device import pick_device
 from vae.errors import InputError
 from vae.files import appearing, replacing
 from vae.latents import priors
 from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
+from vae.models.base import as_model
 from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
+
+DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
 BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
 
@@ -36,7 +41,7 @@ def load(
     dtype: torch.dtype | str | None = None,
     *,
     revision: str | None = None,
-    subfolder: str | None = None,
+    subfolder: str | Path | None = None,
     variant: str | None = None,
     token: str | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -45,23 +50,38 @@ def load(
 
     source: a bundled name; a folder of ours or of diffusers (also a pipeline's with its vae/, or one with TAESD's two
     files); a run folder (its newest complete checkpoint); one .safetensors, .pth or .ckpt file; or a Hub id `org/name`,
-    also `org/name/subfolder` and `org/name@revision`. dtype: float32 unless given, whatever the file holds;
-    "auto" is the fastest that stays over 50 dB from it (bfloat16 on a GPU, in part on a CPU that has it).
+    also `org/name/subfolder` and `org/name@revision`. dtype: of the weights, torch.bfloat16 or "bfloat16" for example;
+    float32 unless given, whatever the file holds; "auto" is the fastest that stays over 50 dB from it (bfloat16 on a
+    GPU, in part on a CPU that has it).
     revision, token and progress(bytes done, bytes in all) are for the Hub; variant ("fp16") chooses between weights.
 
     Raises InputError if there is no such model or it is damaged; a tensor that is missing, not expected, of the wrong
     shape or not finite is named.
     """
-    if isinstance(dtype, str) and dtype != "auto":
-        raise InputError(f'The dtype {dtype!r} is not known; give a torch.dtype or "auto".')
+    for name, value in (("revision", revision), ("subfolder", subfolder), ("variant", variant)):
+        if value is not None and not isinstance(value, str | PathLike):
+            raise InputError(f"The {name} is a string, not {value!r}.")
+    subfolder = None if subfolder is None else str(subfolder)
     device = pick_device(device)
+    wanted = _dtype(dtype, device)
     opened = _open(source, revision, subfolder, variant, token, progress)
     with torch.device("meta"):
         model = build(opened.config)
-    _fill(model, opened, device, best_dtype(device) if dtype == "auto" else dtype or torch.float32)
+    _fill(model, opened, device, wanted)
     priors.attach(model, opened.weights.files)
     to_fast_layout(model.eval().requires_grad_(False))
     return use_mixed_precision(model) if dtype == "auto" else model
+
+
+def _dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype:
+    if dtype is None:
+        return torch.float32
+    if dtype == "auto":
+        return best_dtype(device)
+    found = DTYPES.get(str(dtype).removeprefix("torch."))
+    if found is None:
+        raise InputError(f"The dtype must be auto, {', '.join(DTYPES)}, not {str(dtype)[:80]!r}.")
+    return found
 
 
 def load_config(source: str | Path) -> ModelConfig:
@@ -87,12 +107,14 @@ def save(model: AutoEncoder, folder: str | Path) -> Path:
 
     Fitted priors go along, in `priors.safetensors`.
 
-    A new folder appears whole or not at all; in one that exists each file is replaced whole.
+    A new folder appears whole or not at all; in one that exists each file is replaced whole. Raises InputError for a
+    folder that is a file or cannot be written, and for a model of another library.
     """
+    model = as_model(model)
     config = json.dumps(config_to_dict(model.config), indent=2)
     # The config rides along in the weights' header too, so that the one file can be sent around alone. It is the only
     # entry there: of several the order would be random, and the same model a different file each time.
-    return _write(model, Path(folder), config, WEIGHTS, {"config": config}, model.fitted_priors)
+    return _write(model, _folder(folder), config, WEIGHTS, {"config": config}, model.fitted_priors)
 
 
 def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") -> Path:
@@ -102,8 +124,9 @@ def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") ->
     """
     if format != "diffusers":
         raise InputError(f"The export format {format!r} is not known; diffusers is.")
+    model = as_model(model)
     config = json.dumps(diffusers_config(model.config), indent=2)
-    return _write(model, Path(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
+    return _write(model, _folder(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
 
 
 def push(source: str | Path, repo: str, token: str | None = None, private: bool = False) -> str:
@@ -147,15 +170,29 @@ x_hat = model.decode(posterior.mode())
 def _write(
     model: AutoEncoder, folder: Path, config: str, weights: str, metadata: dict[str, str], fitted: dict | None = None
 ) -> Path:
+    if folder.is_file() or (folder.suffix in SUFFIXES and not folder.exists()):
+        raise InputError(
+            f"A model is saved in a folder, with its config beside its weights; {folder.name!r} is a file."
+        )
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-    with appearing(folder) as place:
-        with replacing(place / weights) as part:
-            save_file(tensors, part, metadata=metadata)
-        with replacing(place / CONFIG) as part:
-            part.write_text(config + "\n", encoding="utf-8")
-        if fitted:
-            priors.write((place / weights,), fitted)
+    try:
+        with appearing(folder) as place:
+            with replacing(place / weights) as part:
+                save_file(tensors, part, metadata=metadata)
+            with replacing(place / CONFIG) as part:
+                part.write_text(config + "\n", encoding="utf-8")
+            if fitted:
+                priors.write((place / weights,), fitted)
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"The folder {str(folder)!r} cannot be written: {reason}.") from error
     return folder
+
+
+def _folder(folder: str | Path) -> Path:
+    if not isinstance(folder, str | PathLike) or not str(folder):
+        raise InputError(f"A model is saved in a folder, whose path is a string or a Path, not {folder!r}.")
+    return Path(folder).expanduser()
 
 
 def newest_checkpoint(run: Path) -> Path | None:
@@ -189,7 +226,7 @@ def _local_folder(source: str | Path) -> Path:
     """The checkpoint folder that a bundled name, a folder or a run folder means; any other path as it is."""
     if isinstance(source, str) and source in bundled():
         return bundled()[source]
-    if not str(source):
+    if not isinstance(source, str | PathLike) or not str(source):
         raise _no_model(source)
     try:
         path = Path(source).expanduser()
@@ -202,8 +239,9 @@ def _local_folder(source: str | Path) -> Path:
 
 
 def _no_model(source: str | Path) -> InputError:
+    shown = repr(str(source)[:200]) if isinstance(source, str | PathLike) else repr(source)[:200]
     return InputError(
-        f"There is no model {str(source)[:200]!r}; give a bundled name ({', '.join(bundled()) or 'none here'}), "
+        f"There is no model {shown}; give a bundled name ({', '.join(bundled()) or 'none here'}), "
         "a checkpoint or run folder, a .safetensors or .pth file, or a Hugging Face id like org/name."
     )
 

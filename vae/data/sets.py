@@ -10,14 +10,16 @@ from pathlib import Path
 import torch
 from PIL import Image
 
+from vae.checks import whole_number
 from vae.data import archives, builtin
 from vae.data.folders import SUFFIXES, from_folder, walk
 from vae.data.image_set import ImageSet
 from vae.data.image_set import fill as fill_set
-from vae.data.splits import split_indices
+from vae.data.splits import checked_share, split_indices
 from vae.errors import InputError
 from vae.images import fit, to_array
 
+MAX_SIZE = 8192  # pixels of a side
 LIMIT_BYTES = 2 * 2**30  # of fitted images held in memory
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[^/:]+)?", re.ASCII)
 
@@ -47,12 +49,17 @@ def load_data(
     """
     if split not in ("train", "test"):
         raise InputError(f"The split is train or test, not {split!r}.")
-    if not 0.0 < test_size < 1.0:
-        raise InputError(f"test_size is a share between 0 and 1, not {test_size}.")
+    test_size = checked_share(test_size)
+    size = whole_number("An image's size", size, 1, MAX_SIZE)
+    channels = whole_number("The number of channels", channels, 1, 3)
+    border = whole_number("The border", border, 0, MAX_SIZE)
+    limit_bytes = whole_number("limit_bytes", limit_bytes, 0)
     shape = (channels, size, size)
     fitting = partial(fit, size=size, channels=channels, border=border)
     fitting(Image.new("L", (1, 1)))  # refuses a size, border or channels that cannot be before anything is read
     fill = partial(fill_set, limit_bytes=limit_bytes, progress=progress)
+    if not isinstance(name, str | os.PathLike):
+        raise InputError(f"A data set's name is a string or a Path, not {name!r}.")
     name = str(name)
     if name in builtin.NAMES:
         pixels, labels, classes = builtin.load(name, split, data_root(root))
@@ -95,6 +102,8 @@ def load_data(
 
 def data_root(root: str | os.PathLike | None = None) -> Path | None:
     """The folder data sets are looked up in: `root`, or what VAE_DATA_DIR names, or None."""
+    if root is not None and not isinstance(root, str | os.PathLike):
+        raise InputError(f"The folder of data sets is a string or a Path, not {root!r}.")
     root = root or os.environ.get("VAE_DATA_DIR")
     return Path(root).expanduser() if root else None
 

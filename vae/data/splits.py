@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae.checks import real_number, whole_number
 from vae.errors import InputError
 
 
@@ -17,6 +18,14 @@ def split_indices(n: int, test_size: float = 0.2, seed: int = 42) -> tuple[Tenso
     order = torch.from_numpy(np.random.RandomState(seed).permutation(n)).long()
     n_test = ceil(n * test_size)
     return order[n_test:].sort().values, order[:n_test].sort().values
+
+
+def checked_share(test_size: float) -> float:
+    """test_size if it leaves something on both sides; InputError otherwise."""
+    share = real_number("test_size", test_size, 0.0, 1.0)
+    if share in (0.0, 1.0):
+        raise InputError(f"test_size is a share between 0 and 1, not {test_size}.")
+    return share
 
 
 def split_dataset(
@@ -30,19 +39,26 @@ def split_dataset(
 
     Only .png, .jpg and .jpeg files are taken, in the order of their names, so that the same files give the same split
     on every machine. load_data splits a folder without copying it; this is for tools that want two folders.
-    Raises InputError if source_dir holds fewer than two pictures or test_size is no share of them.
+    Raises InputError if source_dir holds fewer than two pictures, test_size is no share of them, random_state is no
+    whole number below 2**32, or a folder cannot be written.
     """
+    for folder in (source_dir, train_dir, test_dir):
+        if not isinstance(folder, str | os.PathLike):
+            raise InputError(f"A folder's path is a string or a Path, not {folder!r}.")
+    random_state = whole_number("random_state", random_state, 0, 2**32 - 1)
     source = Path(source_dir)
     if not source.is_dir():
         raise InputError(f"There is no folder {str(source)!r}.")
     names = sorted(f.name for f in source.iterdir() if f.suffix.lower() in (".png", ".jpg", ".jpeg") and f.is_file())
-    if not 0.0 < test_size < 1.0:
-        raise InputError(f"test_size is a share between 0 and 1, not {test_size}.")
+    test_size = checked_share(test_size)
     train, test = split_indices(len(names), test_size, random_state)
     if not len(train) or not len(test):
         raise InputError(f"The folder {source.name!r} holds {len(names)} pictures: too few to split in two.")
     for folder, chosen in ((Path(train_dir), train), (Path(test_dir), test)):
-        folder.mkdir(parents=True, exist_ok=True)
-        for i in chosen.tolist():
-            shutil.copy(source / names[i], folder / names[i])
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            for i in chosen.tolist():
+                shutil.copy(source / names[i], folder / names[i])
+        except OSError as error:
+            raise InputError(f"The folder {str(folder)!r} cannot be written: {error.strerror or error}.") from error
     return len(train), len(test)

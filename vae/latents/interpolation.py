@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from vae.checks import as_tensor, refuse_not_finite, whole_number
 from vae.errors import InputError
 from vae.latents.priors import Prior, PriorNotFitted
 
@@ -20,12 +21,11 @@ def interpolate(a: Tensor, b: Tensor, steps: int, mode: str = "slerp", prior: Pr
     two draws from N(0, I) a straight line passes nearer the origin than any draw ever comes, the circle does not.
     "prior" goes along the circle between the noises that `prior`, one of a model's fitted priors, maps to a and b, so
     that what lies between is as likely under it as the ends.
-    Raises InputError for fewer than 2 or more than MAX_STEPS steps, an unknown mode, shapes that differ, or "prior"
-    without a prior that can be inverted.
+    Raises InputError for fewer than 2 or more than MAX_STEPS steps, an unknown mode, shapes that differ, latents that
+    are not floats or not finite, or "prior" without a prior that can be inverted.
     """
     a, b = _alike([a, b])
-    if not 2 <= steps <= MAX_STEPS:
-        raise InputError(f"An interpolation takes 2 to {MAX_STEPS} steps, not {steps}.")
+    steps = whole_number("An interpolation's number of steps", steps, 2, MAX_STEPS)
     if mode not in MODES:
         raise InputError(f"The interpolation mode must be one of {', '.join(MODES)}, not {mode!r}.")
     if mode == "prior":
@@ -46,7 +46,8 @@ def loop(stops: Sequence[Tensor], steps: int, mode: str = "slerp", prior: Prior 
     """
     if len(stops) < 2:
         raise InputError("A loop takes two or more pictures.")
-    if steps < 1 or len(stops) * steps > MAX_STEPS:
+    steps = whole_number("A loop's number of steps from one to the next", steps, 1)
+    if len(stops) * steps > MAX_STEPS:
         raise InputError(f"A loop takes 1 to {MAX_STEPS} steps in all, not {len(stops)} times {steps}.")
     stops = _alike(stops)
     if mode == "prior":  # all at once
@@ -65,6 +66,7 @@ def corners(four: Sequence[Tensor], rows: int, columns: int, mode: str = "slerp"
     """
     if len(four) != 4:
         raise InputError(f"A grid has four corners, not {len(four)}.")
+    rows, columns = (whole_number("A grid's side", side, 2) for side in (rows, columns))
     if rows * columns > MAX_STEPS:
         raise InputError(f"A grid takes up to {MAX_STEPS} pictures, not {rows} times {columns}.")
     four = _alike(four)
@@ -79,12 +81,18 @@ def corners(four: Sequence[Tensor], rows: int, columns: int, mode: str = "slerp"
 
 
 def _alike(ends: Sequence[Tensor]) -> list[Tensor]:
-    """The latents, each (C, h, w). Raises InputError if they differ in shape."""
+    """The latents, each (C, h, w) and on the first one's device. Raises InputError if they differ in shape, or are not
+    floats, or not finite."""
+    ends = [as_tensor("The latents", z) for z in ends]
     ends = [z[0] if z.dim() == 4 and z.shape[0] == 1 else z for z in ends]
     if ends[0].dim() != 3 or any(z.shape != ends[0].shape for z in ends):
         shapes = " and ".join(str(list(z.shape)) for z in ends)
         raise InputError(f"Latents of one shape are needed, (channels, height, width), not {shapes}.")
-    return ends
+    for z in ends:
+        if not z.is_floating_point():
+            raise InputError(f"Latents are floats, not {z.dtype}.")
+        refuse_not_finite("The latents", z)
+    return [z.to(ends[0].device) for z in ends]
 
 
 def _passable(prior: Prior | None) -> Prior:

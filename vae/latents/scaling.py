@@ -2,14 +2,17 @@
 
 from torch import Tensor
 
+from vae.checks import as_latents
 from vae.models.base import AutoEncoder
 
 
 def scale(model: AutoEncoder, z: Tensor) -> Tensor:
     """What a diffusion model is trained on: (z - shift_factor) * scaling_factor, for the latents of `model`.
 
-    Where the config has latents_mean and latents_std they are used, channel by channel, as diffusers does.
+    Where the config has latents_mean and latents_std they are used, channel by channel, as diffusers does. Raises
+    InputError for what are no latents (N, C, h, w) of this model.
     """
+    z = as_latents(z, model.latent_channels, look=False)
     mean, std = _channel_statistics(model, z)
     if mean is not None:
         return (z - mean) * model.config.scaling_factor / std
@@ -18,6 +21,7 @@ def scale(model: AutoEncoder, z: Tensor) -> Tensor:
 
 def unscale(model: AutoEncoder, z: Tensor) -> Tensor:
     """The inverse of `scale`: from a diffusion model's latents to what `model.decode` takes."""
+    z = as_latents(z, model.latent_channels, look=False)
     mean, std = _channel_statistics(model, z)
     if mean is not None:
         return z * std / model.config.scaling_factor + mean

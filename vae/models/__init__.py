@@ -37,13 +37,12 @@ def build(config: ModelConfig | dict) -> AutoEncoder:
     """
     if isinstance(config, dict):
         config = config_from_dict(config)
-    return next(model for family, model in FAMILIES.values() if type(config) is family)(config)
+    return FAMILIES[_class_name(config)][1](config)
 
 
 def config_to_dict(config: ModelConfig) -> dict:
     """What config.json holds: the fields, and `_class_name`, the key into FAMILIES. config_from_dict's inverse."""
-    name = next(name for name, (family, _) in FAMILIES.items() if type(config) is family)
-    return {"_class_name": name, **config.to_dict()}
+    return {"_class_name": _class_name(config), **config.to_dict()}
 
 
 def config_from_dict(entries: dict) -> ModelConfig:
@@ -67,6 +66,15 @@ def config_from_dict(entries: dict) -> ModelConfig:
             raise InputError(f"The config of a {name} has no field {key[:80]!r}.")
         values[key] = _checked(key, value, hints[key])
     return family(**values)
+
+
+def _class_name(config: ModelConfig) -> str:
+    """The key into FAMILIES of a config's type."""
+    for name, (family, _) in FAMILIES.items():
+        if type(config) is family:
+            return name
+    known = ", ".join(family.__name__ for family, _ in FAMILIES.values())
+    raise InputError(f"A model's config is one of {known}, not {type(config).__name__}.")
 
 
 def _checked(name: str, value: Any, hint: Any) -> Any:

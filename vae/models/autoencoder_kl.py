@@ -70,6 +70,11 @@ class KLConfig(ModelConfig):
             values = getattr(self, name)
             if values is not None and len(values) != self.latent_channels:
                 raise InputError(f"{name} must have {self.latent_channels} numbers, one a latent channel.")
+        super().__post_init__()
+
+    @property
+    def downscale(self) -> int:
+        return 2 ** (len(self.block_out_channels) - 1)
 
     @property
     def decoder_widths(self) -> tuple[int, ...]:
@@ -134,7 +139,10 @@ class Decoder(nn.Module):
 
 
 class AutoencoderKL(AutoEncoder):
-    """Images of any size in [-1, 1] to a posterior over latents of 1 / 2^(levels - 1) that size, and back."""
+    """Images of any size in [-1, 1] to a posterior over latents of 1 / 2^(levels - 1) that size, and back.
+
+    Pixels beyond the last multiple of `downscale` have little or no effect on the posterior.
+    """
 
     family = "kl"
 
@@ -142,35 +150,19 @@ class AutoencoderKL(AutoEncoder):
         super().__init__()
         self.config = config
         self.in_channels, self.latent_channels = config.in_channels, config.latent_channels
-        self.downscale = 2 ** (len(config.block_out_channels) - 1)
+        self.downscale = config.downscale
         moments = 2 * config.latent_channels
         self.encoder = Encoder(config)
         self.decoder = Decoder(config)
         self.quant_conv = nn.Conv2d(moments, moments, 1) if config.use_quant_conv else None
         self.post_quant_conv = nn.Conv2d(moments // 2, moments // 2, 1) if config.use_post_quant_conv else None
 
-    def encode(self, x: Tensor) -> DiagonalGaussian:
-        """x: (N, C, H, W) in [-1, 1]. Pixels beyond the last multiple of `downscale` have little or no effect.
-
-        Raises InputError for an image smaller than `downscale`, which has no latent.
-        """
-        if min(x.shape[-2:]) < self.downscale:
-            raise InputError(
-                f"The image is {x.shape[-1]}x{x.shape[-2]} pixels; "
-                f"this model needs at least {self.downscale}x{self.downscale}."
-            )
-        moments = self.encoder(x.to(self.dtype))
+    def _encode(self, x: Tensor) -> DiagonalGaussian:
+        moments = self.encoder(x)
         return DiagonalGaussian.from_moments(moments if self.quant_conv is None else self.quant_conv(moments))
 
-    def decode(self, z: Tensor) -> Tensor:
-        """z: (N, latent_channels, h, w), unscaled, to images (N, C, h * downscale, w * downscale), not clamped."""
-        z = z.to(self.dtype)
+    def _decode(self, z: Tensor) -> Tensor:
         return self.decoder(z if self.post_quant_conv is None else self.post_quant_conv(z))
-
-    def latent_shape(self, height: int | None = None, width: int | None = None) -> tuple[int, int, int]:
-        height = height or self.config.sample_size
-        width = width or height
-        return self.latent_channels, height // self.downscale, width // self.downscale
 
 
 @dataclass(frozen=True)

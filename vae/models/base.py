@@ -1,18 +1,25 @@
 """What every auto-encoder here offers, whatever its network."""
 
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from vae.checks import as_images, as_latents, whole_number
 from vae.distributions import DiagonalGaussian
+from vae.errors import InputError
+
+MAX_SIZE = 8192  # pixels; a config can come from anywhere, and images of sample_size are made unasked
 
 
 @dataclass(frozen=True)
 class ModelConfig:
     """The fields every family has; each family's config dataclass adds its own.
 
-    sample_size: side in pixels of the square images the model is meant for.
+    sample_size: side in pixels of the square images the model is meant for, a multiple of `downscale`.
     fixed_size: True if an image is always fitted to sample_size; False if the model takes any size.
     border: black pixels added on every side after fitting (MNIST's 28 -> 32 is a border of 2).
     scaling_factor, shift_factor: what a diffusion model sees is (z - shift_factor) * scaling_factor.
@@ -28,6 +35,22 @@ class ModelConfig:
     latent_space: str | None = None
     trained_on: str | None = None
 
+    def __post_init__(self) -> None:
+        size = whole_number("sample_size", self.sample_size, 1, MAX_SIZE)
+        if size % self.downscale:
+            below = size // self.downscale * self.downscale
+            near = f"{below} or {below + self.downscale}" if below else f"{self.downscale}"
+            raise InputError(
+                f"sample_size must be a multiple of {self.downscale}, which is what this network reduces an image by, "
+                f"such as {near}, not {size}."
+            )
+        object.__setattr__(self, "sample_size", size)
+
+    @property
+    def downscale(self) -> int:
+        """How many pixels of an image's side make one of its latent's."""
+        return 1
+
     def to_dict(self) -> dict:
         return asdict(self)
 
@@ -35,7 +58,8 @@ class ModelConfig:
 class AutoEncoder(nn.Module):
     """Base of all models. Images are (N, C, H, W) floats in [-1, 1]; latents are unscaled.
 
-    Subclasses set `config`, `in_channels`, `latent_channels` and implement `encode`, `decode`, `latent_shape`.
+    Subclasses set `config`, `in_channels`, `latent_channels`, `downscale` and implement `_encode` and `_decode`, which
+    are given what `encode` and `decode` have checked, on the weights' device and in their dtype.
     """
 
     family: str  # the family's short name, as in `python -m vae info`
@@ -43,26 +67,91 @@ class AutoEncoder(nn.Module):
     config: ModelConfig
     in_channels: int
     latent_channels: int
+    downscale: int  # the config's
+    rounds_up: bool = False  # whether an image's last, incomplete `downscale` pixels make a latent pixel
 
     def __init__(self) -> None:
         super().__init__()
         self.fitted_priors: dict = {}
         self.refused_priors: str | None = None  # why priors that lie beside the weights were not taken
 
-    def encode(self, x: Tensor) -> DiagonalGaussian:
+    def encode(self, x: Tensor | np.ndarray) -> DiagonalGaussian:
+        """The posterior of images (N, C, H, W), floats in [-1, 1] or uint8 from 0 to 255, of any float type and device.
+
+        Raises InputError for another shape, for sides that a model of fixed size does not take or that are smaller than
+        `downscale`, and, except in training mode, for values that are not finite or no such images (see vae.checks).
+        """
+        return _traced_alike(self._encode, self._images(x, look=not self.training))
+
+    def decode(self, z: Tensor | np.ndarray) -> Tensor:
+        """Images (N, C, H, W) around [-1, 1], not clamped, of latents (N, latent_channels, h, w) of any float type and
+        device.
+
+        Raises InputError for another shape, for latents that are not floats and, except in training mode, not finite.
+        """
+        return _traced_alike(self._decode, self._latents(z))
+
+    def _encode(self, x: Tensor) -> DiagonalGaussian:
         raise NotImplementedError
 
-    def decode(self, z: Tensor) -> Tensor:
+    def _decode(self, z: Tensor) -> Tensor:
         raise NotImplementedError
 
     def latent_shape(self, height: int | None = None, width: int | None = None) -> tuple[int, int, int]:
-        """(C, h, w) of the latent of a height x width image; of the config's sample_size if left out."""
-        raise NotImplementedError
+        """(C, h, w) of the latent of a height x width image; of the config's sample_size if left out.
+
+        Raises InputError for sides that are no whole numbers, or smaller than the network can take.
+        """
+        size = self.config.sample_size
+        height = size if height is None else whole_number("An image's height", height, self._least)
+        width = height if width is None else whole_number("An image's width", width, self._least)
+        spare = self.downscale - 1 if self.rounds_up else 0
+        return self.latent_channels, (height + spare) // self.downscale, (width + spare) // self.downscale
 
     def forward(self, x: Tensor, noise: Tensor | None = None) -> tuple[Tensor, DiagonalGaussian]:
-        """Reconstruction of x through one posterior sample, and the posterior. `noise`: as `sample` there takes it."""
-        posterior = self.encode(x)
-        return self.decode(posterior.sample(noise=noise)), posterior
+        """Reconstruction of x through one posterior sample, and the posterior. `noise`: as `sample` there takes it.
+
+        Looks at shapes and types only, never at values: a GPU need not be waited for, and a training that diverges is
+        told by its loss.
+        """
+        posterior = self._encode(self._images(x, look=False))
+        return self._decode(posterior.sample(noise=noise).to(self.dtype)), posterior
+
+    @property
+    def _least(self) -> int:
+        """The smallest side of an image that has a latent."""
+        return 1 if self.rounds_up else self.downscale
+
+    def _images(self, x: Any, look: bool) -> Tensor:
+        """x as `_encode` takes it. look: whether its values are to be looked at."""
+        x = as_images(x, self.in_channels, look)
+        height, width, size, least = x.shape[2], x.shape[3], self.config.sample_size, self._least
+        if self.config.fixed_size and (height != size or width != size):
+            raise InputError(
+                f"This model takes images of {size}x{size} pixels, not {width}x{height}; "
+                "vae.reconstruct fits an image to it."
+            )
+        if height < least or width < least:
+            raise InputError(f"The image is {width}x{height} pixels; this model needs at least {least}x{least}.")
+        return self._placed("The images", x)
+
+    def _latents(self, z: Any) -> Tensor:
+        """z as `_decode` takes it."""
+        z = as_latents(z, self.latent_channels, look=not self.training)
+        if self.config.fixed_size:
+            _, height, width = self.latent_shape()
+            if z.shape[2] != height or z.shape[3] != width:
+                raise InputError(
+                    f"This model takes latents of {height}x{width} (height x width), not {z.shape[2]}x{z.shape[3]}."
+                )
+        return self._placed("The latents", z)
+
+    def _placed(self, name: str, x: Tensor) -> Tensor:
+        """x beside the weights, in their dtype."""
+        weight = next(self.parameters())
+        if x.is_meta and not weight.is_meta:
+            raise InputError(f"{name} have no values: they are on the meta device.")
+        return x.to(weight.device, weight.dtype)
 
     @property
     def priors(self) -> list[str]:
@@ -84,3 +173,21 @@ class AutoEncoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
+
+
+def as_model(value: Any) -> AutoEncoder:
+    """The model, out of what torch.compile wraps one in. Raises InputError for what is none, such as a model's name."""
+    model = getattr(value, "_orig_mod", value)
+    if not isinstance(model, AutoEncoder):
+        shown = repr(value) if isinstance(value, str) else type(value).__name__
+        raise InputError(f"A model is needed, as vae.load gives it, not {shown[:80]}.")
+    return model
+
+
+def _traced_alike(network: Callable[[Tensor], Any], x: Tensor) -> Any:
+    """network(x). For torch.jit.trace, which checks its graph in a second run without gradients, both are run so: the
+    networks compute in place then, and the graphs would differ."""
+    if torch.jit.is_tracing():
+        with torch.no_grad():
+            return network(x)
+    return network(x)

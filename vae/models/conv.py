@@ -29,11 +29,11 @@ class ConvConfig(ModelConfig):
         object.__setattr__(self, "features", tuple(self.features))
         if len(self.features) < 3 or any(not isinstance(f, int) or f < 1 for f in self.features):
             raise InputError(f"features must be at least three positive whole numbers, not {list(self.features)}.")
-        if self.sample_size % 2 ** (len(self.features) - 2):
-            raise InputError(
-                f"sample_size {self.sample_size} does not divide by {2 ** (len(self.features) - 2)}, "
-                f"as {len(self.features) - 2} poolings need."
-            )
+        super().__post_init__()
+
+    @property
+    def downscale(self) -> int:
+        return 2 ** (len(self.features) - 2)
 
 
 class ConvBlock(nn.Sequential):
@@ -99,7 +99,7 @@ class ConvVAE(AutoEncoder):
         super().__init__()
         self.config = config
         self.in_channels, self.latent_channels = config.features[0], config.features[-1]
-        self.downscale = 2 ** (len(config.features) - 2)
+        self.downscale = config.downscale
         self.encoder = conv_encoder(config.features, config.variational)
         self.decoder = conv_decoder(config.features[::-1])
 
@@ -107,16 +107,9 @@ class ConvVAE(AutoEncoder):
     def is_variational(self) -> bool:
         return self.config.variational
 
-    def encode(self, x: Tensor) -> DiagonalGaussian:
-        """x: (N, C, H, W) in [-1, 1]; H and W multiples of `downscale` come back whole from decode."""
+    def _encode(self, x: Tensor) -> DiagonalGaussian:
         h = self.encoder((x + 1.0) * 0.5)
         return DiagonalGaussian.from_moments(h) if self.config.variational else DiagonalGaussian.point(h)
 
-    def decode(self, z: Tensor) -> Tensor:
-        """z: (N, latent_channels, h, w), to images (N, C, h * downscale, w * downscale) around [-1, 1], unclamped."""
-        return self.decoder(z.to(self.dtype)) * 2.0 - 1.0
-
-    def latent_shape(self, height: int | None = None, width: int | None = None) -> tuple[int, int, int]:
-        height = height or self.config.sample_size
-        width = width or height
-        return self.latent_channels, height // self.downscale, width // self.downscale
+    def _decode(self, z: Tensor) -> Tensor:
+        return self.decoder(z) * 2.0 - 1.0

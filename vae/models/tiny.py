@@ -49,6 +49,11 @@ class TinyConfig(ModelConfig):
         for name in ("in_channels", "out_channels", "latent_channels"):
             if not 1 <= getattr(self, name) <= 1024:
                 raise InputError(f"{name} must be from 1 to 1024, not {getattr(self, name)}.")
+        super().__post_init__()
+
+    @property
+    def downscale(self) -> int:
+        return 2 ** (len(self.num_encoder_blocks) - 1)
 
 
 class Block(nn.Module):
@@ -110,16 +115,21 @@ def tiny_decoder(config: TinyConfig) -> Layers:
 
 
 class TinyAE(AutoEncoder):
-    """Images of any size in [-1, 1] to latents of 1 / 2^(levels - 1) that size, rounded up, and back."""
+    """Images of any size in [-1, 1] to latents of 1 / 2^(levels - 1) that size, rounded up, and back.
+
+    The posterior is all at one point. Latents are pressed into (-3, 3), the range these networks are trained on, before
+    they are decoded.
+    """
 
     family = "tiny"
     pixel_scale = 0.5
+    rounds_up = True
 
     def __init__(self, config: TinyConfig):
         super().__init__()
         self.config = config
         self.in_channels, self.latent_channels = config.in_channels, config.latent_channels
-        self.downscale = 2 ** (len(config.num_encoder_blocks) - 1)
+        self.downscale = config.downscale
         self.encoder = tiny_encoder(config)
         self.decoder = tiny_decoder(config)
 
@@ -127,18 +137,8 @@ class TinyAE(AutoEncoder):
     def is_variational(self) -> bool:
         return False
 
-    def encode(self, x: Tensor) -> DiagonalGaussian:
-        """x: (N, C, H, W) in [-1, 1], to a posterior that is all at one point."""
-        return DiagonalGaussian.point(self.encoder((x.to(self.dtype) + 1.0) * 0.5))
+    def _encode(self, x: Tensor) -> DiagonalGaussian:
+        return DiagonalGaussian.point(self.encoder((x + 1.0) * 0.5))
 
-    def decode(self, z: Tensor) -> Tensor:
-        """z: (N, latent_channels, h, w), to images (N, C, h * downscale, w * downscale) around [-1, 1], not clamped.
-
-        Latents are first pressed into (-3, 3), the range these networks are trained on.
-        """
-        return self.decoder(torch.tanh(z.to(self.dtype) / 3.0) * 3.0) * 2.0 - 1.0
-
-    def latent_shape(self, height: int | None = None, width: int | None = None) -> tuple[int, int, int]:
-        height = height or self.config.sample_size
-        width = width or height
-        return self.latent_channels, -(-height // self.downscale), -(-width // self.downscale)
+    def _decode(self, z: Tensor) -> Tensor:
+        return self.decoder(torch.tanh(z / 3.0) * 3.0) * 2.0 - 1.0

@@ -18,12 +18,14 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from vae import loss
+from vae.checks import real_number
 from vae.errors import InputError
 from vae.models import build
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.distributed import accelerator_for, all_mean, share_batch_norm
 from vae.training.ema import EMA
+from vae.training.presets import PRESETS, preset
 from vae.training.process import give_way, keep_freed_memory
 from vae.training.recorder import Recorder
 from vae.training.runs import Run, RunWriter, new_run_folder
@@ -37,7 +39,7 @@ ASK_EVERY = 10  # updates between two questions whether to stop, where several p
 
 
 def fit(
-    config: TrainConfig,
+    config: TrainConfig | str,
     run: str | Path | None = None,
     resume: bool = False,
     device: str | None = None,
@@ -46,7 +48,7 @@ def fit(
     log_with: str | None = None,
     background: bool = False,
 ) -> Run:
-    """Train as `config` says, in the run folder `run` (a new one under the runs' folder unless given).
+    """Train as `config` says, or the preset of that name, in the run folder `run` (a new one unless given).
 
     resume: go on from the folder's newest checkpoint, or begin if there is none. On the CPU the metrics are then
     those of an uninterrupted run to the last bit. The folder's own config is used, but for `epochs`.
@@ -58,6 +60,13 @@ def fit(
     Returns the Run, finished or stopped. Raises InputError, with the reason also in the run's state, where the data
     cannot be read, the folder not written, the loss is not finite or explodes, or the run is being trained already.
     """
+    config = preset(config) if isinstance(config, str) else config
+    if not isinstance(config, TrainConfig):
+        raise InputError(
+            f"What to train is a TrainConfig or a preset's name ({', '.join(PRESETS)}), not {type(config).__name__}."
+        )
+    if max_minutes is not None:
+        max_minutes = real_number("max_minutes", max_minutes, 0.0, 1e6)
     keep_freed_memory()
     if background:
         give_way()
@@ -377,7 +386,9 @@ class Trainer:
         with self._evaluating() as model:
             generator = seeded(self.config.seed, 4)
             noise = torch.randn((2 * count, *model.latent_shape()), generator=generator).to(self.device)
-            rebuilt = model.decode(model.encode(x).mode())
+            # With no noise it is the mean that is decoded. By `forward`, which does not refuse what is not finite: it
+            # is the loss that tells of a training that diverged.
+            rebuilt, _ = model(x, torch.zeros_like(noise[:count]))
             drawn = torch.cat([model.decode(z) for z in noise.split(count)])
         for kind, pictures in (("reconstruction", torch.cat([x, rebuilt.float()])), ("samples", drawn.float())):
             self.recorder.preview(kind, self.step, self._epoch(), pictures, columns=count)

@@ -45,7 +45,7 @@ class Recorder:
     def writing(self):
         try:
             yield
-        except (OSError, SafetensorError, RuntimeError) as error:
+        except (OSError, SafetensorError, RuntimeError, InputError) as error:
             reason = _disk_error(error)
             if reason is None:
                 raise

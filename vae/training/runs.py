@@ -45,6 +45,8 @@ class Run:
     """A view of a run folder. Reading never blocks and never disturbs the training."""
 
     def __init__(self, folder: str | Path):
+        if not isinstance(folder, str | os.PathLike):
+            raise InputError(f"A run is a folder, whose path is a string or a Path, not {folder!r}.")
         self.folder = Path(folder)
 
     def __repr__(self) -> str:
@@ -56,6 +58,10 @@ class Run:
 
     def exists(self) -> bool:
         return (self.folder / "config.json").is_file()
+
+    def _require(self) -> None:
+        if not self.exists():
+            raise InputError(f"{str(self.folder)!r} is not a run folder: it has no config.json.")
 
     def begun(self) -> bool:
         """Whether there is anything in it to lose: a checkpoint."""
@@ -69,7 +75,10 @@ class Run:
             raise InputError(f"{self.folder.name!r} is not a run folder: it has no readable config.json.") from error
 
     def metrics(self, since: int = 0) -> list[dict]:
-        """The metrics from line `since` on. A line still being written is left for the next call."""
+        """The metrics from line `since` on. A line still being written is left for the next call.
+
+        Raises InputError if the folder is no run."""
+        self._require()
         return self.read_metrics(since, 0)[0]
 
     def read_metrics(self, since: int = 0, offset: int = 0) -> tuple[list[dict], int]:
@@ -87,10 +96,12 @@ class Run:
         """Where the run stands: state, reason, epoch, epochs, step, steps, started, updated, seconds_left, ….
 
         `state` is starting, running, finished, stopped, failed, or interrupted: the process is gone without a word.
+        Raises InputError if the folder is no run.
         """
         try:
             state = json.loads((self.folder / "state.json").read_text(encoding="utf-8"))
         except (OSError, ValueError):
+            self._require()
             state = {"state": "starting", "updated": 0.0}
         if state["state"] in ACTIVE and not self._alive(state):
             state |= {"state": "interrupted", "reason": "The process that trained it ended without a word."}
@@ -114,7 +125,8 @@ class Run:
         return self.state()["state"] in ACTIVE
 
     def request_stop(self) -> None:
-        """Ask the training to end at its next step; it keeps what it has learned."""
+        """Ask the training to end at its next step; it keeps what it has learned. InputError as for metrics."""
+        self._require()
         (self.folder / "stop").touch()
 
     def stop_requested(self) -> bool:

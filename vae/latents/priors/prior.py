@@ -83,7 +83,7 @@ class Prior:
 def of(model: AutoEncoder, name: str) -> Prior:
     """The model's fitted prior of that name. Raises PriorNotFitted if it has none, and InputError if there is none of
     that name."""
-    if name in model.fitted_priors:
+    if isinstance(name, str) and name in model.fitted_priors:
         return model.fitted_priors[name]
     if name not in KINDS:
         raise InputError(f"This model has no prior {str(name)[:40]!r}; it has {', '.join(model.priors)}.")
