@@ -20,7 +20,6 @@ from torch import Tensor
 
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
-from vae.images import to_float
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.base import AutoEncoder
 from vae.models.group_norm import SHARED_STATISTICS
@@ -102,7 +101,7 @@ def encode(
     if side:
         return tiled_encode(model, x, side, progress=progress)
     at_once = max(1, _at_once(model, *x.shape[-2:]))
-    return DiagonalGaussian.cat([model.encode(_floats(part, model.device)) for part in x.split(at_once)])
+    return DiagonalGaussian.cat([model.encode(part) for part in x.split(at_once)])
 
 
 @torch.no_grad()
@@ -138,10 +137,6 @@ def pad(x: Tensor, factor: int) -> Tensor:
     return x
 
 
-def _floats(x: Tensor, device: torch.device) -> Tensor:
-    return to_float(x.to(device)) if x.dtype == torch.uint8 else x.to(device)
-
-
 @torch.no_grad()
 def tiled_encode(
     model: AutoEncoder,
@@ -160,7 +155,7 @@ def tiled_encode(
     cut = _Cut.of(x.shape[-2] // model.downscale, x.shape[-1] // model.downscale, tile, overlap, model.downscale)
 
     def compute(patch: Tensor) -> tuple[Tensor, ...]:
-        return model.encode(_floats(patch, model.device)).parameters
+        return model.encode(patch).parameters
 
     return DiagonalGaussian.from_parameters(_in_tiles(x, cut, model.downscale, 1, compute, progress))
 
