@@ -22,7 +22,9 @@ from vae.latents import priors
 from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
 from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
 
-BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
+_HERE = Path(__file__).resolve()
+_INSTALLED = _HERE.with_name("bundled")  # where setup.py puts them; in a clone they lie at its root
+BUNDLED = _INSTALLED if _INSTALLED.is_dir() else _HERE.parents[2] / "checkpoints"
 
 
 def bundled() -> dict[str, Path]:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from vae.cli.terminal import Device, Json, bar_of, say
+from vae.cli.terminal import Device, Json, bar_of, output_folder, say
 
 
 def train(
@@ -66,7 +66,7 @@ def train(
         "precision": precision,
     }
     config = _settings(preset, changes, run if resume else None)
-    run = run or new_run_folder(config.preset)
+    run = output_folder(run or new_run_folder(config.preset))
     first, new = int(os.environ.get("RANK", 0)) == 0, not run.exists()  # of several processes one speaks
     with bar_of(1, "step") as bar:
 

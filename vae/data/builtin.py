@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vae.errors import InputError
+from vae.folders import cache_dir
 
 NAMES = ("digits", "mnist", "fashion", "cifar10")
 SPLIT = ("mnist", "fashion", "cifar10")  # these come with a test set of their own
@@ -48,10 +49,6 @@ def present(name: str, root: Path | None) -> bool:
     if name == "cifar10":
         return any((p / _CIFAR_FOLDER).is_dir() or (p / _CIFAR_ARCHIVE).is_file() for p in _places(root))
     return all(_find_idx(name, part, root) for part in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"))
-
-
-def cache_dir() -> Path:
-    return Path.home() / ".cache" / "vae-studio"
 
 
 def _places(root: Path | None) -> list[Path]:

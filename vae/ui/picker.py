@@ -29,7 +29,7 @@ def build(catalog: Catalog, server: ModelServer):
     """The picker. Its value is the chosen model's name. What a visitor opened is listed on their own page alone."""
     loader = ModelLoader(server, catalog)
 
-    def listed() -> dict:
+    def model_table() -> dict:
         models = [listed(model) for model in catalog.models()]
         return {"models": models, "version": version(models)}
 
@@ -39,7 +39,7 @@ def build(catalog: Catalog, server: ModelServer):
         """The list, looked up at most once a second however many pages ask."""
         with lock:
             if time.monotonic() - kept[0] > 1.0:
-                kept[:] = time.monotonic(), listed()
+                kept[:] = time.monotonic(), model_table()
             return kept[1]
 
     def model_list(known: dict) -> dict:
@@ -65,7 +65,7 @@ def build(catalog: Catalog, server: ModelServer):
         lost = Opening(str(name)[:200], "failed", error="The server no longer knows of this opening; try again.")
         return opening_facts(found or lost)
 
-    first = listed()
+    first = model_table()
     return widget(
         "picker",
         value=catalog.first(),
