@@ -46,7 +46,7 @@ _HOME = {
     "fit": "training.loop",
     "Run": "training.runs",
 }
-__all__ = ["__version__", *sorted(_HOME)]
+__all__ = sorted(["__version__", *_HOME])
 
 
 def __dir__() -> list[str]:
