@@ -5,6 +5,7 @@ torchvision downloads them.
 """
 
 import contextlib
+import errno
 import gzip
 import sys
 from collections.abc import Callable
@@ -119,6 +120,8 @@ def _download(title: str, fetch: Callable[[], object]) -> None:
         with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to the command's own answer
             fetch()
     except Exception as error:  # urllib, ssl, http and torchvision each raise their own
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise InputError(f"{title} cannot be kept in {str(cache_dir())!r}: {error.strerror}.") from error
         raise InputError(
             f"{title} is not on this machine and cannot be downloaded ({type(error).__name__}); "
             "VAE_DATA_DIR may name a folder that has it, and digits needs no network."
