@@ -3,9 +3,10 @@
 import sys
 
 from vae.errors import InputError
-from vae.ui.app import create_app
 
 try:
+    from vae.ui.app import create_app
+
     demo = create_app()
 except InputError as error:
     print(f"Error: {error}", file=sys.stderr)

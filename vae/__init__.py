@@ -4,6 +4,28 @@ Names are imported when first used, so that `import vae` and `python -m vae --he
 """
 
 from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # the names of _HOME once more, with their types
+    from vae.checkpoints.store import bundled as bundled
+    from vae.checkpoints.store import export as export
+    from vae.checkpoints.store import load as load
+    from vae.checkpoints.store import save as save
+    from vae.data.sets import load_data as load_data
+    from vae.data.splits import split_dataset as split_dataset
+    from vae.distributions import DiagonalGaussian as DiagonalGaussian
+    from vae.errors import InputError as InputError
+    from vae.inference import Reconstruction as Reconstruction
+    from vae.inference import reconstruct as reconstruct
+    from vae.inference import sample as sample
+    from vae.latents.interpolation import interpolate as interpolate
+    from vae.loss import elbo as elbo
+    from vae.training.config import TrainConfig as TrainConfig
+    from vae.training.loop import fit as fit
+    from vae.training.presets import PRESETS as PRESETS
+    from vae.training.runs import Run as Run
+
+__version__ = "0.1.0"
 
 _HOME = {
     "InputError": "errors",
@@ -24,14 +46,16 @@ _HOME = {
     "fit": "training.loop",
     "Run": "training.runs",
 }
-__all__ = sorted(_HOME)
+__all__ = sorted(["__version__", *_HOME])
 
 
-def __getattr__(name: str):
-    if name in _HOME:
-        return getattr(import_module(f"vae.{_HOME[name]}"), name)
-    raise AttributeError(f"module 'vae' has no attribute {name!r}")
-
-
-def __dir__():
+def __dir__() -> list[str]:
     return __all__
+
+
+if not TYPE_CHECKING:  # a type checker that saw it would believe in any name
+
+    def __getattr__(name: str):
+        if name in _HOME:
+            return getattr(import_module(f"vae.{_HOME[name]}"), name)
+        raise AttributeError(f"module 'vae' has no attribute {name!r}")

@@ -1,10 +1,16 @@
-"""Files and folders that appear whole or not at all: written beside, flushed to the disk, renamed into place."""
+"""Files and folders that appear whole or not at all: written beside, flushed to the disk, renamed into place; and what
+is said where the disk refuses."""
 
 import os
+import re
 import shutil
 import tempfile
 from contextlib import contextmanager
 from pathlib import Path
+
+from vae.errors import InputError
+
+PROBE = 16_384  # bytes; a disk that is full has no room for them either
 
 
 @contextmanager
@@ -53,3 +59,39 @@ def flushed(path: Path):
         yield file
         file.flush()
         os.fsync(file.fileno())
+
+
+def check_writable(path: Path) -> None:
+    """Raises InputError if no file can be written at `path`, or in the folder of that name, which need not exist yet.
+
+    It is tried, with an unnamed file in the nearest folder there is: rights alone do not tell of a full disk.
+    """
+    with writing(path):
+        folder = path if path.is_dir() else next(parent for parent in path.absolute().parents if parent.exists())
+        with tempfile.TemporaryFile(dir=folder, buffering=0) as probe:
+            if probe.write(bytes(PROBE)) != PROBE:
+                probe.write(bytes(PROBE))  # the rest, which raises what the system has to say
+
+
+@contextmanager
+def writing(path: Path):
+    """Turns the disk's refusal to write at `path` into an InputError that says why."""
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = disk_error(error)
+        if reason is None:
+            raise
+        raise InputError(f"{str(path)!r} cannot be written: {reason}.") from error
+
+
+def disk_error(error: BaseException | None) -> str | None:
+    """What the system said, however torch or safetensors wrapped it; None if it was not about a file."""
+    number = re.search(r"\(os error (\d+)\)", str(error))
+    if number:
+        return os.strerror(int(number[1]))
+    while error is not None and not isinstance(error, OSError):
+        error = error.__context__
+    return error and (error.strerror or str(error))

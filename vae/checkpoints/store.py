@@ -27,7 +27,9 @@ from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
-BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
+_HERE = Path(__file__).resolve()
+_INSTALLED = _HERE.with_name("bundled")  # in a wheel; in a clone they lie at its root
+BUNDLED = _INSTALLED if _INSTALLED.is_dir() else _HERE.parents[2] / "checkpoints"
 
 
 def bundled() -> dict[str, Path]:

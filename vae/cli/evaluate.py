@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from vae.cli.terminal import Device, Json, Model, Seed, TestSize, phases, say
+from vae.cli.terminal import Device, Json, Model, Seed, TestSize, output_folder, phases, say
 
 
 def evaluate(
@@ -41,9 +41,12 @@ def evaluate(
     from vae.evaluation.bound import importance_bound
     from vae.evaluation.evaluate import evaluate as measure
     from vae.evaluation.generation import measure_generation
+    from vae.folders import cache_dir
 
     if samples < 0:
         raise InputError(f"The number of samples must be 0 or more, not {samples}.")
+    if generation:
+        output_folder(cache_dir())  # the classifier is kept there
     loaded = load(model, device=device)
     config = loaded.config
     fitted = {

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from vae.cli.terminal import Device, Json, Model, Seed, TestSize, bar_of, phases, say
+from vae.cli.terminal import Device, Json, Model, Seed, TestSize, bar_of, output_path, phases, say
 
 
 def statistics(
@@ -18,15 +18,19 @@ def statistics(
     """Measure a model's latents over a data set, and store what the map of them needs beside the checkpoint."""
     from vae.checkpoints.store import load, weight_files
     from vae.data.sets import load_data
-    from vae.latents.statistics import measure, write
+    from vae.files import writing
+    from vae.latents.statistics import FILE, measure, write
 
     weights = weight_files(model)
+    output = output_path(weights[0].with_name(FILE), (".safetensors",))
     loaded = load(model, device=device)
     config = loaded.config
     images = load_data(data, split, config.sample_size, loaded.in_channels, config.border, test_size=test_size)
     with bar_of(len(images), "image") as bar:
         found = measure(loaded, images, split, lambda done: bar.update(done - bar.n))
-    say({"model": model, "output": str(write(weights, found)), **found.summary()}, json_)
+    with writing(output):
+        write(weights, found)
+    say({"model": model, "output": str(output), **found.summary()}, json_)
 
 
 def fit_prior(
@@ -43,17 +47,20 @@ def fit_prior(
     from vae.checkpoints.store import load, weight_files
     from vae.data.sets import load_data
     from vae.errors import InputError
-    from vae.latents.priors import KINDS, fit_priors, write
+    from vae.files import writing
+    from vae.latents.priors import FILE, KINDS, fit_priors, write
 
     if prior != "all" and prior not in KINDS:
         raise InputError(f"The prior to fit must be {', '.join(KINDS)} or all, not {prior!r}.")
     kinds = KINDS if prior == "all" else (prior,)
     weights = weight_files(model)
+    output = output_path(weights[0].with_name(FILE), (".safetensors",))
     loaded = load(model, device=device)
     config = loaded.config
     images = load_data(data, "train", config.sample_size, loaded.in_channels, config.border, test_size=test_size)
     with phases() as report:
         fitted = fit_priors(loaded, images, kinds, seed, updates, on_progress=report)
     kept = {**loaded.fitted_priors, **fitted}  # others fitted before, to these weights, stay
-    path = write(weights, {kind: kept[kind] for kind in KINDS if kind in kept})
-    say({"model": model, "output": str(path), "priors": {kind: kept[kind].facts for kind in fitted}}, json_)
+    with writing(output):
+        write(weights, {kind: kept[kind] for kind in KINDS if kind in kept})
+    say({"model": model, "output": str(output), "priors": {kind: kept[kind].facts for kind in fitted}}, json_)

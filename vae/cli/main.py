@@ -1,7 +1,10 @@
 """The command line: `python -m vae COMMAND`. Each command's own imports stay inside it, so that --help is instant."""
 
+import errno
 import json
+import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -9,7 +12,21 @@ import typer
 
 from vae.cli.evaluate import evaluate
 from vae.cli.latents import fit_prior, statistics
-from vae.cli.terminal import Device, Json, Mode, Model, Prior, Seed, bar_of, fit_prior_advised, output_path, phases, say
+from vae.cli.page import page
+from vae.cli.terminal import (
+    Device,
+    Json,
+    Mode,
+    Model,
+    Prior,
+    Seed,
+    bar_of,
+    fit_prior_advised,
+    output_folder,
+    output_path,
+    phases,
+    say,
+)
 from vae.cli.train import train
 
 app = typer.Typer(
@@ -23,12 +40,30 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line. Input that cannot be used ends with one sentence and exit code 2."""
     from vae.errors import InputError
+    from vae.folders import provide_home
 
     try:
-        app()
+        provide_home()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except InputError as error:
-        print(f"Error: {error}", file=sys.stderr)
-        raise SystemExit(2) from None
+        raise _refused(error) from None
+    except OSError as error:
+        if error.filename is not None:  # a file that no command foresaw
+            raise _refused(f"{str(error.filename)!r} cannot be read or written: {error.strerror}.") from None
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EPIPE):
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try once more at its end
+        if error.errno == errno.EPIPE:  # whoever read the output has had enough
+            raise SystemExit(1) from None
+        raise _refused(f"The output cannot be written: {error.strerror}.") from None
+
+
+def _refused(why: object) -> SystemExit:
+    print(f"Error: {why}", file=sys.stderr)
+    return SystemExit(2)
 
 
 @app.command()
@@ -65,18 +100,18 @@ def reconstruct(
 ) -> None:
     """Encode images, decode them again, and say how near the result is."""
     from vae.checkpoints.store import load
-    from vae.files import replacing
+    from vae.files import replacing, writing
     from vae.images import open_image, png_bytes
     from vae.inference import reconstruct as rebuild
 
     into_folder = len(images) > 1 or output.is_dir() or not output.suffix
-    if not into_folder:
-        output_path(output, (".png",))
+    output_folder(output) if into_folder else output_path(output, (".png",))
     loaded = load(model, device=device)
     for path in images[1:] and images:  # a bad one among several leaves nothing half-done
         open_image(path)
     if into_folder:
-        output.mkdir(parents=True, exist_ok=True)
+        with writing(output):
+            output.mkdir(parents=True, exist_ok=True)
     facts, names = [], set()
     with phases() as report:
         for done, path in enumerate(images):
@@ -85,7 +120,7 @@ def reconstruct(
             result = rebuild(loaded, open_image(path), sample=sample, seed=seed if sample else None, **options)
             name = _free_name(path.stem, names)
             target = output / f"{name}.png" if into_folder else output
-            with replacing(target) as part:
+            with writing(target), replacing(target) as part:
                 part.write_bytes(png_bytes(result.image))
             facts.append(
                 {
@@ -137,13 +172,12 @@ def sample(
     import torch
 
     from vae.checkpoints.store import load
-    from vae.files import replacing
+    from vae.files import replacing, writing
     from vae.images import enlarge, grid, png_bytes, to_image, to_uint8
     from vae.inference import sample_batches
 
     into_folder = output.is_dir() or not output.suffix
-    if not into_folder:
-        output_path(output, (".png",))
+    output_folder(output) if into_folder else output_path(output, (".png",))
     loaded = load(model, device=device)
     start = time.perf_counter()
     with fit_prior_advised(model), bar_of(n, "image") as bar:
@@ -151,15 +185,15 @@ def sample(
         for batch in sample_batches(loaded, n, seed=seed, temperature=temperature, prior=prior):
             for image in to_uint8(batch):
                 if into_folder:
-                    output.mkdir(parents=True, exist_ok=True)
-                    with replacing(output / f"{bar.n:06d}.png", durable=False) as part:
+                    with writing(output), replacing(output / f"{bar.n:06d}.png", durable=False) as part:
+                        output.mkdir(parents=True, exist_ok=True)
                         part.write_bytes(png_bytes(enlarge(to_image(image), scale)))
                 else:
                     pixels.append(image)
                 bar.update()
     seconds = time.perf_counter() - start
     if not into_folder:
-        with replacing(output) as part:
+        with writing(output), replacing(output) as part:
             part.write_bytes(png_bytes(grid(torch.stack(pixels), scale=scale)))
     say({"output": str(output), "n": n, "seed": seed, "prior": prior, "seconds": seconds}, json_)
 
@@ -224,6 +258,7 @@ def _endpoint(text: str):
 
 for command in (train, evaluate, statistics, fit_prior):
     app.command()(command)
+app.command("app")(page)
 
 
 @app.command()
@@ -237,9 +272,13 @@ def export(
     """Write a model as another library opens it: diffusers' AutoencoderKL.from_pretrained, say."""
     from vae.checkpoints.store import export as write
     from vae.checkpoints.store import load
+    from vae.files import writing
 
-    written = write(load(model, device=device), folder, format_)
-    say({"model": model, "folder": str(written), "format": format_}, json_)
+    output_folder(folder)
+    loaded = load(model, device=device)
+    with writing(folder):
+        write(loaded, folder, format_)
+    say({"model": model, "folder": str(folder), "format": format_}, json_)
 
 
 @app.command()
@@ -251,5 +290,10 @@ def push(
 ) -> None:
     """Publish a model, with its card, on the Hugging Face Hub. Needs `hf auth login` or HF_TOKEN."""
     from vae.checkpoints.store import push as publish
+    from vae.files import check_writable, writing
 
-    say({"model": model, "address": publish(model, repository, private=private)}, json_)
+    place = Path(tempfile.gettempdir())  # where the files to be uploaded are put together
+    check_writable(place)
+    with writing(place):
+        address = publish(model, repository, private=private)
+    say({"model": model, "address": address}, json_)

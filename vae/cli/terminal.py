@@ -1,6 +1,7 @@
 """What the commands share: their options, and how they say what they do and have done."""
 
 import json
+import os
 import sys
 from contextlib import contextmanager
 from pathlib import Path
@@ -80,10 +81,26 @@ def fit_prior_advised(model: str):
 
 
 def output_path(path: Path, suffixes: tuple[str, ...]) -> Path:
+    """`path`, if a file with one of those endings can be written there; asked before the work, not after it."""
     from vae.errors import InputError
+    from vae.files import check_writable
 
     if path.suffix.lower() not in suffixes:
         raise InputError(f"The output {path.name!r} must end in {' or '.join(suffixes)}.")
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):  # noqa: PTH112 (Path.is_dir raises where one may not look)
         raise InputError(f"There is no folder {str(path.parent)!r} to write to.")
+    if path.is_dir():
+        raise InputError(f"The output {str(path)!r} is a folder; give a file.")
+    check_writable(path)
+    return path
+
+
+def output_folder(path: Path) -> Path:
+    """`path`, if files can be written in the folder of that name, which need not exist yet."""
+    from vae.errors import InputError
+    from vae.files import check_writable
+
+    if os.path.exists(path) and not path.is_dir():  # noqa: PTH110 (Path.exists raises where one may not look)
+        raise InputError(f"The output {str(path)!r} is a file; give a folder.")
+    check_writable(path)
     return path

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vae.cli.options import with_settings
-from vae.cli.terminal import Device, Json, bar_of, say
+from vae.cli.terminal import Device, Json, bar_of, output_folder, say
 from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS
@@ -38,7 +38,7 @@ def train(
 
     run = run_dir and run_dir.expanduser()
     config = _config(preset, settings, run if resume else None)
-    run = run or new_run_folder(config.preset)
+    run = output_folder(run or new_run_folder(config.preset))
     first, new = int(os.environ.get("RANK", 0)) == 0, not run.exists()  # of several processes one speaks
     with bar_of(1, "step") as bar:
 

@@ -5,6 +5,7 @@ torchvision downloads them.
 """
 
 import contextlib
+import errno
 import gzip
 import sys
 from collections.abc import Callable
@@ -15,6 +16,7 @@ import torch
 from torch import Tensor
 
 from vae.errors import InputError
+from vae.folders import cache_dir
 
 NAMES = ("digits", "mnist", "fashion", "cifar10")
 SPLIT = ("mnist", "fashion", "cifar10")  # these come with a test set of their own
@@ -48,10 +50,6 @@ def present(name: str, root: Path | None) -> bool:
     if name == "cifar10":
         return any((p / _CIFAR_FOLDER).is_dir() or (p / _CIFAR_ARCHIVE).is_file() for p in _places(root))
     return all(_find_idx(name, part, root) for part in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"))
-
-
-def cache_dir() -> Path:
-    return Path.home() / ".cache" / "vae-studio"
 
 
 def _places(root: Path | None) -> list[Path]:
@@ -122,6 +120,8 @@ def _download(title: str, fetch: Callable[[], object]) -> None:
         with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to the command's own answer
             fetch()
     except Exception as error:  # urllib, ssl, http and torchvision each raise their own
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+            raise InputError(f"{title} cannot be kept in {str(cache_dir())!r}: {error.strerror}.") from error
         raise InputError(
             f"{title} is not on this machine and cannot be downloaded ({type(error).__name__}); "
             "VAE_DATA_DIR may name a folder that has it, and digits needs no network."

@@ -15,10 +15,10 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from vae import images
-from vae.data.builtin import cache_dir
 from vae.data.image_set import ImageSet
 from vae.errors import InputError
 from vae.files import replacing
+from vae.folders import cache_dir
 
 # Changing any of these gives other features: the cache is keyed by them.
 RECIPE = {

@@ -1,7 +1,5 @@
 """What a training leaves in its run folder, and how often."""
 
-import os
-import re
 import time
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -16,7 +14,7 @@ from torch import Tensor
 from vae import images
 from vae.checkpoints import store
 from vae.errors import InputError
-from vae.files import appearing, flushed
+from vae.files import appearing, disk_error, flushed
 from vae.models import AutoEncoder
 from vae.training.runs import RunWriter
 
@@ -46,7 +44,7 @@ class Recorder:
         try:
             yield
         except (OSError, SafetensorError, RuntimeError, InputError) as error:
-            reason = _disk_error(error)
+            reason = disk_error(error)
             if reason is None:
                 raise
             raise InputError(
@@ -111,13 +109,3 @@ class Recorder:
             ):  # damaged: an older one will do
                 continue
         return None
-
-
-def _disk_error(error: BaseException) -> str | None:
-    """What the system said, however torch or safetensors wrapped it; None if it was not about a file."""
-    number = re.search(r"\(os error (\d+)\)", str(error))
-    if number:
-        return os.strerror(int(number[1]))
-    while error is not None and not isinstance(error, OSError):
-        error = error.__context__
-    return error and (error.strerror or str(error))

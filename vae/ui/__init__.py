@@ -1,1 +1,10 @@
 """The web page and its HTTP endpoints. Only this package imports gradio."""
+
+import os
+
+from vae.folders import own_temporary, provide_home
+
+# Here, since gradio and huggingface_hub look at them when they are first imported. Gradio's own choice, /tmp/gradio,
+# belongs to the first user who starts an app on the machine; the uploads of all others would fail.
+provide_home()
+os.environ.setdefault("GRADIO_TEMP_DIR", str(own_temporary() / "gradio"))
