@@ -1,5 +1,8 @@
+from io import BytesIO
+
 import pytest
 import torch
+from PIL import Image
 
 from vae.checkpoints.store import load, save, weight_files
 from vae.data.image_set import ImageSet
@@ -60,7 +63,6 @@ def test_moments_are_those_of_the_posteriors(folder):
     torch.testing.assert_close(found.kl.sum(), posterior.kl().mean(), atol=1e-4, rtol=1e-4)
     drawn = torch.cat([posterior.sample(torch.Generator().manual_seed(i)) for i in range(200)])
     torch.testing.assert_close(found.std, drawn.std(0), atol=0.05, rtol=0)
-    torch.testing.assert_close(found.covariance.diagonal().sqrt(), found.std.flatten(), atol=0.01, rtol=0)
 
 
 def test_active_units_by_burdas_threshold(folder):
@@ -73,8 +75,9 @@ def test_active_units_by_burdas_threshold(folder):
 def test_the_sheet_shows_the_pictures_without_their_border(folder):
     data = pictures(70)
     found = statistics.measure(load(folder), data)
-    assert found.side == 14 and found.thumbnails().size == (60 * 14, 2 * 14)
-    cell = found.thumbnails().convert("L").crop((14, 14, 28, 28))  # the 62nd picture
+    sheet = Image.open(BytesIO(found.sheet))
+    assert found.side == 14 and sheet.size == (60 * 14, 2 * 14)
+    cell = sheet.convert("L").crop((14, 14, 28, 28))  # the 62nd picture
     shown = torch.tensor(list(cell.tobytes())).view(14, 14).float()
     assert (shown - data.images[found.indices[61], 0, 1:15, 1:15].float()).abs().mean() < 12
 

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS
 from vae.checkpoints.weight_files import SUFFIXES
 from vae.errors import InputError
 from vae.models import FAMILIES
 
-CONFIG, WEIGHTS = "config.json", "model.safetensors"
 STEMS = ("model", "diffusion_pytorch_model")
 BESIDE = ("priors.safetensors", "statistics.safetensors")  # these belong to a model and are none
 HALF = re.compile(r"(?P<stem>.*?)_?(?P<half>encoder|decoder)(?P<suffix>\.(safetensors|pth|pt|bin))")

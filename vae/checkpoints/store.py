@@ -14,8 +14,9 @@ from safetensors.torch import save_file
 from vae.checkpoints import hub
 from vae.checkpoints.config_from_shapes import infer_config
 from vae.checkpoints.diffusers_config import diffusers_config, read_config
-from vae.checkpoints.discover import CONFIG, WEIGHTS, Found, find, partner
+from vae.checkpoints.discover import Found, find, partner
 from vae.checkpoints.key_mapping import Naming, recognise
+from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS, complete_checkpoints
 from vae.checkpoints.weight_files import SUFFIXES, Weights, join, open_weights
 from vae.device import pick_device
 from vae.errors import InputError
@@ -197,12 +198,6 @@ def _folder(folder: str | Path) -> Path:
     return Path(folder).expanduser()
 
 
-def newest_checkpoint(run: Path) -> Path | None:
-    """The newest complete checkpoint of a run folder, None if there is none yet."""
-    found = [f for f in run.glob("checkpoints/step-*") if (f / CONFIG).is_file() and (f / WEIGHTS).is_file()]
-    return max(found, key=lambda folder: folder.name, default=None)
-
-
 @dataclass(frozen=True)
 class Opened:
     config: ModelConfig
@@ -237,7 +232,7 @@ def _local_folder(source: str | Path) -> Path:
         return path
     except (OSError, ValueError, RuntimeError) as error:  # no right to look, or no path at all
         raise _no_model(source) from error
-    return newest_checkpoint(path) or path
+    return max(complete_checkpoints(path), default=path)
 
 
 def _no_model(source: str | Path) -> InputError:

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vae import images, sidecar
@@ -20,7 +19,6 @@ FILE = "statistics.safetensors"
 REMEDY = "measure it again with `python -m vae statistics`"
 ACTIVE = 0.01  # variance of a dimension's means from which on it counts as active
 POINTS, NUMBERS = 3000, 2**19  # embeddings kept: so many pictures, and so many numbers in all
-COVARIED = 256  # dimensions up to which the aggregate posterior's covariance is kept
 THUMBNAIL, COLUMNS = 32, 60  # greatest side in pixels, and thumbnails in a row of the sheet
 
 
@@ -31,7 +29,6 @@ class Statistics:
     data, split, images: what was measured on: an ImageSet's name, its split, and how many pictures it has.
     mean, mean_std: of the posteriors' means over the pictures. posterior_std: the root of the mean posterior variance,
     0 for a plain auto-encoder. kl: KL(q(z|x) || N(0, 1)) of each dimension in nats, averaged over the pictures.
-    covariance: (D, D) of the aggregate posterior, None above 256 dimensions.
     embeddings: (n, C, h, w), the means of n pictures spread evenly over the set, float16 in the file. indices: (n,)
     their places in the set. labels: (n,) with indices into `classes`, or None where the set has none.
     projections: {"pca": …, "lda": …}; "lda" is missing where there are no labels, or too few classes or pictures.
@@ -45,7 +42,6 @@ class Statistics:
     mean_std: Tensor
     posterior_std: Tensor
     kl: Tensor
-    covariance: Tensor | None
     embeddings: Tensor
     indices: Tensor
     labels: Tensor | None
@@ -80,9 +76,6 @@ class Statistics:
             raise InputError(f"There is no map {name!r} of this model{why}; there is {', '.join(self.projections)}.")
         return self.projections[name]
 
-    def thumbnails(self) -> Image.Image:
-        return Image.open(BytesIO(self.sheet))
-
     def summary(self) -> dict:
         """The figures, for people and for JSON."""
         return {
@@ -115,9 +108,6 @@ def measure(
     flat, dims = means.flatten(1), means[0].numel()
     posterior = DiagonalGaussian(means, 2.0 * stds.clamp_min(1e-12).log())
     posterior.is_point = not model.is_variational
-    covariance = None
-    if dims <= COVARIED:
-        covariance = torch.cov(flat.double().T) + torch.diag(stds.flatten(1).double().square().mean(0))
     maps = {"pca": pca(flat)}
     discriminant = lda(flat, data.labels) if data.labels is not None else None
     if discriminant:
@@ -133,7 +123,6 @@ def measure(
         mean_std=means.std(0, unbiased=False),
         posterior_std=stds.square().mean(0).sqrt(),
         kl=posterior.kl_map().mean(0),
-        covariance=None if covariance is None else covariance.float(),
         embeddings=means[indices].clamp(-65504.0, 65504.0).half().float(),
         indices=indices,
         labels=None if data.labels is None else data.labels[indices],
@@ -189,7 +178,7 @@ def read(weights: Sequence[Path]) -> Statistics | None:
         }
         tensors["embeddings"] = tensors["embeddings"].float()
         sheet = tensors.pop("sheet").numpy().tobytes()
-        optional = {"covariance": None, "labels": None}
-        return Statistics(**content, **(optional | tensors), projections=maps, sheet=sheet)
+        tensors.pop("covariance", None)  # files of earlier versions have it
+        return Statistics(**content, **({"labels": None} | tensors), projections=maps, sheet=sheet)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{FILE} is damaged, or of another version of this library; {REMEDY}.") from error

@@ -21,6 +21,7 @@ import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from vae.checkpoints.run_checkpoints import complete_checkpoints
 from vae.errors import InputError
 from vae.files import replacing, write_text
 
@@ -134,8 +135,7 @@ class Run:
 
     def checkpoints(self) -> list[Path]:
         """The complete checkpoint folders, oldest first."""
-        found = (self.folder / "checkpoints").glob("step-*")
-        return sorted(f for f in found if (f / "config.json").is_file() and (f / "model.safetensors").is_file())
+        return complete_checkpoints(self.folder)
 
     def model_folder(self) -> Path | None:
         """The newest complete checkpoint, which vae.load takes; None before the first."""
