@@ -7,7 +7,6 @@ import re
 import shutil
 import threading
 import time
-from collections import OrderedDict
 from pathlib import Path
 
 import torch
@@ -20,6 +19,7 @@ from vae.errors import InputError
 from vae.models import build
 from vae.training.config import TrainConfig
 from vae.training.runs import list_runs
+from vae.ui.serving.lru_cache import LruCache
 from vae.ui.uploads import sprite
 
 KNOWN = ("mnist", "fashion", "cifar10")  # fetched when first asked for
@@ -126,7 +126,7 @@ class Previews:
         self._lock = threading.Lock()
         self._turn = threading.Semaphore(AT_ONCE)
         self._waiting = 0
-        self._kept: OrderedDict[str, dict] = OrderedDict()
+        self._kept: LruCache[dict] = LruCache(KEPT)
 
     def look(self, data: str, config: TrainConfig) -> dict:
         """{sprite, n, columns, width, height, says, classes, more, skipped}. Raises InputError where load_data does.
@@ -142,10 +142,10 @@ class Previews:
             model = build(config.model)
         fitted = {"size": model.config.sample_size, "channels": model.in_channels, "border": model.config.border}
         key = json.dumps([data, fitted, Path(data).stat().st_mtime if is_upload(data) else 0])
+        known = self._kept.get(key)
+        if known is not None:
+            return known
         with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
             if self._waiting >= WAITING:
                 raise InputError("Too many data sets are being looked at just now; try again in a moment.")
             self._waiting += 1
@@ -155,11 +155,8 @@ class Previews:
         finally:
             with self._lock:
                 self._waiting -= 1
-        with self._lock:
-            if not Path(data).is_dir():  # a folder may change
-                self._kept[key] = found
-            while len(self._kept) > KEPT:
-                self._kept.popitem(last=False)
+        if not Path(data).is_dir():  # a folder may change
+            self._kept.put(key, found)
         return found
 
 

@@ -5,11 +5,11 @@ import csv
 import io
 import threading
 import time
-from collections import OrderedDict
 
 from vae.training.runs import ACTIVE, Run
 from vae.ui.serving.access import owners, visitor
 from vae.ui.serving.catalog import Catalog
+from vae.ui.serving.lru_cache import LruCache
 from vae.ui.training.metric_rows import Tail, short
 
 LISTED = 50  # runs in the list
@@ -33,7 +33,7 @@ class Watcher:
     def __init__(self, catalog: Catalog):
         self.catalog = catalog
         self._lock = threading.Lock()
-        self._tails: OrderedDict[str, Tail] = OrderedDict()
+        self._tails: LruCache[Tail] = LruCache(TAILS)
         self._bests: dict[str, tuple] = {}
         self._glances: dict[str, tuple[float, dict]] = {}
         self._pages: dict[str, float] = {}  # who asks, and when last
@@ -148,10 +148,8 @@ class Watcher:
 
     def _tail(self, run: Run) -> Tail:
         key = str(run.folder)
-        tail = self._tails.pop(key, None) or Tail(run)
-        self._tails[key] = tail
-        while len(self._tails) > TAILS:
-            self._tails.popitem(last=False)
+        tail = self._tails.get(key) or Tail(run)
+        self._tails.put(key, tail)
         return tail.refresh()
 
     def _list_since(self, version: object, keys: frozenset[str]) -> dict:

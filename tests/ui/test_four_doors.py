@@ -1,0 +1,96 @@
+"""Python, the command line, HTTP and the page give the same pixels and figures for the same image, seed and model."""
+
+import json
+import sys
+
+import pytest
+import torch
+from PIL import Image
+
+pytest.importorskip("gradio")
+
+import gradio_client
+
+import vae
+from vae import images, inference
+from vae.cli.main import main
+from vae.models import build
+from vae.models.autoencoder_kl import KLConfig
+from vae.ui.app import create_app
+from vae.ui.serving.catalog import Catalog
+from vae.ui.serving.models import ModelServer
+from vae.ui.tabs import reconstruct
+
+SMALL = KLConfig(sample_size=32, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1)
+
+
+@pytest.fixture
+def doors(tmp_path, monkeypatch, capsys):
+    """The image's path, and what each door is asked through; all of them with one model and the same image."""
+    torch.manual_seed(0)
+    folder = vae.save(build(SMALL).eval(), tmp_path / "model")
+    path = tmp_path / "image.png"
+    noise = torch.rand(3, 90, 130, generator=torch.Generator().manual_seed(1)) * 2 - 1
+    images.to_image(noise).save(path)
+    monkeypatch.setenv("VAE_MODEL", str(folder))
+    monkeypatch.setenv("VAE_RUNS_DIR", str(tmp_path / "runs"))
+    demo = create_app()
+    _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
+    client = gradio_client.Client(url, verbose=False)
+
+    def command(*arguments):
+        monkeypatch.setattr(sys, "argv", ["vae", *map(str, arguments), "--device", "cpu", "--json"])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert not ended.value.code
+        return json.loads(capsys.readouterr().out)
+
+    yield str(folder), path, command, client, ModelServer(Catalog(tmp_path / "runs"))
+    client.close()
+    demo.close()
+
+
+def pixels(image) -> bytes:
+    return Image.open(image).convert("RGB").tobytes()
+
+
+def test_reconstruct(doors, tmp_path):
+    folder, path, command, client, server = doors
+    ours = vae.reconstruct(vae.load(folder, device="cpu"), path, sample=True, seed=5)
+    expected = ours.image.convert("RGB").tobytes()
+    (row,) = command("reconstruct", folder, path, "-o", tmp_path / "out.png", "--sample", "--seed", 5)
+    assert pixels(tmp_path / "out.png") == expected and (row["psnr"], row["ssim"]) == (ours.psnr, ours.ssim)
+    image = gradio_client.handle_file(str(path))
+    file, figures = client.predict(image=image, model=folder, sample=True, seed=5, api_name="/reconstruct")
+    assert pixels(file["path"] if isinstance(file, dict) else file) == expected
+    page = server.reconstruct(folder, images.open_image(path), True, 5)
+    assert page.image.convert("RGB").tobytes() == expected
+    assert reconstruct.figures(page) | {"seconds": 0} == figures | {"seconds": 0}
+    assert (figures["psnr"], figures["ssim"]) == (round(ours.psnr, 3), round(ours.ssim, 5))
+
+
+def test_sample(doors, tmp_path):
+    folder, _, command, client, server = doors
+    drawn = vae.sample(vae.load(folder, device="cpu"), 10, seed=7)
+    command("sample", folder, "-n", 10, "--seed", 7, "-o", tmp_path / "out.png")
+    expected = images.grid(drawn).convert("RGB").tobytes()
+    assert pixels(tmp_path / "out.png") == expected
+    file, _ = client.predict(model=folder, n=10, seed=7, api_name="/sample")
+    assert pixels(file["path"] if isinstance(file, dict) else file) == expected
+    assert torch.equal(server.sample(folder, 10, 7, 1.0, "normal", small=True).pixels, images.to_uint8(drawn))
+    command("sample", folder, "-n", 10, "--seed", 7, "-o", tmp_path / "folder")
+    files = sorted((tmp_path / "folder").iterdir())
+    assert [pixels(file) for file in files] == [images.to_image(x).tobytes() for x in drawn]
+
+
+def test_interpolate(doors, tmp_path):
+    folder, path, command, client, server = doors
+    found = inference.interpolate(vae.load(folder, device="cpu"), [images.open_image(path), 3], 4)
+    command("interpolate", folder, path, 3, "--steps", 4, "-o", tmp_path / "out.png")
+    assert pixels(tmp_path / "out.png") == images.grid(found.pixels, columns=4).convert("RGB").tobytes()
+    page = server.interpolate(folder, [images.open_image(path), inference.Draw(3)], 4, "slerp", small=True)
+    assert torch.equal(page.pixels, found.pixels)
+    image = gradio_client.handle_file(str(path))
+    file, facts = client.predict(image_a=image, model=folder, seed_b=3, steps=4, api_name="/interpolate")
+    with Image.open(file["path"] if isinstance(file, dict) else file) as animation:
+        assert animation.n_frames == 6 and facts["mode"] == "slerp"
