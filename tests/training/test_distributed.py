@@ -107,9 +107,10 @@ def test_one_process_goes_on_from_two_and_two_from_one(train, tmp_path):
 def test_torchrun_starts_the_command_line_and_one_process_speaks(tmp_path):
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "vae"]
     command += ["train", "--data", "digits", "--epochs", "1", "--device", "cpu", "--batch-size", "512", "--json"]
-    environment = os.environ | {"VAE_RUNS_DIR": str(tmp_path), "OMP_NUM_THREADS": "1"}
+    command += ["--run-dir", str(tmp_path / "mine")]
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=180)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["state"] == "finished" and figures["epoch"] == 1
-    assert [path.name for path in tmp_path.iterdir()] == ["mnist-vae-001"]
+    assert [path.name for path in tmp_path.iterdir()] == ["mine"]

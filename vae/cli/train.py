@@ -22,7 +22,7 @@ def train(
     ] = None,
     run_dir: Annotated[
         Path | None,
-        # torchrun takes what begins with --run for its own.
+        # torchrun takes --run for a short form of its own --run-path.
         typer.Option("--run-dir", "--run", help="The run folder; by default the next free one in runs/."),
     ] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's newest checkpoint.")] = False,
