@@ -18,7 +18,7 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.latents import interpolation, priors
 from vae.metrics import psnr, ssim
-from vae.models.base import AutoEncoder
+from vae.models.base import AutoEncoder, as_model
 from vae.tiling import decode, encode, tile_for
 
 MAX_SEED = 2**63 - 1
@@ -138,11 +138,13 @@ def reconstruct(
     tile: the side in pixels of the tiles a large image is computed in, 0 for never; as the memory needs unless given.
     Raises InputError for what is no image, and for a decoder that takes other latents or gives other images.
     """
-    report = progress or _silent
+    model, report = as_model(model), progress or _silent
+    if max_side is not None:
+        max_side = whole_number("The longest side", max_side, 1)
     original, box = prepare(model, as_image(image), max_side)
     if sample and seed is None:
         seed = draw_seed()
-    generator = make_generator(seed) if sample else None
+    generator = None if seed is None else make_generator(seed)
     side = tile_for(model, *_padded(model, original), tile)
     report("Encoding", 0, 0)
     x = torch.from_numpy(images.to_array(original).copy())[None]
@@ -205,7 +207,8 @@ def sample_latents(
     Raises InputError, before the first is drawn, for n below 1, a temperature outside 0 to 10, a prior the model lacks,
     or a size that a fitted prior was not fitted at.
     """
-    n, batch_size = whole_number("The number of samples", n, 1), whole_number("The batch size", batch_size, 1)
+    model, n = as_model(model), whole_number("The number of samples", n, 1)
+    batch_size = whole_number("The batch size", batch_size, 1)
     temperature = real_number("The temperature", temperature, 0.0, 10.0)
     fitted = None if prior == "normal" else priors.of(model, prior)
     noises = _noise(model.latent_shape(size, size), n, make_generator(seed), batch_size)
@@ -264,7 +267,10 @@ def sample_batches(
 
     Raises InputError as sample_latents does, before the first batch.
     """
-    drawn = sample_latents(model, n, seed, temperature, prior, size, batch_size or batch_of(model, size))
+    model = as_model(model)
+    drawn = sample_latents(
+        model, n, seed, temperature, prior, size, batch_of(model, size) if batch_size is None else batch_size
+    )
 
     def decoded() -> Iterator[Tensor]:
         for z in drawn:
@@ -309,7 +315,7 @@ def interpolate(
     draws that name no prior then come too. size: the side of the images, where it is not the model's sample_size.
     Raises InputError for another number of endpoints, and as vae.interpolate and sample_latents do.
     """
-    report = progress or _silent
+    model, report = as_model(model), progress or _silent
     if kind not in KINDS:
         raise InputError(f"What to interpolate is one of {', '.join(KINDS)}, not {kind!r}.")
     wanted = {"path": "two endpoints", "grid": "four endpoints", "loop": "two or more endpoints"}[kind]

@@ -18,6 +18,7 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor
 
+from vae.checks import as_images, as_latents, whole_number
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.autoencoder_kl import KLConfig
@@ -69,7 +70,9 @@ def tile_for(model: AutoEncoder, height: int, width: int, tile: int | None = Non
     and half of what is free on a GPU); a side in pixels; or 0, which is never. An image no larger than one tile is
     computed whole.
     """
-    if tile is None:
+    if tile is not None:
+        tile = whole_number("A tile's side", tile, 0)
+    else:
         tile = 0 if _at_once(model, height, width) else TILE
     return tile if max(height, width) > tile else 0
 
@@ -94,9 +97,12 @@ def encode(
 
     x: in [-1, 1], or uint8, which is converted no sooner than needed. Sides that are no multiples of the model's factor
     are padded by reflection; `decode` with `size` crops that back. Tiled, the posterior is on x's device, else on the
-    model's. progress(done, total) counts tiles.
+    model's. progress(done, total) counts tiles. Raises InputError as `model.encode` does.
     """
-    x = pad(x, model.downscale)
+    in_bytes = isinstance(x, Tensor) and x.dtype == torch.uint8 and x.ndim == 4
+    x = x if in_bytes else as_images(x, model.in_channels, look=False)
+    if not model.config.fixed_size:
+        x = pad(x, model.downscale)
     side = tile_for(model, *x.shape[-2:], tile)
     if side:
         return tiled_encode(model, x, side, progress=progress)
@@ -112,7 +118,11 @@ def decode(
     tile: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Tensor:
-    """Images of latents (N, C, h, w), clamped to [-1, 1]: cropped to `size` = (height, width), tiled as in `encode`."""
+    """Images of latents (N, C, h, w), clamped to [-1, 1]: cropped to `size` = (height, width), tiled as in `encode`.
+
+    Raises InputError as `model.decode` does.
+    """
+    z = as_latents(z, model.latent_channels, look=False)
     height, width = (side * model.downscale for side in z.shape[-2:])
     side = tile_for(model, height, width, tile)
     if side:

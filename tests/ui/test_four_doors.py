@@ -43,7 +43,7 @@ def doors(tmp_path, monkeypatch, capsys):
         with pytest.raises(SystemExit) as ended:
             main()
         assert not ended.value.code
-        return json.loads(capsys.readouterr().out)
+        return json.loads(capsys.readouterr().out.splitlines()[-1])  # what the app's start said comes before
 
     yield str(folder), path, command, client, ModelServer(Catalog(tmp_path / "runs"))
     client.close()
