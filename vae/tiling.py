@@ -70,10 +70,9 @@ def tile_for(model: AutoEncoder, height: int, width: int, tile: int | None = Non
     and half of what is free on a GPU); a side in pixels; or 0, which is never. An image no larger than one tile is
     computed whole.
     """
-    if tile is not None:
-        tile = whole_number("A tile's side", tile, 0)
-    else:
+    if tile is None:
         tile = 0 if _at_once(model, height, width) else TILE
+    tile = whole_number("A tile's side", tile, 0)
     return tile if max(height, width) > tile else 0
 
 

@@ -62,14 +62,8 @@ def test_without_bfloat16_nothing_changes(monkeypatch):
 def test_auto_is_a_choice_of_load(tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: device.type == "cpu")
     vae.save(randomise(build(SMALL)), tmp_path / "m")
-    in_bfloat16 = [
-        [
-            m.in_bfloat16
-            for m in vae.load(tmp_path / "m", device="cpu", dtype=dtype).modules()
-            if isinstance(m, Attention)
-        ]
-        for dtype in (None, "auto")
-    ]
-    assert low == [[False, False], [True, True]]
+    found = [vae.load(tmp_path / "m", "cpu", dtype) for dtype in (None, "auto")]
+    in_bfloat16 = [[m.in_bfloat16 for m in model.modules() if isinstance(m, Attention)] for model in found]
+    assert in_bfloat16 == [[False, False], [True, True]]
     with pytest.raises(InputError, match=r"The dtype must be .* not 'half'"):
         vae.load(tmp_path / "m", dtype="half")
