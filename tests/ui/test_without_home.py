@@ -91,6 +91,18 @@ def test_without_a_temporary_folder_the_app_says_so(tmp_path):
     assert done.stderr.startswith("Error: There is no temporary folder") and "TMPDIR" in done.stderr
 
 
+@pytest.mark.parametrize(("variable", "inside"), [("VAE_RUNS_DIR", "folder"), ("VAE_DATA_DIR", "")])
+def test_a_folder_that_may_not_be_read_is_named_at_the_start(temporary, variable, inside):
+    python, environment = interpreter()
+    secret = temporary / "secret"
+    (secret / "folder").mkdir(parents=True, exist_ok=True)
+    secret.chmod(0o700)
+    environment = environment | {variable: str(secret / inside), "TMPDIR": str(temporary)}
+    done = subprocess.run([python, "app.py"], **as_user(environment, cwd=REPO))
+    sentence = f"{variable} names '{secret / inside}', which cannot be read by the user who runs the app."
+    assert (done.returncode, done.stderr) == (2, f"Error: {sentence}\n")
+
+
 def test_a_temporary_folder_whose_name_another_user_took_is_not_used(temporary):
     python, environment = interpreter()
     code = "from vae.folders import own_temporary; print(own_temporary())"

@@ -3,11 +3,14 @@
 import importlib.util
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from vae.data.sets import data_root
+from vae.errors import InputError
 from vae.ui import api, picker
 from vae.ui.components import head
 from vae.ui.serving.catalog import Catalog
@@ -53,10 +56,12 @@ def launch_options() -> dict:
 def create_app() -> gr.Blocks:
     """The page and its endpoints, with their own engine and training slot; not launched.
 
-    Reads VAE_MODEL, VAE_RUNS_DIR, VAE_TRAINING and VAE_MAX_TRAIN_MINUTES. Raises InputError for a VAE_MODEL that
-    cannot be read.
+    Reads VAE_MODEL, VAE_RUNS_DIR, VAE_TRAINING and VAE_MAX_TRAIN_MINUTES. Raises InputError for a
+    VAE_MODEL or a folder that cannot be read.
     """
     runs = runs_folder()
+    _check_readable("VAE_RUNS_DIR", runs)
+    _check_readable("VAE_DATA_DIR", data_root())
     catalog = Catalog(runs, os.environ.get("VAE_MODEL"))
     server, training_job, tasks = ModelServer(catalog), TrainingJob(runs), Tasks()
     age = CACHE_HOURS * 3600
@@ -89,6 +94,16 @@ def create_app() -> gr.Blocks:
         _send_point(space, model, between, tabs)
         api.build(server, catalog, training_job)
     return demo.queue(max_size=128, default_concurrency_limit=4)
+
+
+def _check_readable(variable: str, folder: Path | None) -> None:
+    """What is not there yet may come; what may not be looked into is a mistake to know of at once."""
+    try:
+        readable = folder is None or not folder.exists() or os.access(folder, os.R_OK | os.X_OK)
+    except OSError:
+        readable = False
+    if not readable:
+        raise InputError(f"{variable} names {str(folder)!r}, which cannot be read by the user who runs the app.")
 
 
 def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, dict]]) -> None:
