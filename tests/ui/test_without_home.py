@@ -115,7 +115,7 @@ def test_a_temporary_folder_whose_name_another_user_took_is_not_used(temporary):
     assert place.parent == other and place.name != f"vae-studio-{UID}" and place.stat().st_uid == UID
 
 
-@pytest.mark.parametrize("home", [None, "/nonexistent", "/"])
+@pytest.mark.parametrize("home", [None, "/nonexistent", "/", "somebody's"])
 def test_libraries_find_a_home_and_a_user_name(temporary, home):
     python, environment = interpreter()
     code = (
@@ -123,11 +123,27 @@ def test_libraries_find_a_home_and_a_user_name(temporary, home):
         "import getpass; from pathlib import Path; from huggingface_hub.constants import HF_HUB_CACHE\n"
         "print(cache_dir()); print(HF_HUB_CACHE); print(Path.home()); print(getpass.getuser() != '')"
     )
-    environment = environment | {"TMPDIR": str(temporary)} | ({"HOME": home} if home else {})
+    if home == "somebody's":
+        home = temporary / "home"
+        (home / ".cache").mkdir(parents=True)
+        home.chmod(0o700)
+    environment = environment | {"TMPDIR": str(temporary)} | ({"HOME": str(home)} if home else {})
     done = subprocess.run([python, "-c", code], **as_user(environment, cwd=REPO))
     *places, named = done.stdout.split()
     assert len(places) == 3 and named == "True", done.stderr
     assert all(Path(place).is_relative_to(temporary / f"vae-studio-{UID}") for place in places)
+
+
+def test_what_a_read_only_home_holds_is_still_found(temporary):
+    python, environment = interpreter()
+    models = temporary / "read-only" / ".cache" / "huggingface"
+    models.mkdir(parents=True)
+    code = (
+        "from vae.folders import provide_home; provide_home(); import huggingface_hub.constants as c; print(c.HF_HOME)"
+    )
+    environment = environment | {"TMPDIR": str(temporary), "HOME": str(temporary / "read-only")}
+    done = subprocess.run([python, "-c", code], **as_user(environment))
+    assert done.stdout.strip() == str(models), done.stderr
 
 
 def test_a_home_that_can_be_written_is_left_alone(tmp_path, monkeypatch):
