@@ -1,6 +1,7 @@
 """Files and folders that appear whole or not at all: written beside, flushed to the disk, renamed into place; and what
 is said where the disk refuses."""
 
+import errno
 import os
 import re
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from vae.errors import InputError
 
+NO_ROOM_OR_RIGHT = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM)
 PROBE = 16_384  # bytes; a disk that is full has no room for them either
 
 

@@ -21,9 +21,9 @@ def provide_home() -> None:
     huggingface_hub would else make a folder called "~" where it is started, and torch's compiler ask for a user's name.
     """
     if _writable_home() is None:
-        with_models = _home() and _home() / ".cache" / "huggingface"
-        if with_models and with_models.is_dir():  # a read-only home may still hold models and a token
-            os.environ.setdefault("HF_HOME", str(with_models))
+        models = _home() / ".cache" / "huggingface" if _home() else None
+        if models and os.access(models, os.R_OK | os.X_OK):  # a read-only home may still hold models and a token
+            os.environ.setdefault("HF_HOME", str(models))
         os.environ["HOME"] = str(own_temporary())
     try:
         getpass.getuser()
@@ -61,8 +61,9 @@ def _writable_home() -> Path | None:
     home = _home()
     if home is None:
         return None
-    place = home / ".cache" if (home / ".cache").is_dir() else home
-    return home if place.is_dir() and os.access(place, os.W_OK | os.X_OK) else None
+    # os.access, and not Path.is_dir, which raises for a home that may not be entered: another user's, left in HOME.
+    place = home / ".cache" if os.access(home / ".cache", os.F_OK) else home
+    return home if os.access(place, os.W_OK | os.X_OK) else None
 
 
 def _number() -> str:

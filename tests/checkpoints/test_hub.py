@@ -1,6 +1,7 @@
 """Models from a Hub on loopback. The client reads its settings when it is imported, so one process of its own does
 all the reading and reports, and the tests look at what it found and at what the Hub was asked for."""
 
+import errno
 import json
 import os
 import subprocess
@@ -13,7 +14,8 @@ from fake_hub import FakeHub
 from peers import diffusers_kl, diffusers_tiny, to_compvis, to_taesd, write_folder
 from safetensors.torch import save_file
 
-from vae.checkpoints.hub import HubId, parse
+from vae.checkpoints.hub import HubId, _polite, parse
+from vae.errors import InputError
 
 WORKER = """
 import json, os, sys
@@ -248,3 +250,10 @@ def test_ids():
         "org/name@../x",
     ):
         assert parse(text) in (None, HubId("org/name"))
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EROFS, errno.EACCES])
+def test_a_cache_that_cannot_be_written_is_not_taken_for_a_hub_that_does_not_answer(number):
+    sentence = f"org/name cannot be kept on this machine: {os.strerror(number)}"
+    with pytest.raises(InputError, match=sentence), _polite(HubId("org/name")):
+        raise OSError(number, os.strerror(number))

@@ -47,9 +47,8 @@ def test_a_port_in_use_is_one_sentence():
     assert done.stderr == f"Error: The page cannot be opened on port {port}; it is in use, or not this machine's.\n"
 
 
-def test_without_gradio_it_says_what_to_install(vae, monkeypatch):
-    for name in [name for name in sys.modules if name.startswith("vae.ui")]:
-        monkeypatch.delitem(sys.modules, name)
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    code, err = vae()
-    assert code == 2 and err == "Error: The page needs the library gradio: pip install 'gradio[mcp]'.\n"
+def test_without_gradio_it_says_what_to_install():
+    code = "import sys; sys.modules['gradio'] = None; sys.argv = ['vae', 'app']; from vae.cli.main import main; main()"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "Error: The page needs the library gradio: pip install 'gradio[mcp]'.\n"

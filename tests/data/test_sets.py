@@ -1,3 +1,4 @@
+import errno
 import gc
 import gzip
 import os
@@ -439,3 +440,11 @@ def test_loading_leaves_no_threads():
     before = threading.active_count()
     load_data("digits")
     assert threading.active_count() == before
+
+
+def test_a_cache_that_cannot_be_written_is_not_taken_for_a_missing_network():
+    def fetch():
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    with pytest.raises(InputError, match=r"MNIST cannot be kept in '.*': Read-only file system"):
+        builtin._download("MNIST", fetch)

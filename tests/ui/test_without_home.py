@@ -91,6 +91,18 @@ def test_without_a_temporary_folder_the_app_says_so(tmp_path):
     assert done.stderr.startswith("Error: There is no temporary folder") and "TMPDIR" in done.stderr
 
 
+@pytest.mark.parametrize(("variable", "inside"), [("VAE_RUNS_DIR", "folder"), ("VAE_DATA_DIR", "")])
+def test_a_folder_that_may_not_be_read_is_named_at_the_start(temporary, variable, inside):
+    python, environment = interpreter()
+    secret = temporary / "secret"
+    (secret / "folder").mkdir(parents=True, exist_ok=True)
+    secret.chmod(0o700)
+    environment = environment | {variable: str(secret / inside), "TMPDIR": str(temporary)}
+    done = subprocess.run([python, "app.py"], **as_user(environment, cwd=REPO))
+    sentence = f"{variable} names '{secret / inside}', which cannot be read by the user who runs the app."
+    assert (done.returncode, done.stderr) == (2, f"Error: {sentence}\n")
+
+
 def test_a_temporary_folder_whose_name_another_user_took_is_not_used(temporary):
     python, environment = interpreter()
     code = "from vae.folders import own_temporary; print(own_temporary())"
@@ -103,7 +115,7 @@ def test_a_temporary_folder_whose_name_another_user_took_is_not_used(temporary):
     assert place.parent == other and place.name != f"vae-studio-{UID}" and place.stat().st_uid == UID
 
 
-@pytest.mark.parametrize("home", [None, "/nonexistent", "/"])
+@pytest.mark.parametrize("home", [None, "/nonexistent", "/", "somebody's"])
 def test_libraries_find_a_home_and_a_user_name(temporary, home):
     python, environment = interpreter()
     code = (
@@ -111,11 +123,27 @@ def test_libraries_find_a_home_and_a_user_name(temporary, home):
         "import getpass; from pathlib import Path; from huggingface_hub.constants import HF_HUB_CACHE\n"
         "print(cache_dir()); print(HF_HUB_CACHE); print(Path.home()); print(getpass.getuser() != '')"
     )
-    environment = environment | {"TMPDIR": str(temporary)} | ({"HOME": home} if home else {})
+    if home == "somebody's":
+        home = temporary / "home"
+        (home / ".cache").mkdir(parents=True)
+        home.chmod(0o700)
+    environment = environment | {"TMPDIR": str(temporary)} | ({"HOME": str(home)} if home else {})
     done = subprocess.run([python, "-c", code], **as_user(environment, cwd=REPO))
     *places, named = done.stdout.split()
     assert len(places) == 3 and named == "True", done.stderr
     assert all(Path(place).is_relative_to(temporary / f"vae-studio-{UID}") for place in places)
+
+
+def test_what_a_read_only_home_holds_is_still_found(temporary):
+    python, environment = interpreter()
+    models = temporary / "read-only" / ".cache" / "huggingface"
+    models.mkdir(parents=True)
+    code = (
+        "from vae.folders import provide_home; provide_home(); import huggingface_hub.constants as c; print(c.HF_HOME)"
+    )
+    environment = environment | {"TMPDIR": str(temporary), "HOME": str(temporary / "read-only")}
+    done = subprocess.run([python, "-c", code], **as_user(environment))
+    assert done.stdout.strip() == str(models), done.stderr
 
 
 def test_a_home_that_can_be_written_is_left_alone(tmp_path, monkeypatch):

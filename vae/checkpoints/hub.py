@@ -1,6 +1,5 @@
 """Models on the Hugging Face Hub: fetching the few files that are needed, and publishing."""
 
-import errno
 import re
 import tempfile
 from collections.abc import Callable, Iterator
@@ -10,6 +9,7 @@ from pathlib import Path, PurePosixPath
 
 from vae.checkpoints.discover import BESIDE, Found, find
 from vae.errors import InputError
+from vae.files import NO_ROOM_OR_RIGHT
 
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 URL = re.compile(r"(?:https?://)?(?:www\.)?huggingface\.co/")
@@ -187,8 +187,8 @@ def _polite(wanted: HubId, writing: bool = False) -> Iterator[None]:
             "or give a token if it is private."
         ) from error
     except _errors() as error:
-        if isinstance(error, OSError) and error.errno == errno.ENOSPC:
-            raise InputError(f"There is no room on the disk for {wanted}.") from error
+        if isinstance(error, OSError) and error.errno in NO_ROOM_OR_RIGHT:
+            raise InputError(f"{wanted} cannot be kept on this machine: {error.strerror}.") from error
         if _status(error) in (401, 403):
             right = "to write to" if writing else "to read"
             raise InputError(f"The token given, or none, has no right {right} {wanted}.") from error

@@ -89,9 +89,9 @@ def output_path(path: Path, suffixes: tuple[str, ...]) -> Path:
         raise InputError(f"The output {path.name!r} must end in {' or '.join(suffixes)}.")
     if not os.path.isdir(path.parent):  # noqa: PTH112 (Path.is_dir raises where one may not look)
         raise InputError(f"There is no folder {str(path.parent)!r} to write to.")
+    check_writable(path)
     if path.is_dir():
         raise InputError(f"The output {str(path)!r} is a folder; give a file.")
-    check_writable(path)
     return path
 
 
@@ -100,7 +100,7 @@ def output_folder(path: Path) -> Path:
     from vae.errors import InputError
     from vae.files import check_writable
 
-    if os.path.exists(path) and not path.is_dir():  # noqa: PTH110 (Path.exists raises where one may not look)
-        raise InputError(f"The output {str(path)!r} is a file; give a folder.")
     check_writable(path)
+    if path.exists() and not path.is_dir():
+        raise InputError(f"The output {str(path)!r} is a file; give a folder.")
     return path

@@ -5,7 +5,6 @@ torchvision downloads them.
 """
 
 import contextlib
-import errno
 import gzip
 import sys
 from collections.abc import Callable
@@ -16,6 +15,7 @@ import torch
 from torch import Tensor
 
 from vae.errors import InputError
+from vae.files import NO_ROOM_OR_RIGHT
 from vae.folders import cache_dir
 
 NAMES = ("digits", "mnist", "fashion", "cifar10")
@@ -120,7 +120,7 @@ def _download(title: str, fetch: Callable[[], object]) -> None:
         with contextlib.redirect_stdout(sys.stderr):  # stdout belongs to the command's own answer
             fetch()
     except Exception as error:  # urllib, ssl, http and torchvision each raise their own
-        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES):
+        if isinstance(error, OSError) and error.errno in NO_ROOM_OR_RIGHT:
             raise InputError(f"{title} cannot be kept in {str(cache_dir())!r}: {error.strerror}.") from error
         raise InputError(
             f"{title} is not on this machine and cannot be downloaded ({type(error).__name__}); "

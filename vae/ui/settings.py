@@ -35,6 +35,8 @@ class Settings:
         VAE_DATA_DIR is only checked: vae.data finds it for itself. Raises InputError for a value that cannot be.
         """
         runs, data = runs_dir().resolve(), data_root()
+        _check_readable("VAE_RUNS_DIR", runs)
+        _check_readable("VAE_DATA_DIR", data)
         if runs.exists() and not runs.is_dir():
             raise InputError(f"VAE_RUNS_DIR must be a folder, and {str(runs)!r} is none.")
         if data is not None and not data.is_dir():
@@ -48,6 +50,16 @@ class Settings:
             public=bool(os.environ.get("SPACE_ID")),
             zero_gpu=zero_gpu,
         )
+
+
+def _check_readable(name: str, folder: Path | None) -> None:
+    """What is not there yet may come; what may not be looked into is a mistake to know of at once."""
+    try:
+        readable = folder is None or not folder.exists() or os.access(folder, os.R_OK | os.X_OK)
+    except OSError:
+        readable = False
+    if not readable:
+        raise InputError(f"{name} names {str(folder)!r}, which cannot be read by the user who runs the app.")
 
 
 def _switch(name: str, default: bool) -> bool:
