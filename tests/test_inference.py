@@ -97,10 +97,14 @@ def test_identical_pictures_score_perfectly():
     from vae.distributions import DiagonalGaussian
 
     class Identity(type(build(TINY_KL))):
-        def encode(self, x):
+        def __init__(self, config):
+            super().__init__(config)
+            self.latent_channels = 3
+
+        def _encode(self, x):
             return DiagonalGaussian.point(x)
 
-        def decode(self, z):
+        def _decode(self, z):
             return z
 
     result = reconstruct(Identity(TINY_KL).eval(), gradient(32, 32))

@@ -45,7 +45,7 @@ import vae
 
 model = vae.load("mnist-vae", divice="cpu")
 vae.sample(model, "sixty-four")
-vae.fit("mnist-vae")
+vae.fit(7)
 vae.laod("mnist-vae")
 """
 

@@ -181,15 +181,16 @@ def sample(
     loaded = load(model, device=device)
     start = time.perf_counter()
     with fit_prior_advised(model), bar_of(n, "image") as bar:
-        pixels = []
+        pixels, done = [], 0
         for batch in sample_batches(loaded, n, seed=seed, temperature=temperature, prior=prior):
             for image in to_uint8(batch):
                 if into_folder:
-                    with writing(output), replacing(output / f"{bar.n:06d}.png", durable=False) as part:
+                    with writing(output), replacing(output / f"{done:06d}.png", durable=False) as part:
                         output.mkdir(parents=True, exist_ok=True)
                         part.write_bytes(png_bytes(enlarge(to_image(image), scale)))
                 else:
                     pixels.append(image)
+                done += 1
                 bar.update()
     seconds = time.perf_counter() - start
     if not into_folder:
