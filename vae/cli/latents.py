@@ -47,7 +47,7 @@ def fit_prior(
 
     if prior != "all" and prior not in KINDS:
         raise InputError(f"The prior to fit must be {', '.join(KINDS)} or all, not {prior!r}.")
-    kinds = KINDS if prior == "all" else (prior,)
+    kinds = QUICK if prior == "all" else (prior,)
     weights = weight_files(model)
     loaded = load(model, device=device)
     config = loaded.config
