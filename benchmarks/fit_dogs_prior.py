@@ -39,7 +39,7 @@ from vae.latents.priors.fitting import encode_views
 from vae.latents.priors.prior import Prior
 
 PLANS = {
-    "dogs-16-deep": ("dogs-vae-16", {"width": 192, "depth": 6, "dropout": 0.1}),
+    "dogs-16-deep": ("dogs-vae-16", {"width": 192, "depth": 6, "dropout": 0.0}),
     "dogs-16-twice": ("dogs-vae-16", {"width": 256, "depth": 3, "repeats": 2, "dropout": 0.1}),
     "dogs-4": ("dogs-vae", {"width": 128, "depth": 6, "dropout": 0.1}),
 }

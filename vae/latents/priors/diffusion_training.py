@@ -65,6 +65,7 @@ class Training:
         learned, held = data.split()
         self.data, self.held = learned.to(device), held.to(device).float()
         self.device, self.batch_size, self.peak = device, batch_size, learning_rate
+        self.fast = has_bfloat16(device)
         self.updates, self.best_loss = 0, math.inf
         self._rng = RandomState(device, seed)
         with self._rng:
@@ -94,7 +95,7 @@ class Training:
             u, where = self._batch()
             noise = torch.randn_like(u)
             t = torch.randn(len(u), 1, device=self.device).sigmoid()  # most of it in between (Esser et al. 2024)
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=has_bfloat16(self.device)):
+            with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
                 half, end = self.network.velocities(noise.lerp(u, t[..., None, None]), t, where)
         target = u - noise
         loss = (end.float() - target).square().mean() + HALFWAY * (half.float() - target).square().mean()
@@ -203,16 +204,14 @@ def fit_diffusion(
 
     unfinished: a file, and the fingerprint of the weights that it belongs to. The training is stored there once a
     minute, and one that was interrupted there goes on, if it was of the same images, seed and settings.
-    Raises InputError for latents of more than POSITIONS positions, and fewer than two images.
+    Raises InputError for latents of more than POSITIONS positions.
     """
-    _, count, _, height, width = data.latents.shape
+    *_, height, width = data.latents.shape
     if height * width > POSITIONS:
         raise InputError(
             f"A diffusion prior is fitted to latents of up to {POSITIONS:,} positions; "
             f"this model's have {height} x {width}."
         )
-    if count < 2:
-        raise InputError("A diffusion prior is fitted to two pictures or more.")
     run = Training(data, device, seed, **training)
     made_of = {"seed": seed, "updates": updates, "shape": list(data.latents.shape), **run.network.settings, **training}
     if unfinished:

@@ -94,12 +94,8 @@ def fit_priors(
         if kind not in KINDS:
             raise InputError(f"A prior to fit is one of {', '.join(KINDS)}, not {kind!r}.")
     shape = tuple(model.latent_shape())
-    dims = shape[0] * shape[1] * shape[2]
-    if len(data) <= dims and set(kinds) != {"diffusion"}:
-        raise InputError(
-            f"{data.name} has {len(data):,} pictures and the latent {dims:,} dimensions; "
-            "a prior other than a diffusion is fitted to more pictures than dimensions."
-        )
+    if len(data) < 2:
+        raise InputError(f"{data.name} has {len(data)} picture; a prior is fitted to two or more.")
     report = on_progress or (lambda what, done, total: None)
     fitted = {}
 
