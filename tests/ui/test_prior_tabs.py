@@ -51,7 +51,11 @@ def fit(folder, kinds=priors.KINDS) -> None:
     data = ImageSet("blocks", (1, 16, 16), None, None)
     blocks = torch.randint(0, 255, (80, 1, 2, 2), generator=torch.Generator().manual_seed(0)).to(torch.uint8)
     data.images = blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
-    priors.write(weight_files(folder), priors.fit_priors(vae.load(folder), data, kinds, updates=5))
+    model, quick = vae.load(folder), [kind for kind in kinds if kind in priors.QUICK]
+    fitted = priors.fit_priors(model, data, quick, updates=5)
+    if "diffusion" in kinds:
+        fitted |= priors.fit_priors(model, data, ["diffusion"], updates=1)
+    priors.write(weight_files(folder), fitted)
 
 
 @pytest.fixture(scope="module")

@@ -17,6 +17,7 @@ from vae.latents.priors.diffusion import Diffusion
 
 FILE = "diffusion-prior.unfinished.safetensors"
 POSITIONS = 1024  # of a latent; attention over more is another network's work
+SMALL, NARROW, WIDE = 128, 96, 192  # numbers of a small latent; a network's width for it, and for others
 HELD_OUT, MOST_HELD_OUT = 20, 256  # every so many-th image is held out, up to so many
 WHOLE = 0.25  # share of updates' images that are whole, not parts
 TIMES = 8  # at which each image held out is tried
@@ -69,6 +70,7 @@ class Training:
         self.updates, self.best_loss = 0, math.inf
         self._rng = RandomState(device, seed)
         with self._rng:
+            network.setdefault("width", WIDE if held[0].numel() > SMALL else NARROW)
             self.network = Diffusion(tuple(held.shape[1:]), **network).to(device)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.best = copy.deepcopy(self.average)
