@@ -86,18 +86,22 @@ class Diffusion(nn.Module):
     @torch.no_grad()
     def forward(self, noise: Tensor, temperature: float = 1.0) -> Tensor:
         """Latents (n, C h w) for noise of that shape, drawn from N(0, I)."""
-        parts = [self._draw(part.unflatten(1, self.shape)) for part in (temperature * noise).split(BATCH)]
-        return torch.cat(parts).flatten(1)
+        return torch.cat([self._go(part, self._times) for part in (temperature * noise).split(BATCH)])
 
-    def _draw(self, u: Tensor) -> Tensor:
+    @property
+    def _times(self) -> list[float]:
         grid = torch.linspace(0.0, 1.0, self.steps + 1, dtype=torch.float64)
-        grid = (grid / (grid + self.shift * (1.0 - grid))).tolist()
+        return (grid / (grid + self.shift * (1.0 - grid))).tolist()
+
+    def _go(self, u: Tensor, grid: list[float]) -> Tensor:
+        """u (n, C h w) carried along the times of the grid."""
+        u = u.unflatten(1, self.shape)
         before = size_before = None
         for t, following in itertools.pairwise(grid):
             v, size = self.velocity(u, u.new_full((len(u), 1), t)), following - t
             u = u + size * (v if before is None else v + (0.5 * size / size_before) * (v - before))
             before, size_before = v, size
-        return u
+        return u.flatten(1)
 
 
 class Block(nn.Module):
