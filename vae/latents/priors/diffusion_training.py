@@ -15,7 +15,7 @@ from vae.device import has_bfloat16
 from vae.errors import InputError
 from vae.latents.priors.diffusion import Diffusion
 
-FILE = "diffusion-prior.unfinished.safetensors"
+FILE = "diffusion-prior.unfinished"  # no weight file's suffix, for it lies among them
 POSITIONS = 1024  # of a latent; attention over more is another network's work
 SMALL, NARROW, WIDE = 128, 96, 192  # numbers of a small latent; a network's width for it, and for others
 HELD_OUT, MOST_HELD_OUT = 20, 256  # every so many-th image is held out, up to so many
@@ -68,10 +68,11 @@ class Training:
         self.device, self.batch_size, self.peak = device, batch_size, learning_rate
         self.fast = has_bfloat16(device)
         self.updates, self.best_loss = 0, math.inf
-        self._rng = RandomState(device, seed)
-        with self._rng:
-            network.setdefault("width", WIDE if held[0].numel() > SMALL else NARROW)
+        network.setdefault("width", WIDE if held[0].numel() > SMALL else NARROW)
+        with forked(device):
+            torch.manual_seed(seed)
             self.network = Diffusion(tuple(held.shape[1:]), **network).to(device)
+            self._rng = RandomState(device)
         self.average = copy.deepcopy(self.network).eval().requires_grad_(False)
         self.best = copy.deepcopy(self.average)
         self._pairs = list(self.average.parameters()), list(self.network.parameters())
@@ -169,14 +170,17 @@ class Training:
         return True
 
 
-class RandomState:
-    """Random numbers of one's own from PyTorch's global generators, which are as before outside `with`."""
+def forked(device: torch.device):
+    """A context that leaves PyTorch's global generators as they were."""
+    return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
 
-    def __init__(self, device: torch.device, seed: int):
+
+class RandomState:
+    """The device's global generator as it is now, to be gone on with inside `with`; outside it is as if it were not."""
+
+    def __init__(self, device: torch.device):
         self._cuda = device.type == "cuda"
-        with torch.random.fork_rng(devices=[device] if self._cuda else []):
-            torch.manual_seed(seed)
-            self.state = self._get()
+        self.state = self._get()
 
     def _get(self) -> Tensor:
         return torch.cuda.get_rng_state() if self._cuda else torch.get_rng_state()
