@@ -37,29 +37,34 @@ def fit_prior(
     model: Model,
     data: Annotated[str, typer.Option(help="The pictures the model was trained on, as for train.")] = "digits",
     test_size: TestSize = 0.2,
-    prior: Annotated[str, typer.Option(help="gaussian, mixture, flow, or all of them.")] = "all",
-    updates: Annotated[int, typer.Option(help="Of the flow's weights.", min=1, max=1_000_000)] = 8000,
+    prior: Annotated[str, typer.Option(help="gaussian, mixture, flow, diffusion, or all: the first three.")] = "all",
+    updates: Annotated[
+        int | None, typer.Option(help="Of a flow's weights (8,000) or a diffusion's (20,000).", min=1, max=1_000_000)
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Fit priors to a model's latents, beside N(0, I), and store them beside the checkpoint; `sample` then has them."""
+    """Fit priors to a model's latents, beside N(0, I), and store them beside the checkpoint; `sample` then has them.
+
+    A diffusion is a training of its own, best on a GPU; interrupted, the same command goes on where it was.
+    """
     from vae.checkpoints.store import load, weight_files
     from vae.data.sets import load_data
     from vae.errors import InputError
     from vae.files import writing
-    from vae.latents.priors import FILE, KINDS, fit_priors, write
+    from vae.latents.priors import FILE, KINDS, QUICK, fit_priors, write
 
     if prior != "all" and prior not in KINDS:
         raise InputError(f"The prior to fit must be {', '.join(KINDS)} or all, not {prior!r}.")
-    kinds = KINDS if prior == "all" else (prior,)
+    kinds = QUICK if prior == "all" else (prior,)
     weights = weight_files(model)
     output = output_path(weights[0].with_name(FILE), (".safetensors",))
     loaded = load(model, device=device)
     config = loaded.config
     images = load_data(data, "train", config.sample_size, loaded.in_channels, config.border, test_size=test_size)
     with phases() as report:
-        fitted = fit_priors(loaded, images, kinds, seed, updates, on_progress=report)
+        fitted = fit_priors(loaded, images, kinds, seed, updates, on_progress=report, weights=weights)
     kept = {**loaded.fitted_priors, **fitted}  # others fitted before, to these weights, stay
     with writing(output):
         write(weights, {kind: kept[kind] for kind in KINDS if kind in kept})

@@ -14,7 +14,7 @@ Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
 TestSize = Annotated[float, typer.Option(help="Share held out for test, where the data have no test split.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else, on stdout.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
-Prior = Annotated[str, typer.Option(help="normal is N(0, I); fit-prior adds gaussian, mixture and flow.")]
+Prior = Annotated[str, typer.Option(help="normal is N(0, I); fit-prior adds gaussian, mixture, flow and diffusion.")]
 Mode = Annotated[
     str, typer.Option(help="slerp, along the great circle; lerp, straight; prior, through the space of a fitted prior.")
 ]

@@ -65,8 +65,8 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
             n: How many pictures; they come in one grid.
             seed: The same seed gives the same pictures; drawn and handed back if left out.
             temperature: Scales the standard deviation of the draw; 1 is the prior itself.
-            prior: Which of the model's priors to draw from: normal is N(0, I); gaussian, mixture and flow are there
-                where they were fitted to the model.
+            prior: Which of the model's priors to draw from: normal is N(0, I); gaussian, mixture, flow and diffusion
+                are there where they were fitted to the model.
         """
         n = whole("n", n, 1, MAX_SAMPLES)
         used = draw_seed() if seed is None else whole("The seed", seed, 0, MAX_SEED)

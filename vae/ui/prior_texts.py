@@ -56,6 +56,16 @@ PRIORS = {
         "Colours and light that go together, but no things yet: a few thousand photographs teach a small map no more. "
         "A diffusion model is the same idea, many times larger, with millions of photographs to learn from.",
     ),
+    "diffusion": Words(
+        "Diffusion prior",
+        "a small transformer over the positions of the latent",
+        "Noise becomes a latent in sixteen steps, and in each of them every place of it looks at all the others: what "
+        "Stable Diffusion does, with a network a few hundred times smaller.",
+        "Few are blurred now: the places of the latent agree on one picture.",
+        "Even a plain auto-encoder makes pictures now: the places of its latent agree on one.",
+        "A scene that hangs together: each place of the latent has seen the others. How much is in it depends on how "
+        "many photographs there were to learn from.",
+    ),
 }
 
 

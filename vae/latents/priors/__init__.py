@@ -4,12 +4,13 @@ They are fitted after the fact and belong to one checkpoint, beside whose weight
 """
 
 from vae.latents.priors.fitting import encode_all, fit_priors
-from vae.latents.priors.prior import KINDS, TITLES, Prior, PriorNotFitted, best, can_pass, for_paths, of
+from vae.latents.priors.prior import KINDS, QUICK, TITLES, Prior, PriorNotFitted, best, can_pass, for_paths, of
 from vae.latents.priors.store import FILE, attach, read, write
 
 __all__ = [
     "FILE",
     "KINDS",
+    "QUICK",
     "TITLES",
     "Prior",
     "PriorNotFitted",

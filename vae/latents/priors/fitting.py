@@ -2,17 +2,25 @@
 
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from vae import images
+from vae import images, sidecar
 from vae.errors import InputError
-from vae.latents.priors.flow import Flow, fit_flow
+from vae.latents.priors import diffusion_training, views
+from vae.latents.priors.diffusion_training import Encoded, fit_diffusion
+from vae.latents.priors.flow import fit_flow
 from vae.latents.priors.gaussian import Gaussian, Mixture
-from vae.latents.priors.prior import KINDS, Prior
-from vae.latents.priors.standardizer import fit_standardizer
+from vae.latents.priors.prior import KINDS, QUICK, Prior
+from vae.latents.priors.standardizer import Standardizer, fit_channels, fit_standardizer
 from vae.models import AutoEncoder
+
+PARTS, ENOUGH = 16, 120_000  # views of an image's parts that a diffusion learns from; fewer of many images
+UPDATES = {"flow": 8000, "diffusion": 20_000}
+
+Progress = Callable[[str, int, int], None]
 
 
 def encode_all(
@@ -33,47 +41,91 @@ def encode_all(
     return torch.cat(means).clone(), torch.cat(stds).clone()
 
 
+def encode_views(
+    model: AutoEncoder, data, seed: int = 0, parts: int | None = None, on_progress: Progress | None = None
+) -> tuple[Standardizer, Encoded]:
+    """What a diffusion prior learns from: the frame of the posteriors of an ImageSet, and their means in it, in 16 bits
+    on the CPU, of the images, their mirror images and `parts` views of parts of them each."""
+    count = len(data)
+    parts = min(PARTS, ENOUGH // count) if parts is None else parts
+    report = on_progress or (lambda what, done, total: None)
+    means, stds = encode_all(model, data, lambda done: report("encode", done, (2 + parts) * count))
+    frame, spread = fit_channels(means, stds)
+
+    def standardised(z: Tensor) -> Tensor:
+        z = (z.cpu().flatten(1) - frame.mean) / spread
+        return z[:, frame.used].unflatten(1, (-1, *means.shape[2:])).half()
+
+    latents = [standardised(means)]
+    where = [torch.zeros(count, 3)]
+    generator = torch.Generator().manual_seed(seed)
+    with torch.inference_mode():
+        for number in range(1, 2 + parts):
+            seen, told = [], []
+            for pixels in data.batches(torch.arange(count).split(256)):
+                x = images.to_float(pixels.to(model.device))
+                x, place = (x.flip(3), torch.zeros(len(x), 3)) if number == 1 else views.view(x, generator)
+                seen.append(standardised(model.encode(x).mean))
+                told.append(place)
+                report("encode", number * count + sum(map(len, seen)), (2 + parts) * count)
+            latents.append(torch.cat(seen))
+            where.append(torch.cat(told))
+    return frame, Encoded(torch.stack(latents).clone(), torch.stack(where))
+
+
 def fit_priors(
     model: AutoEncoder,
     data,
-    kinds: Sequence[str] = KINDS,
+    kinds: Sequence[str] = QUICK,
     seed: int = 0,
-    updates: int = 8000,
-    on_progress: Callable[[str, int, int], None] | None = None,
+    updates: int | None = None,
+    on_progress: Progress | None = None,
+    weights: Sequence[Path] | None = None,
 ) -> dict[str, Prior]:
     """Priors of those kinds, fitted to the posteriors of an ImageSet (the training pictures) under the model.
 
-    updates: of the flow's weights. on_progress(what, done, total) is called now and then.
-    Raises InputError for an unknown kind, no more pictures than latent dimensions, or latents that are not finite or do
-    not depend on the picture.
+    updates: of the weights of a flow or a diffusion; UPDATES if left out. on_progress(what, done, total) is called now
+    and then. weights: the model's weight files; beside them a diffusion's training is stored while it goes on, and
+    taken up again where it was interrupted.
+    Raises InputError for an unknown kind, too few pictures, or latents that are not finite or do not depend on the
+    picture.
     """
     for kind in kinds:
         if kind not in KINDS:
             raise InputError(f"A prior to fit is one of {', '.join(KINDS)}, not {kind!r}.")
     shape = tuple(model.latent_shape())
-    dims = shape[0] * shape[1] * shape[2]
-    if len(data) <= dims:
-        raise InputError(
-            f"{data.name} has {len(data):,} pictures and the latent {dims:,} dimensions; "
-            "a prior is fitted to more pictures than dimensions."
-        )
+    if len(data) < 2:
+        raise InputError(f"{data.name} has {len(data)} picture; a prior is fitted to two or more.")
     report = on_progress or (lambda what, done, total: None)
-    means, stds = encode_all(model, data, lambda done: report("encode", done, len(data)))
-    frame, points = fit_standardizer(means.flatten(1), stds.flatten(1))
     fitted = {}
-    for kind in (kind for kind in KINDS if kind in kinds):
+
+    def keep(kind: str, frame: Standardizer, fit: Callable) -> None:
         start = time.perf_counter()
-        if kind == "gaussian":
-            core: Gaussian | Mixture | Flow = Gaussian.fit(points)
-        elif kind == "mixture":
-            report("mixture", 0, 1)
-            core = Mixture.fit(points, seed)
-            report("mixture", 1, 1)
-        else:
-            core = fit_flow(
-                points.to(model.device), seed, updates, on_progress=lambda done, total: report("flow", done, total)
-            )
+        report(kind, 0, 1)
+        core = fit()
+        report(kind, 1, 1)
         facts = {"data": data.name, "images": len(data), "seed": seed}
-        facts["seconds"] = round(time.perf_counter() - start, 1)
-        fitted[kind] = Prior(kind, shape, frame, core, facts)
+        fitted[kind] = Prior(kind, shape, frame, core, facts | {"seconds": round(time.perf_counter() - start, 1)})
+
+    def steps(kind: str) -> dict:
+        done = {"updates": updates or UPDATES[kind]}
+        return done | {"seed": seed, "on_progress": lambda done, total: report(kind, done, total)}
+
+    if set(kinds) & set(QUICK):
+        means, stds = encode_all(model, data, lambda done: report("encode", done, len(data)))
+        frame, points = fit_standardizer(means.flatten(1), stds.flatten(1))
+        if "gaussian" in kinds:
+            keep("gaussian", frame, lambda: Gaussian.fit(points))
+        if "mixture" in kinds:
+            keep("mixture", frame, lambda: Mixture.fit(points, seed))
+        if "flow" in kinds:
+            keep("flow", frame, lambda: fit_flow(points.to(model.device), **steps("flow")))
+    if "diffusion" in kinds:
+        frame, encoded = encode_views(model, data, seed, on_progress=report)
+        place = weights and (weights[0].parent / diffusion_training.FILE, sidecar.fingerprint(weights))
+        keep(
+            "diffusion",
+            frame,
+            lambda: fit_diffusion(encoded, model.device, unfinished=place, **steps("diffusion")),
+        )
     return fitted

@@ -20,11 +20,14 @@ class Gaussian:
 
     @classmethod
     def fit(cls, points: Tensor) -> "Gaussian":
-        """points: (N, A), centred, N > A."""
+        """points: (N, A), centred, each dimension of variance 1. The fewer they are, the more their correlations are
+        drawn towards none (Ledoit & Wolf 2004), so that fewer points than dimensions will do."""
         if points.shape[1] > FULL:
             return cls(points.double().std(0, unbiased=False).float())
-        covariance = points.double().T @ points.double() / len(points)
-        return cls(_root(covariance))
+        from sklearn.covariance import ledoit_wolf
+
+        covariance, _ = ledoit_wolf(points.double().numpy(), assume_centered=True)
+        return cls(_root(torch.from_numpy(covariance)))
 
     def __call__(self, noise: Tensor, temperature: float = 1.0) -> Tensor:
         return temperature * (noise * self.root if self.root.dim() == 1 else noise @ self.root.T)
@@ -50,13 +53,14 @@ class Mixture:
 
     @classmethod
     def fit(cls, points: Tensor, seed: int = 0) -> "Mixture":
-        """Expectation maximisation from k-means, over points (N, A)."""
+        """Expectation maximisation from k-means, over points (N, A). Correlations need twice as many points as
+        dimensions."""
         import warnings
 
         from sklearn.mixture import GaussianMixture
 
         n, dims = points.shape
-        full = dims <= 128
+        full = dims <= 128 and n >= 2 * dims
         size = dims * (dims + 3) // 2 + 1 if full else 2 * dims + 1
         k = max(1, min(COMPONENTS, NUMBERS // size, n // (2 * dims)))
         mixture = GaussianMixture(

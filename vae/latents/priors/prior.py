@@ -5,18 +5,21 @@ from dataclasses import dataclass, field
 from torch import Tensor
 
 from vae.errors import InputError
+from vae.latents.priors.diffusion import Diffusion
 from vae.latents.priors.flow import Flow
 from vae.latents.priors.gaussian import Gaussian, Mixture
 from vae.latents.priors.standardizer import Standardizer
 from vae.models import AutoEncoder
 
-KINDS = ("gaussian", "mixture", "flow")
+QUICK = ("gaussian", "mixture", "flow")  # to fit
+KINDS = (*QUICK, "diffusion")
 INVERTIBLE = ("flow", "gaussian")  # the better one first
 TITLES = {
     "normal": "N(0, I)",
     "gaussian": "Gaussian fitted to the encoded training pictures",
     "mixture": "mixture of Gaussians fitted to the encoded training pictures",
     "flow": "learned map of N(0, I) onto the encoded training pictures",
+    "diffusion": "diffusion model of the encoded training pictures",
 }
 
 
@@ -42,7 +45,7 @@ class Prior:
     kind: str
     shape: tuple[int, int, int]
     frame: Standardizer
-    core: Gaussian | Mixture | Flow
+    core: Gaussian | Mixture | Flow | Diffusion
     facts: dict = field(default_factory=dict)
 
     @property
@@ -64,9 +67,10 @@ class Prior:
         return self.frame.place(temperature * flat, self.core(flat[:, self.frame.used], temperature)).view(noise.shape)
 
     def inverse(self, z: Tensor) -> Tensor:
-        """The noise (n, C, h, w) that this maps to the latents z. Raises InputError for a mixture, which has none."""
+        """The noise (n, C, h, w) that this maps to the latents z. Raises InputError for a mixture and for a diffusion,
+        which have none."""
         if not self.invertible:
-            raise InputError("There is no way back through a mixture; the gaussian and the flow have one.")
+            raise InputError(f"There is no way back through a {self.kind}; the gaussian and the flow have one.")
         noise = self.frame.standardise(self._flat(z))
         noise[:, self.frame.used] = self.core.inverse(noise[:, self.frame.used])
         return noise.view(z.shape)

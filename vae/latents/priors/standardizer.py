@@ -44,10 +44,27 @@ def fit_standardizer(means: Tensor, stds: Tensor) -> tuple[Standardizer, Tensor]
 
     Raises InputError where a latent is not finite, or none of the dimensions depends on the picture.
     """
+    frame, spread = _fit(means, stds)
+    return frame, ((means - frame.mean) / spread)[:, frame.used]
+
+
+def fit_channels(means: Tensor, stds: Tensor) -> tuple[Standardizer, Tensor]:
+    """As fit_standardizer, for posteriors (N, C, h, w), with one mean, one scale and one answer to `used` for all the
+    positions of a channel, so that what differs between positions is left for the prior to learn. Returns the frame of
+    the C h w dimensions, and what to divide a mean by, (C h w), for variance 1 (1 where it never varies)."""
+    size = means[0, 0].numel()
+    by_channel = [x.transpose(0, 1).flatten(1).T for x in (means, stds)]
+    frame, spread = _fit(*by_channel)
+    mean, scale, used, spread = (x.repeat_interleave(size) for x in (frame.mean, frame.scale, frame.used, spread))
+    return Standardizer(mean, scale, used), torch.where(spread > 1e-30, spread, 1.0)
+
+
+def _fit(means: Tensor, stds: Tensor) -> tuple[Standardizer, Tensor]:
+    """The frame, and the standard deviation of the means (D,)."""
     if not (torch.isfinite(means).all() and torch.isfinite(stds).all()):
         raise InputError("The model's latents hold numbers that are not finite (NaN or infinity); nothing fits them.")
     centre, between, within = means.mean(0), means.var(0, unbiased=False), stds.square().mean(0)
     frame = Standardizer(centre, (between + within).sqrt(), between > USED * (between + within))
     if not frame.used.any():
         raise InputError("The model's latents do not depend on the picture, so there is nothing to fit a prior to.")
-    return frame, ((means - centre) / between.sqrt().clamp_min(1e-30))[:, frame.used]
+    return frame, between.sqrt().clamp_min(1e-30)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vae import sidecar
 from vae.errors import InputError
+from vae.latents.priors.diffusion import Diffusion
 from vae.latents.priors.flow import Flow
 from vae.latents.priors.gaussian import Gaussian, Mixture
 from vae.latents.priors.prior import KINDS, Prior
@@ -24,8 +25,8 @@ def write(weights: Sequence[Path], fitted: dict[str, Prior]) -> Path:
     for kind, prior in fitted.items():
         content["priors"][kind] = {"shape": list(prior.shape), "facts": prior.facts}
         parts = {f"frame.{name}": value for name, value in vars(prior.frame).items()}
-        if isinstance(prior.core, Flow):
-            content["priors"][kind]["flow"] = prior.core.settings
+        if isinstance(prior.core, Flow | Diffusion):
+            content["priors"][kind][kind] = prior.core.settings
             # Rounded to 16 bits when it was fitted, so that nothing is lost here.
             parts |= {f"core.{name}": value.half() for name, value in prior.core.state_dict().items()}
         else:
@@ -54,9 +55,10 @@ def _rebuild(kind: str, entry: dict, tensors: dict[str, Tensor]) -> Prior:
         return {name[len(prefix) :]: value for name, value in tensors.items() if name.startswith(prefix)}
 
     parts = under(f"{kind}.core.")
-    if kind == "flow":
+    networks = {"flow": Flow, "diffusion": Diffusion}
+    if kind in networks:
         with torch.device("meta"):  # no weights drawn, and the global generator left alone
-            core: Gaussian | Mixture | Flow = Flow(**entry["flow"])
+            core: Gaussian | Mixture | Flow | Diffusion = networks[kind](**entry[kind])
         core.load_state_dict({name: value.float() for name, value in parts.items()}, assign=True)
         core.eval().requires_grad_(False)
     else:

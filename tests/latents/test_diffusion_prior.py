@@ -1,0 +1,210 @@
+"""The diffusion prior: its network, its training, and its way through the store and the command line."""
+
+import pytest
+import torch
+
+from tests.latents.test_priors import network, noise, pictures
+from vae.checkpoints.store import load, save, weight_files
+from vae.errors import InputError
+from vae.inference import sample_latents
+from vae.latents import priors
+from vae.latents.priors import diffusion_training as training
+from vae.latents.priors.diffusion import Diffusion
+from vae.latents.priors.diffusion_training import Encoded, Training, fit_diffusion
+from vae.latents.priors.fitting import encode_views
+from vae.latents.priors.standardizer import fit_channels
+from vae.latents.priors.views import view
+
+CPU = torch.device("cpu")
+SMALL = {"width": 32, "depth": 2, "batch_size": 64, "learning_rate": 4e-3}
+
+
+def signs(n, views=2, seed=0):
+    """Latents whose four positions agree: all about 1 or all about -1, as no one of them tells alone."""
+    g = torch.Generator().manual_seed(seed)
+    side = torch.where(torch.rand(n, 1, 1, 1, generator=g) < 0.5, -1.0, 1.0)
+    z = side + 0.2 * torch.randn(n, 1, 2, 2, generator=g)
+    return Encoded(z.expand(views, -1, -1, -1, -1).half(), torch.zeros(views, n, 3))
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("diffusion") / "model"
+    save(network(0), folder)
+    return folder
+
+
+def same(a, b):
+    return all(torch.equal(x, y) for x, y in zip(a.parameters(), b.parameters(), strict=True))
+
+
+def test_it_learns_that_positions_agree():
+    run = Training(signs(400), CPU, **SMALL)
+    before = run.test()
+    for update in range(300):
+        run.step(update / 300)
+    assert run.test() < 0.6 * before
+    drawn = run.result()(torch.randn(400, 4, generator=torch.Generator().manual_seed(1)))
+    agree = drawn.sign().sum(1).abs() == 4
+    assert agree.float().mean() > 0.9 and 0.3 < (drawn[agree, 0] > 0).float().mean() < 0.7
+
+
+def test_untrained_it_leaves_noise_as_it_is():
+    x = torch.randn(3, 4 * 5 * 6)
+    torch.testing.assert_close(Diffusion((4, 5, 6), 32, 2)(x), x, atol=0.03, rtol=0)
+
+
+def test_guidance_goes_from_the_first_head_beyond_the_second():
+    model = Diffusion((2, 2, 2), 32, 2)
+    for parameter in model.parameters():
+        parameter.data.normal_(0.0, 0.2)
+    u, t = torch.randn(3, 2, 2, 2), torch.full((3, 1), 0.3)
+    half, end = model.velocities(u, t)
+    assert not torch.allclose(half, end)
+    torch.testing.assert_close(model.velocity(u, t), end)
+    model.guidance = 2.0
+    torch.testing.assert_close(model.velocity(u, t), 2.0 * end - half)
+
+
+def test_the_steps_are_of_second_order():
+    """Halving the steps of a network's equation quarters the error, about."""
+    torch.manual_seed(0)
+    model = Diffusion((1, 2, 2), 32, 2)
+    for parameter in model.parameters():
+        parameter.data += 0.1 * torch.randn_like(parameter)
+    x, ends = torch.randn(20, 4), {}
+    for model.steps in (16, 32, 512):
+        ends[model.steps] = model(x)
+    coarse, fine = ((ends[steps] - ends[512]).norm() for steps in (16, 32))
+    assert fine < 0.4 * coarse
+
+
+def test_the_number_drawn_at_a_time_changes_nothing():
+    torch.manual_seed(0)
+    model, x = Diffusion((1, 2, 2), 32, 2, shift=2.0), torch.randn(70, 4)
+    model.heads[1].weight.data.normal_()
+    torch.testing.assert_close(model(x)[:3], model(x[:3]))
+
+
+def test_training_is_the_same_again_and_leaves_the_global_generator_alone():
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    once, again = (fit_diffusion(signs(50), CPU, updates=3, dropout=0.1, **SMALL) for _ in range(2))
+    assert torch.equal(torch.rand(2), expected)
+    assert same(once, again)
+    assert not same(once, fit_diffusion(signs(50), CPU, seed=1, updates=3, dropout=0.1, **SMALL))
+
+
+def test_a_training_taken_up_again_is_as_if_it_had_not_stopped(tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+    place, settings = (tmp_path / training.FILE, "weights"), {"updates": 80, "dropout": 0.1, **SMALL}
+    whole = fit_diffusion(signs(50), CPU, **settings)
+
+    def stop(done, total):
+        if done == 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        fit_diffusion(signs(50), CPU, on_progress=stop, unfinished=place, **settings)
+    seen = []
+    again = fit_diffusion(signs(50), CPU, on_progress=lambda done, _: seen.append(done), unfinished=place, **settings)
+    assert seen[0] == 40 and same(whole, again)
+    assert not place[0].exists()
+
+
+@pytest.mark.parametrize(
+    "change", [{"seed": 1}, {"updates": 60}, {"weights": "other"}, {"width": 64}, {"damage": True}]
+)
+def test_another_training_is_not_taken_up(tmp_path, change):
+    place, settings = (tmp_path / training.FILE, "weights"), {"updates": 4, **SMALL}
+    run = Training(signs(50), CPU, **SMALL)
+    run.step(0.0)
+    shape = list(signs(50).latents.shape)
+    run.save(*place, {"seed": 0, "updates": 4, "shape": shape, **run.network.settings, **SMALL})
+    other = Training(signs(50), CPU, **SMALL)
+    assert other.resume(*place, {"seed": 0, "updates": 4, "shape": shape, **run.network.settings, **SMALL})
+    if change.pop("damage", None):
+        place[0].write_bytes(place[0].read_bytes()[:-50])
+    place = place[0], change.pop("weights", "weights")
+    found = fit_diffusion(signs(50), CPU, unfinished=place, **settings | change)
+    assert same(found, fit_diffusion(signs(50), CPU, **settings | change))
+
+
+def test_the_best_on_what_was_held_out_is_kept():
+    run = Training(signs(50), CPU, **SMALL)
+    run.test()
+    best = run.best_loss
+    for parameter in run.average.parameters():
+        parameter.data += 1.0
+    assert run.test() > best and run.best_loss == best
+    torch.testing.assert_close(run.result().place, run.network.place.detach(), atol=1e-3, rtol=0)
+
+
+def test_what_is_held_out_is_not_learned():
+    data = signs(101)
+    learned, held = data.split()
+    assert learned.latents.shape[1] == 96 and len(held) == 10
+    numbers = {tuple(z.flatten().tolist()) for z in learned.latents.flatten(0, 1)}
+    assert not numbers & {tuple(z.flatten().tolist()) for z in held}
+
+
+def test_views_are_parts_and_are_described():
+    ramp = torch.linspace(-1, 1, 32).expand(64, 1, 32, 32)  # from left to right
+    seen, where = view(ramp, torch.Generator().manual_seed(0))
+    slope = (seen[..., -8] - seen[..., 8]).mean((1, 2)) / (ramp[..., -8] - ramp[..., 8]).mean((1, 2))
+    turned = slope < 0
+    assert 0.3 < turned.float().mean() < 0.7
+    torch.testing.assert_close(slope.abs(), 1.0 - 0.25 * where[:, 0], atol=0.02, rtol=0)
+    centre = seen[..., 15:17].mean((1, 2, 3)) * torch.where(turned, -1.0, 1.0)
+    torch.testing.assert_close(centre, 0.25 * where[:, 1], atol=0.03, rtol=0)
+    assert where[:, 0].min() >= 0 and where.abs().max() <= 1.0
+
+
+def test_channels_share_a_frame():
+    means = torch.randn(300, 3, 2, 2) * torch.tensor([2.0, 1.0, 1e-4]).view(3, 1, 1) + torch.arange(4.0).view(2, 2)
+    means[:, 2] -= torch.arange(4.0).view(2, 2)
+    frame, spread = fit_channels(means, torch.full((300, 3, 2, 2), 0.1))
+    assert frame.used.tolist() == [True] * 8 + [False] * 4
+    assert all(len(set(x[4:8].tolist())) == 1 for x in (frame.mean, frame.scale, spread))
+    z = ((means.flatten(1) - frame.mean) / spread)[:, :8]
+    assert z[:, 4:].std(unbiased=False).item() == pytest.approx(1.0, abs=1e-3)
+    assert z.mean(0)[7] > z.mean(0)[4] + 1.0, "positions keep their own means"
+
+
+def test_it_is_fitted_stored_and_read_back_bit_for_bit(checkpoint):
+    model, weights = load(checkpoint), weight_files(checkpoint)
+    quick = priors.fit_priors(model, pictures(60), ["gaussian"])
+    found = priors.fit_priors(model, pictures(20), ["diffusion"], updates=2, weights=weights)
+    priors.write(weights, quick | found)
+    again = load(checkpoint)
+    assert again.priors == ["normal", "gaussian", "diffusion"] and priors.best(again) == "diffusion"
+    assert torch.equal(again.fitted_priors["diffusion"](noise(5)), found["diffusion"](noise(5)))
+    assert again.fitted_priors["diffusion"].core.settings == found["diffusion"].core.settings
+    assert priors.for_paths(again).kind == "gaussian"
+    with pytest.raises(InputError, match="no way back through a diffusion"):
+        again.fitted_priors["diffusion"].inverse(noise(1))
+    z = sample_latents(again, 6, seed=5, prior="diffusion")
+    assert z.shape == (6, 2, 4, 4) and torch.isfinite(z).all()
+    torch.testing.assert_close(sample_latents(again, 3, seed=5, prior="diffusion"), z[:3])
+    assert not torch.equal(sample_latents(again, 6, seed=6, prior="diffusion"), z)
+    with pytest.raises(InputError, match=r"fitted to latents of \[2, 4, 4\]"):
+        again.fitted_priors["diffusion"](noise(1, (2, 8, 8)))
+
+
+def test_encoded_views_are_those_of_the_images(checkpoint):
+    model, data = load(checkpoint), pictures(12)
+    frame, encoded = encode_views(model, data, parts=2)
+    assert encoded.latents.shape == (4, 12, 2, 4, 4) and not encoded.where[:2].any() and encoded.where[2:].all(0).any()
+    mirrored = pictures(12)
+    mirrored.images = mirrored.images.flip(3)
+    means = priors.encode_all(model, mirrored)[0].flatten(1)
+    spread = (priors.encode_all(model, data)[0].transpose(0, 1).flatten(1).std(1, unbiased=False)).repeat_interleave(16)
+    expected = ((means - frame.mean) / spread).view(12, 2, 4, 4)
+    torch.testing.assert_close(encoded.latents[1].float(), expected, atol=5e-3, rtol=5e-3)
+
+
+def test_a_latent_of_too_many_positions_is_refused():
+    data = Encoded(torch.zeros(2, 3, 1, 33, 32), torch.zeros(2, 3, 3))
+    with pytest.raises(InputError, match="up to 1,024 positions; this model's have 33 x 32"):
+        fit_diffusion(data, CPU, updates=1, **SMALL)
