@@ -1,14 +1,17 @@
 """The objective: reconstruction + beta * KL, the negative of the evidence lower bound (ELBO)."""
 
+from __future__ import annotations
+
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-import torch
-from torch import Tensor
-
-from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
+
+if TYPE_CHECKING:  # --help lists RECONSTRUCTIONS, and does not wait for torch
+    from torch import Tensor
+
+    from vae.distributions import DiagonalGaussian
 
 RECONSTRUCTIONS = {
     "sum": "squared error summed over the pixels (the MNIST tutorial)",
@@ -61,7 +64,7 @@ def elbo(
         # 1/255 is a grey level: finer than that there is nothing to fit, and a perfect batch must not reach log 0.
         variance = error.square().mean()
         variance = (variance if average is None else average(variance)).clamp_min((2.0 * pixel_scale / 255) ** 2 / 12)
-        term = 0.5 * error.shape[1] * (torch.log(variance) + 1.0 + math.log(2.0 * math.pi))
+        term = 0.5 * error.shape[1] * (variance.log() + 1.0 + math.log(2.0 * math.pi))
     else:
         raise InputError(
             f"The reconstruction loss must be one of {', '.join(RECONSTRUCTIONS)}, not {reconstruction!r}."

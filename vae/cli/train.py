@@ -1,71 +1,43 @@
 """The command that trains a model: train."""
 
 import os
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from vae.cli.options import with_settings
 from vae.cli.terminal import Device, Json, bar_of, say
+from vae.errors import InputError
+from vae.training.config import TrainConfig
+from vae.training.presets import PRESETS
+from vae.training.presets import preset as recipe
 
 
+@with_settings(TrainConfig)
 def train(
     preset: Annotated[
-        str | None,
-        typer.Option(
-            help="The recipe: mnist-vae (the default), mnist-vae-large, mnist-ae, sd-small, sd-small-16, sd, "
-            "sd-notebook."
-        ),
+        str | None, typer.Option(help=f"The recipe: {', '.join(PRESETS)}; without one {TrainConfig.preset}.")
     ] = None,
-    data: Annotated[
-        str | None, typer.Option(help="digits, mnist, fashion, cifar10, a folder, archive or Hub id.")
+    run_dir: Annotated[
+        Path | None,
+        # torchrun takes what begins with --run for its own.
+        typer.Option("--run-dir", "--run", help="The run folder; by default the next free one in runs/."),
     ] = None,
-    epochs: Annotated[int | None, typer.Option(help="Passes over the training images.")] = None,
-    run: Annotated[Path | None, typer.Option(help="The run folder; by default the next free one in runs/.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on from the run's newest checkpoint.")] = False,
-    seed: Annotated[int | None, typer.Option(help="Of weights, order and noise.")] = None,
-    batch_size: Annotated[int | None, typer.Option(help="Images at once in each process.")] = None,
-    accumulate: Annotated[int | None, typer.Option(help="Batches to one update of the weights.")] = None,
-    learning_rate: Annotated[float | None, typer.Option(help="The highest, for one-cycle.")] = None,
-    beta2: Annotated[float | None, typer.Option(help="Adam's second decay rate.")] = None,
-    schedule: Annotated[str | None, typer.Option(help="one-cycle or constant.")] = None,
-    reconstruction: Annotated[str | None, typer.Option(help="sum, mean, l1 or sigma.")] = None,
-    beta: Annotated[float | None, typer.Option(help="Weight of the KL.")] = None,
-    ema_images: Annotated[
-        int | None, typer.Option(help="Half-life of the weights' average, in images; 0: off.")
-    ] = None,
-    clip: Annotated[float | None, typer.Option(help="Greatest norm of the gradients; 0: off.")] = None,
-    flip: Annotated[bool | None, typer.Option(help="Mirror half of the training images.")] = None,
-    test_size: Annotated[float | None, typer.Option(help="Share held out, where the data have no test split.")] = None,
-    precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.01)] = None,
     log_with: Annotated[str | None, typer.Option(help="Also log to tensorboard, trackio or wandb.")] = None,
     device: Device = "auto",
     json_: Json = False,
+    **settings,
 ) -> None:
     """Train a model; the app shows the run while it goes. Ctrl-C stops it and keeps what it has learned."""
-    from vae.errors import InputError
     from vae.training.loop import fit
     from vae.training.runs import new_run_folder
 
-    changes = {
-        "data": data,
-        "epochs": epochs,
-        "seed": seed,
-        "batch_size": batch_size,
-        "accumulate": accumulate,
-        "learning_rate": learning_rate,
-        "beta2": beta2,
-        "schedule": schedule,
-        "reconstruction": reconstruction,
-        "beta": beta,
-        "ema_images": ema_images,
-        "clip": clip,
-        "flip": flip,
-        "test_size": test_size,
-        "precision": precision,
-    }
-    config = _settings(preset, changes, run if resume else None)
+    run = run_dir and run_dir.expanduser()
+    config = _config(preset, settings, run if resume else None)
     run = run or new_run_folder(config.preset)
     first, new = int(os.environ.get("RANK", 0)) == 0, not run.exists()  # of several processes one speaks
     with bar_of(1, "step") as bar:
@@ -89,26 +61,21 @@ def train(
     say({"run": str(done.folder), "state": done.state()["state"], **last}, json_)
 
 
-def _settings(preset: str | None, changes: dict, run: Path | None):
+def _config(preset: str | None, settings: dict, run: Path | None) -> TrainConfig:
     """The TrainConfig of the recipe with its changes, or that of the run gone on with, which takes more epochs only."""
-    from dataclasses import replace
-
-    from vae.errors import InputError
-    from vae.training.config import TrainConfig
-    from vae.training.presets import preset as recipe
     from vae.training.runs import Run
 
     if run is None or not Run(run).begun():
-        return recipe(preset or "mnist-vae", **changes)
+        return recipe(preset or TrainConfig.preset, **settings)
     config = TrainConfig.from_dict(Run(run).config())
-    for name, value in (changes | {"preset": preset}).items():
+    for name, value in (settings | {"preset": preset}).items():
         kept = getattr(config, name)
         if name != "epochs" and value is not None and value != kept:
             raise InputError(
                 f"The run {run.name!r} has {name} {kept}, and a resumed run keeps its settings but for the epochs; "
                 f"leave out --{name.replace('_', '-')}, or begin a new run."
             )
-    return replace(config, epochs=changes["epochs"] or config.epochs)
+    return config if settings["epochs"] is None else replace(config, epochs=settings["epochs"])
 
 
 def _forget(folder: Path) -> None:

@@ -1,62 +1,61 @@
-"""What a training is made of: every setting once, with its range."""
+"""What a training is made of: every setting once, with its sentence and its range."""
 
 from dataclasses import asdict, dataclass, field, fields
 
 from vae.errors import InputError
 from vae.loss import RECONSTRUCTIONS
-from vae.models import ConvConfig, config_from_dict, config_to_dict
+from vae.training.setting import check_settings, setting
 
 SCHEDULES = ("one-cycle", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+
+
+def _first_model() -> dict:
+    from vae.models import ConvConfig, config_to_dict  # heavy, and --help, which reads the settings, needs no model
+
+    return config_to_dict(ConvConfig())
 
 
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything `fit` needs; a run folder's config.json holds it, so a run can be gone on with and repeated.
 
-    model: the model's config as in a checkpoint's config.json.
-    data: a name, folder, archive or Hub id; test_size is the share held out where the data have no test split.
-    batch_size: images a process sees at once; one update takes batch_size * accumulate * processes of them.
-    learning_rate: the peak for "one-cycle" (Smith 2018, arXiv:1803.09820: up for 15% of the run, then a cosine to 0).
-    beta2: Adam's second decay rate; with 0.99 it follows the gradients of a short, fast run better than with 0.999.
-    reconstruction, beta: the loss, see vae.loss.
-    ema_images: half-life in images of the weights' running average, which is what is validated and saved; 0 is off.
-    clip: the gradients' greatest norm; 0 is off. flip: mirror half of the training images, where left is like right.
-    precision: "auto" takes bfloat16 where it was measured to be faster.
+    preset: the recipe it was made from, after which its run is named. model: the model's config as in a checkpoint's
+    config.json. The others say themselves what they mean and accept; a new one needs no other line than its own here.
+
+    One update takes batch_size * accumulate * processes images. For "one-cycle" the learning rate goes up for 15% of
+    the run, then down a cosine to 0 (Smith 2018, arXiv:1803.09820). With a beta2 of 0.99 Adam follows the gradients of
+    a short, fast run better than with 0.999. Raises InputError for a value that is not accepted.
     """
 
     preset: str = "mnist-vae"
-    model: dict = field(default_factory=lambda: config_to_dict(ConvConfig()))
-    data: str = "digits"
-    test_size: float = 0.2
-    epochs: int = 30
-    batch_size: int = 64
-    accumulate: int = 1
-    learning_rate: float = 1e-2
-    beta2: float = 0.99
-    schedule: str = "one-cycle"
-    reconstruction: str = "sum"
-    beta: float = 1.0
-    ema_images: int = 0
-    clip: float = 0.0
-    flip: bool = False
-    precision: str = "auto"
-    seed: int = 0
+    model: dict = field(default_factory=_first_model)
+    data: str = setting("digits", "digits, mnist, fashion, cifar10, a folder, an archive or a Hub id (owner/name).")
+    epochs: int = setting(30, "Passes over the training images.", low=1, high=100_000)
+    beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
+    learning_rate: float = setting(1e-2, "Size of Adam's steps, for one-cycle at its peak.", low=1e-9, high=10.0)
+    batch_size: int = setting(64, "Images at once in each process.", low=1, high=65_536)
+    seed: int = setting(0, "Seed of weights, order and noise.", low=0, high=2**63 - 1)
+    reconstruction: str = setting(
+        "sum",
+        "Squared errors summed or averaged over the pixels, absolute errors, or a likelihood of fitted variance.",
+        choices=RECONSTRUCTIONS,
+    )
+    schedule: str = setting("one-cycle", "Course of the learning rate.", choices=SCHEDULES)
+    beta2: float = setting(0.99, "Adam's second decay rate.", low=0.0, high=0.999999)
+    accumulate: int = setting(1, "Batches to one update of the weights.", low=1, high=1024)
+    ema_images: int = setting(
+        0, "Half-life in images of the weights' average, which is validated and saved, or 0 for none.", low=0, high=10**9
+    )
+    clip: float = setting(0.0, "Greatest norm of the gradients, or 0 for any.", low=0.0, high=1e6)
+    flip: bool = setting(False, "Mirror half of the training images, where left is like right.")
+    test_size: float = setting(0.2, "Share held out, where the data have no test split.", low=0.001, high=0.9)
+    precision: str = setting("auto", "Arithmetic; auto is bf16 where that was measured to be faster.", choices=PRECISIONS)
 
     def __post_init__(self):
-        _range("epochs", self.epochs, 1, 100_000)
-        _range("batch_size", self.batch_size, 1, 65_536)
-        _range("accumulate", self.accumulate, 1, 1024)
-        _range("ema_images", self.ema_images, 0, 10**9)
-        _range("seed", self.seed, 0, 2**63 - 1)
-        _range("learning_rate", self.learning_rate, 1e-9, 10.0, whole=False)
-        _range("beta2", self.beta2, 0.0, 0.999999, whole=False)
-        _range("beta", self.beta, 0.0, 1e6, whole=False)
-        _range("clip", self.clip, 0.0, 1e6, whole=False)
-        _range("test_size", self.test_size, 0.001, 0.9, whole=False)
-        for name, known in (("schedule", SCHEDULES), ("reconstruction", RECONSTRUCTIONS), ("precision", PRECISIONS)):
-            if getattr(self, name) not in known:
-                raise InputError(f"{name} must be one of {', '.join(known)}, not {getattr(self, name)!r}.")
+        from vae.models import config_from_dict
+
+        check_settings(self)
         config_from_dict(self.model)
 
     def to_dict(self) -> dict:
@@ -69,11 +68,3 @@ class TrainConfig:
         if unknown:
             raise InputError(f"A training config has no field {min(unknown)!r}.")
         return cls(**entries)
-
-
-def _range(name: str, value: float, low: float, high: float, whole: bool = True) -> None:
-    kinds = (int,) if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not low <= value <= high:
-        raise InputError(
-            f"{name} must be {'a whole number' if whole else 'a number'} from {low} to {high}, not {value}."
-        )

@@ -1,9 +1,10 @@
 """The recipes that come with the project."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 
 from vae.errors import InputError
-from vae.models import KL_PRESETS, ConvConfig, config_to_dict
 from vae.training.config import TrainConfig
 
 
@@ -14,38 +15,62 @@ def preset(name: str, **changes) -> TrainConfig:
     return replace(PRESETS[name], **{key: value for key, value in changes.items() if value is not None})
 
 
+class Presets(Mapping[str, TrainConfig]):
+    """The recipes by name, each made when it is asked for: --help lists the names, and does not wait for torch."""
+
+    def __getitem__(self, name: str) -> TrainConfig:
+        recipe = _RECIPES[name]
+        return TrainConfig(preset=name, **recipe | {"model": recipe["model"]()})
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(_RECIPES)
+
+    def __len__(self) -> int:
+        return len(_RECIPES)
+
+
+def _conv(**changes) -> dict:
+    from vae.models import ConvConfig, config_to_dict
+
+    return config_to_dict(ConvConfig(**changes))
+
+
+def _kl(name: str) -> dict:
+    from vae.models import KL_PRESETS, config_to_dict
+
+    return config_to_dict(KL_PRESETS[name])
+
+
 _PHOTOS = {"data": "cifar10", "reconstruction": "sigma", "ema_images": 20_000, "clip": 1.0, "flip": True}
 # For minutes on a CPU: what counts is the number of updates, so they are small.
 _SMALL = _PHOTOS | {"ema_images": 5000, "epochs": 12, "batch_size": 8, "learning_rate": 1.5e-3}
 
-PRESETS = {
-    "mnist-vae": TrainConfig(),
-    "mnist-ae": TrainConfig(preset="mnist-ae", model=config_to_dict(ConvConfig(variational=False)), beta=0.0),
+_RECIPES = {
+    "mnist-vae": {"model": _conv},
+    "mnist-ae": {"model": partial(_conv, variational=False), "beta": 0.0},
     # Wider, and with a decoder variance of 1/20 in place of 1/2: sharper, at more nats.
-    "mnist-vae-large": TrainConfig(
-        preset="mnist-vae-large",
-        model=config_to_dict(ConvConfig(features=(1, 24, 48, 96, 4))),
-        data="mnist",
-        epochs=24,
-        learning_rate=5e-3,
-        beta=0.1,
-    ),
-    "sd-small": TrainConfig(preset="sd-small", model=config_to_dict(KL_PRESETS["sd-small"]), **_SMALL),
-    "sd-small-16": TrainConfig(preset="sd-small-16", model=config_to_dict(KL_PRESETS["sd-small-16"]), **_SMALL),
-    "sd": TrainConfig(
-        preset="sd", model=config_to_dict(KL_PRESETS["sd"]), epochs=10, batch_size=4, learning_rate=1e-4, **_PHOTOS
-    ),
+    "mnist-vae-large": {
+        "model": partial(_conv, features=(1, 24, 48, 96, 4)),
+        "data": "mnist",
+        "epochs": 24,
+        "learning_rate": 5e-3,
+        "beta": 0.1,
+    },
+    "sd-small": {"model": partial(_kl, "sd-small")} | _SMALL,
+    "sd-small-16": {"model": partial(_kl, "sd-small-16")} | _SMALL,
+    "sd": {"model": partial(_kl, "sd"), "epochs": 10, "batch_size": 4, "learning_rate": 1e-4} | _PHOTOS,
     # As in the Stable Diffusion notebook: MSE, beta 2.5e-4, batches of 4, Adam at a constant 1e-4, for 100 epochs.
-    "sd-notebook": TrainConfig(
-        preset="sd-notebook",
-        model=config_to_dict(KL_PRESETS["sd-notebook"]),
-        data="cifar10",
-        epochs=100,
-        batch_size=4,
-        learning_rate=1e-4,
-        beta2=0.999,
-        schedule="constant",
-        reconstruction="mean",
-        beta=2.5e-4,
-    ),
+    "sd-notebook": {
+        "model": partial(_kl, "sd-notebook"),
+        "data": "cifar10",
+        "epochs": 100,
+        "batch_size": 4,
+        "learning_rate": 1e-4,
+        "beta2": 0.999,
+        "schedule": "constant",
+        "reconstruction": "mean",
+        "beta": 2.5e-4,
+    },
 }
+
+PRESETS = Presets()

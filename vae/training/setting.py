@@ -1,0 +1,99 @@
+"""What one setting means and takes. A config's field declared by `setting` is its own check, and the command line's
+option, the page's control and the API's argument are made from it. Nothing here is heavy: --help reads it."""
+
+from dataclasses import dataclass, field, fields
+from functools import cache
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+from vae.errors import InputError
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A field of a config dataclass.
+
+    type: int, float, bool or str. optional: whether None is a value, too. help: one sentence. low, high: the range of a
+    number, both included. choices: all there are for a str; empty if any will do. label: above the page's control.
+    public: whether visitors of the page and HTTP clients may set it, or only whoever runs Python or the command line.
+    """
+
+    name: str
+    type: type
+    optional: bool
+    help: str
+    low: float | None
+    high: float | None
+    choices: tuple[str, ...]
+    label: str
+    public: bool
+
+    @property
+    def accepted(self) -> str:
+        """What it takes, in words."""
+        if self.choices:
+            return f"one of {', '.join(self.choices)}"
+        if self.type in (int, float):
+            kind = "a whole number" if self.type is int else "a number"
+            return f"{kind} from {_text(self.low)} to {_text(self.high)}"
+        return "true or false" if self.type is bool else "text"
+
+    @property
+    def description(self) -> str:
+        """The sentence, and what is accepted where the type alone does not say it."""
+        bounded = self.choices or self.type in (int, float)
+        return f"{self.help.removesuffix('.')}: {self.accepted}." if bounded else self.help
+
+    def check(self, value: object) -> Any:
+        """`value` as the setting's type: a whole number is a float, too, and 5.0, as JSON clients write it, an int.
+
+        Raises InputError if it is of another type, out of range, or none of the choices.
+        """
+        if value is None and self.optional:
+            return None
+        number = self.type in (int, float)
+        taken = type(value) in ((int, float) if number else (self.type,))
+        if taken and number:
+            taken = self.low <= value <= self.high and (self.type is float or value == int(value))
+        if not taken or (self.choices and value not in self.choices):
+            raise InputError(f"{self.name} must be {self.accepted}, not {repr(value)[:80]}.")
+        return self.type(value)
+
+
+def setting(
+    default: Any,
+    help: str,
+    *,
+    low: float | None = None,
+    high: float | None = None,
+    choices: tuple[str, ...] = (),
+    label: str | None = None,
+    public: bool = True,
+) -> Any:
+    """A dataclass field that is a setting; see Setting. Its annotation is int, float, bool or str, or one of these
+    or None. A number needs low and high."""
+    facts = {"help": help, "low": low, "high": high, "choices": tuple(choices), "label": label, "public": public}
+    return field(default=default, metadata=facts)
+
+
+@cache
+def settings_of(config: type) -> dict[str, Setting]:
+    """The settings of a config dataclass by name, in its order; its fields that are none are left out."""
+    hints, found = get_type_hints(config), {}
+    for entry in fields(config):
+        if entry.metadata:
+            kinds = get_args(hints[entry.name]) or (hints[entry.name],)
+            facts = dict(entry.metadata)
+            facts["label"] = facts["label"] or entry.name.replace("_", " ").capitalize()
+            found[entry.name] = Setting(entry.name, kinds[0], NoneType in kinds, **facts)
+    return found
+
+
+def check_settings(config: object) -> None:
+    """Check every setting of a config that is being made, and keep what `Setting.check` makes of it."""
+    for name, known in settings_of(type(config)).items():
+        object.__setattr__(config, name, known.check(getattr(config, name)))
+
+
+def _text(limit: float) -> str:
+    return f"{limit:g}" if isinstance(limit, float) else str(limit)
