@@ -8,12 +8,13 @@ from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from vae.checkpoints import hub
 from vae.checkpoints.config_from_shapes import infer_config
-from vae.checkpoints.diffusers_config import diffusers_config, read_config
+from vae.checkpoints.diffusers_config import TINY_SPACES, diffusers_config, read_config
 from vae.checkpoints.discover import CONFIG, WEIGHTS, Found, find, partner
-from vae.checkpoints.key_mapping import Naming, recognise
+from vae.checkpoints.key_mapping import Naming, recognise, taesd_name
 from vae.checkpoints.weight_files import Weights, join, open_weights
 from vae.device import pick_device
 from vae.errors import InputError
@@ -21,6 +22,7 @@ from vae.files import appearing, replacing
 from vae.latents import priors
 from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
 from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
+from vae.models.tiny import TinyAE
 
 BUNDLED = Path(__file__).resolve().parents[2] / "checkpoints"
 
@@ -96,14 +98,35 @@ def save(model: AutoEncoder, folder: str | Path) -> Path:
 
 
 def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") -> Path:
-    """Write the model as diffusers' `from_pretrained` opens it, with bit for bit the same weights; return the folder.
+    """Write the model as others open it, with bit for bit the same weights; return the folder.
 
-    Raises InputError for a model that diffusers has no class for, and for another format.
+    format: "diffusers", for its `from_pretrained`; or "taesd", the two files with the tensor names that TAESD and its
+    relatives are published in, for a model of their family.
+
+    Raises InputError for a model that the format has no class for, and for another format.
     """
+    if format == "taesd":
+        return _export_taesd(model, Path(folder))
     if format != "diffusers":
-        raise InputError(f"The export format {format!r} is not known; diffusers is.")
+        raise InputError(f"The export format {format!r} is not known; diffusers and taesd are.")
     config = json.dumps(diffusers_config(model.config), indent=2)
     return _write(model, Path(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
+
+
+def _export_taesd(model: AutoEncoder, folder: Path) -> Path:
+    if not isinstance(model, TinyAE):
+        raise InputError("The format taesd is for tiny auto-encoders of TAESD's family, which this model is not of.")
+    stem = next((stem for stem, space in TINY_SPACES.items() if space == model.config.latent_space), "tae")
+    halves: dict[str, dict[str, Tensor]] = {"encoder": {}, "decoder": {}}
+    for ours, tensor in _on_cpu(model).items():
+        half, name = taesd_name(ours)
+        halves[half][name] = tensor
+    config = json.dumps(config_to_dict(model.config))  # `load` reads it; for others the header means nothing
+    with appearing(folder) as place:
+        for half, tensors in halves.items():
+            with replacing(place / f"{stem}_{half}.safetensors") as part:
+                save_file(tensors, part, metadata={"config": config})
+    return folder
 
 
 def push(source: str | Path, repo: str, token: str | None = None, private: bool = False) -> str:
@@ -147,7 +170,7 @@ x_hat = model.decode(posterior.mode())
 def _write(
     model: AutoEncoder, folder: Path, config: str, weights: str, metadata: dict[str, str], fitted: dict | None = None
 ) -> Path:
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = _on_cpu(model)
     with appearing(folder) as place:
         with replacing(place / weights) as part:
             save_file(tensors, part, metadata=metadata)
@@ -156,6 +179,10 @@ def _write(
         if fitted:
             priors.write((place / weights,), fitted)
     return folder
+
+
+def _on_cpu(model: AutoEncoder) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
 def newest_checkpoint(run: Path) -> Path | None:

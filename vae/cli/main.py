@@ -212,7 +212,7 @@ for command in (train, evaluate, statistics, fit_prior):
 def export(
     model: Model,
     folder: Annotated[Path, typer.Argument(help="Where to write it.")],
-    format_: Annotated[str, typer.Option("--format", help="diffusers.")] = "diffusers",
+    format_: Annotated[str, typer.Option("--format", help="diffusers or taesd.")] = "diffusers",
     device: Device = "cpu",
     json_: Json = False,
 ) -> None:
