@@ -19,7 +19,8 @@ from vae.models import AutoEncoder
 WIDTH, GROUPS = 64, 8
 LEARNING_RATE, BETAS = 2e-4, (0.5, 0.9)
 MOST = 1e4  # the weight that the gradients ask for is at most this
-WRECKED = 4.0  # times the squared error before the discriminator was heard: 6 dB
+WRECKED = 2.5  # times the squared error before the discriminator was heard: 4 dB
+LATELY = 0.2  # a batch's share in the running mean of the error
 
 
 def patch_discriminator(channels: int, size: int) -> nn.Sequential:
@@ -66,7 +67,7 @@ class Adversary:
             network = patch_discriminator(model.in_channels, model.config.sample_size)
         self.network = network.to(device, memory_format=torch.channels_last)
         self.optimizer = torch.optim.Adam(network.parameters(), lr=LEARNING_RATE, betas=BETAS)
-        # Running means of the squared error: before it is heard, and lately.
+        # The running mean of the squared error as it was when the discriminator was first heard, and as it is.
         self.errors: Tensor | None = None
 
     def heard(self, step: int) -> float:
@@ -138,9 +139,9 @@ class Adversary:
         error = self.average(error) if self.average else error
         if self.errors is None:
             self.errors = error.repeat(2)
-        self.errors[1].lerp_(error, 0.1)
+        self.errors[1].lerp_(error, LATELY)
         if not self.heard(step):
-            self.errors[0].lerp_(error, 0.01)
+            self.errors[0] = self.errors[1]
 
 
 def _last_layer(model: AutoEncoder) -> nn.Parameter:

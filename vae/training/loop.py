@@ -362,14 +362,14 @@ class Trainer:
         return [term / batches for term in terms]
 
     def _judge(self, value: float) -> None:
-        """InputError if the loss is not finite or has exploded."""
+        """InputError if the loss is not finite or has exploded, or the discriminator makes the images worse."""
+        if self.adversary:
+            self.adversary.check(self.step)
         if not math.isfinite(value) or abs(value) > EXPLODED * self.first_loss:
             raise InputError(
                 f"The loss became {value:.3g} at step {self.step}, so the training was stopped; lower the learning "
                 f"rate (it was {self.config.learning_rate:g}). The last good checkpoint is kept."
             )
-        if self.adversary:
-            self.adversary.check(self.step)
 
     @torch.no_grad()
     def validate(self) -> dict[str, float]:
