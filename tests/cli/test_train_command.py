@@ -7,6 +7,9 @@ import pytest
 import torch
 
 from vae.cli import main
+from vae.training.config import TrainConfig
+from vae.training.presets import PRESETS
+from vae.training.setting import settings_of
 
 
 @pytest.fixture
@@ -28,7 +31,7 @@ def train(monkeypatch, capsys):
 
 
 def test_a_run_goes_on_with_the_same_command_and_refuses_another(train, tmp_path):
-    command = ("--data", "digits", "--batch-size", 512, "--seed", 3, "--run", tmp_path / "run")
+    command = ("--data", "digits", "--batch-size", 512, "--seed", 3, "--run-dir", tmp_path / "run")
     code, out, err = train(*command, "--epochs", 1)
     assert code == 0, err
     assert json.loads(out)["state"] == "finished" and err == ""
@@ -44,12 +47,29 @@ def test_a_run_goes_on_with_the_same_command_and_refuses_another(train, tmp_path
     assert code == 0 and json.loads(out)["epoch"] == 2
 
 
+def test_a_run_may_lie_in_the_home_folder(train, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    code, out, err = train("--batch-size", 512, "--epochs", 1, "--no-flip", "--run-dir", "~/run")
+    assert code == 0, err
+    config = json.loads((tmp_path / "run" / "config.json").read_text())
+    assert json.loads(out)["run"] == str(tmp_path / "run") and config["batch_size"] == 512 and config["flip"] is False
+
+
+def test_every_setting_is_an_option_with_its_sentence(train, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "400")
+    out = train("--help")[1]
+    for name, known in settings_of(TrainConfig).items():
+        assert f"--{name.replace('_', '-')} " in out and known.description in out
+    assert all(name in out for name in PRESETS)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         (("--data", "nonsense"), "There is no data set 'nonsense'"),
         (("--epochs", -3), "epochs must be a whole number from 1"),
         (("--learning-rate", 1e9), "learning_rate must be a number"),
+        (("--schedule", "steps"), "schedule must be one of one-cycle, constant, not 'steps'"),
         (("--preset", "vgg"), "no preset 'vgg'"),
         (("--log-with", "nonsense"), "not known or not installed"),
     ],

@@ -13,7 +13,7 @@ def fuse(monkeypatch):
     """Switches it on or off whatever the size."""
 
     def switch(on: bool):
-        monkeypatch.setattr("vae.models.conv.pays", lambda x, conv, norm: on and norm.training)
+        monkeypatch.setattr("vae.models.conv.is_faster", lambda x, conv, norm: on and norm.training)
 
     return switch
 

@@ -56,16 +56,20 @@ def test_in_part_bfloat16_stays_near_and_leaves_the_weights_alone(monkeypatch):
 def test_without_bfloat16_nothing_changes(monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
     model = precision.use_mixed_precision(build(SMALL))
-    assert not any(getattr(module, "low", False) for module in model.modules())
+    assert not any(getattr(module, "in_bfloat16", False) for module in model.modules())
 
 
 def test_auto_is_a_choice_of_load(tmp_path, monkeypatch):
     monkeypatch.setattr(precision, "has_bfloat16", lambda device: device.type == "cpu")
     vae.save(randomise(build(SMALL)), tmp_path / "m")
-    low = [
-        [m.low for m in vae.load(tmp_path / "m", device="cpu", dtype=dtype).modules() if isinstance(m, Attention)]
+    in_bfloat16 = [
+        [
+            m.in_bfloat16
+            for m in vae.load(tmp_path / "m", device="cpu", dtype=dtype).modules()
+            if isinstance(m, Attention)
+        ]
         for dtype in (None, "auto")
     ]
-    assert low == [[False, False], [True, True]]
+    assert in_bfloat16 == [[False, False], [True, True]]
     with pytest.raises(InputError, match="dtype 'half' is not known"):
         vae.load(tmp_path / "m", dtype="half")

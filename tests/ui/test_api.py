@@ -15,6 +15,7 @@ from gradio_client.exceptions import AppError  # noqa: E402
 
 import vae  # noqa: E402
 from vae.models import ConvConfig, build  # noqa: E402
+from vae.training.setting import settings_of  # noqa: E402
 
 EXAMPLE = Path(__file__).parents[2] / "vae" / "ui" / "static" / "examples" / "digit-2.png"
 
@@ -40,7 +41,7 @@ def client(place, model):
         patch.setenv("VAE_MODEL", model)
         patch.setenv("GRADIO_ANALYTICS_ENABLED", "False")
         demo = create_app()
-        _, url, _ = demo.launch(prevent_thread_lock=True, raising_gradio_errors=True, server_name="127.0.0.1")
+        _, url, _ = demo.launch(prevent_thread_lock=True, quiet=True, server_name="127.0.0.1")
         yield Client(url, verbose=False)
         demo.close(verbose=False)
 
@@ -199,6 +200,8 @@ def test_fitted_priors_are_sampled_and_gone_through(client, place):
         {"epochs": 1.5},
         {"learning_rate": 1e30},
         {"beta": -1},
+        {"reconstruction": "sums"},
+        {"flip": 1},
         {"preset": "none-such"},
         {"data": "none-such"},
         {"data": "/none/such"},
@@ -287,9 +290,13 @@ def test_runs_that_are_none_are_refused(client, run):
     assert "no run" in refused(client, run=run, api_name="/train_stop")
 
 
-def test_training_can_be_switched_off(client, monkeypatch):
-    monkeypatch.setenv("VAE_TRAINING", "off")
-    assert "switched off" in refused(client, data="digits", api_name="/train_start")
+def test_every_setting_of_a_training_is_an_argument(client, place):
+    wanted = {"batch_size": 512, "schedule": "constant", "beta2": 0.5, "flip": True, "clip": 2, "epochs": 1.0}
+    run = client.predict(data="digits", **wanted, api_name="/train_start")["run"]
+    wait_for(client, run, "finished", "failed")
+    config = vae.Run(place / "runs" / run).config()
+    assert {name: config[name] for name in wanted} == wanted and type(config["epochs"]) is int
+    assert config["learning_rate"] == vae.PRESETS["mnist-vae"].learning_rate
 
 
 def test_only_the_promised_endpoints_are_public(client):
@@ -316,4 +323,7 @@ def test_agents_see_described_tools(client):
     assert set(tools) == {"models", "reconstruct", "sample", "interpolate", "train_start", "train_status", "train_stop"}
     described = tools["reconstruct"]["inputSchema"]["properties"]
     assert all(described[name].get("description") for name in ("image", "model", "sample", "seed"))
+    described = tools["train_start"]["inputSchema"]["properties"]
+    assert set(described) == {"preset", *settings_of(vae.TrainConfig)}
+    assert "from 1 to 100000" in described["epochs"]["description"] and described["flip"]["type"] == "boolean"
     assert json.dumps(tools["models"])

@@ -222,21 +222,20 @@ def test_large_pictures_travel_as_files_and_are_swept_away(tmp_path, monkeypatch
         ("org/name@v2", "org/name@v2"),
     ],
 )
-def test_hub_ids_are_taken_in_their_short_form(server, monkeypatch, text, name):
-    monkeypatch.setenv("SPACE_ID", "somebody/space")
-    assert server.catalog.outside(text) == name
+def test_hub_ids_are_taken_in_their_short_form(tmp_path, text, name):
+    assert Catalog(tmp_path, public=True).outside(text) == name
 
 
 @pytest.mark.parametrize(
     "text", ["", "name", "org/../name", "/etc", "~", "checkpoints/mnist-ae", "org/na me", "a/b/../c"]
 )
-def test_strangers_open_nothing_but_hub_ids(server, models, monkeypatch, text):
-    monkeypatch.setenv("SPACE_ID", "somebody/space")
+def test_strangers_open_nothing_but_hub_ids(tmp_path, models, text):
+    catalog = Catalog(tmp_path, public=True)
     for wanted in (text, models["digits"]):
         with pytest.raises(InputError):
-            server.catalog.outside(wanted)
+            catalog.outside(wanted)
     with pytest.raises(InputError, match="on a public server"):
-        server.catalog.source(models["digits"])
+        catalog.source(models["digits"])
 
 
 def test_on_a_private_machine_paths_are_taken(server, models):
@@ -288,15 +287,14 @@ def test_openings_are_shared_and_tell_how_far_they_are(server, monkeypatch):
     assert begun in (["org/name"], ["org/name"] * 2)
 
 
-def test_strangers_do_not_fill_the_disk(server, monkeypatch):
-    kept = []
+def test_strangers_do_not_fill_the_disk(tmp_path, monkeypatch):
+    server, kept = ModelServer(Catalog(tmp_path, public=True)), []
 
     def fetch(name, progress):
         progress(0, PUBLIC_LIMIT + 1)
         kept.append(name)
 
     monkeypatch.setattr(server, "open", fetch)
-    monkeypatch.setenv("SPACE_ID", "somebody/space")
     opening = opened(ModelLoader(server, server.catalog), "org/huge")
     assert opening.state == "failed" and "on this public server" in opening.error and not kept
 

@@ -19,7 +19,6 @@ from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.drawing import Draw
 from vae.ui.serving.models import KEPT, ModelServer
 from vae.ui.tabs import reconstruct
-from vae.ui.training.training_job import minutes_allowed
 from vae.ui.uploads import read_picture, sprite
 
 
@@ -131,17 +130,6 @@ def test_an_animation_goes_there_and_back_enlarged(tmp_path):
             100,
             50,
         ]
-
-
-def test_the_time_limit_is_read_strictly(monkeypatch):
-    monkeypatch.delenv("VAE_MAX_TRAIN_MINUTES", raising=False)
-    assert minutes_allowed() is None
-    monkeypatch.setenv("VAE_MAX_TRAIN_MINUTES", "2.5")
-    assert minutes_allowed() == 2.5
-    for wrong in ("soon", "0", "-1", "nan"):
-        monkeypatch.setenv("VAE_MAX_TRAIN_MINUTES", wrong)
-        with pytest.raises(InputError, match="VAE_MAX_TRAIN_MINUTES"):
-            minutes_allowed()
 
 
 def test_without_any_model_the_page_says_so(tmp_path, monkeypatch):

@@ -45,33 +45,30 @@ def archive(path, count: int = 40, broken: int = 3) -> str:
 
 
 def test_strangers_may_train_on_what_is_listed_uploaded_or_on_the_hub(uploads, tmp_path, monkeypatch):
-    monkeypatch.setenv("SPACE_ID", "org/space")
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner" / "pictures").mkdir(parents=True)
     mine = archive(uploads / "mine.zip")
     for fine in ("digits", "mnist", "someone/some-pictures", "someone/some-pictures:image", mine):
-        assert checked(fine) == fine
+        assert checked(fine, public=True) == fine
     elsewhere = archive(tmp_path / "elsewhere.zip")
     outside = f"{uploads}/../elsewhere.zip"
     for path in (str(tmp_path), elsewhere, "/etc", ".", "~", "owner/pictures", "../x", outside, ""):
         with pytest.raises(InputError, match="no data"):
-            checked(path)
+            checked(path, public=True)
 
 
-def test_at_home_a_folder_is_fine_too(uploads, tmp_path, monkeypatch):
-    monkeypatch.delenv("SPACE_ID", raising=False)
-    assert training("mnist-vae", str(tmp_path), epochs=3).data == str(tmp_path)
+def test_at_home_a_folder_is_fine_too(uploads, tmp_path):
+    assert training("mnist-vae", str(tmp_path), public=False, epochs=3).data == str(tmp_path)
     for wrong in ("/none/such", "none-such", "a b", "x" * 5000, "\0"):
         with pytest.raises(InputError, match=r"no folder|no data"):
-            training("mnist-vae", wrong)
+            training("mnist-vae", wrong, public=False)
 
 
-def test_an_upload_that_is_no_archive_is_refused(uploads, monkeypatch):
+def test_an_upload_that_is_no_archive_is_refused(uploads):
     (uploads / "words.txt").write_text("words")
-    for space in ("", "org/space"):
-        monkeypatch.setenv("SPACE_ID", space)
+    for public in (False, True):
         with pytest.raises(InputError, match=r"words.txt is no archive"):
-            checked(str(uploads / "words.txt"))
+            checked(str(uploads / "words.txt"), public)
 
 
 def test_sixteen_pictures_of_an_archive_and_what_is_wrong_with_it(uploads):

@@ -12,8 +12,8 @@ from vae.training.runs import RunWriter
 from vae.ui.serving.access import Visitor
 from vae.ui.serving.catalog import Catalog
 from vae.ui.training import watch
-from vae.ui.training.metric_rows import FIRST_VIEW, ROW
-from vae.ui.training.watch import ASKS, Watcher
+from vae.ui.training.metric_rows import EPOCH_FIELDS, FIRST_VIEW, STEP_FIELDS
+from vae.ui.training.watch import ASKS, PREVIEW_FIELDS, Watcher
 
 
 def line(step: int, kind: str = "step", **more) -> dict:
@@ -64,8 +64,17 @@ def test_the_first_answer_has_all_and_the_next_only_what_is_new(run, watcher):
     first = watcher.watch_run({"run": None, "follow": True})
     curve = first["curves"][run.name]
     assert first["run"] == run.name and len(curve["rows"]) == 11 and curve["per_epoch"] == 10
-    assert curve["rows"][0] == [1, 1.0, 0.5, 0.1] and dict(zip(ROW, curve["rows"][-1], strict=True))["val_loss"] == 2.0
-    assert first["previews"] == [[5, 1, 1], [10, 1, 3]]
+    assert dict(zip(STEP_FIELDS, curve["rows"][0], strict=True)) == {
+        "step": 1,
+        "loss": 1,
+        "reconstruction": 0.5,
+        "kl": 0.1,
+    }
+    assert dict(zip(EPOCH_FIELDS, curve["rows"][-1], strict=True))["val_loss"] == 2.0
+    assert [dict(zip(PREVIEW_FIELDS, row, strict=True)) for row in first["previews"]] == [
+        {"step": 5, "epoch": 1, "samples": 1, "reconstruction": 0},
+        {"step": 10, "epoch": 1, "samples": 1, "reconstruction": 1},
+    ]
     assert first["list"]["names"] == [run.name] and first["list"]["changed"][0]["best"] == 2.0
 
     page = known(first)
@@ -77,7 +86,7 @@ def test_the_first_answer_has_all_and_the_next_only_what_is_new(run, watcher):
     run.append(epoch(20, 1.5))
     run.preview("samples", 11, 2, b"eleven")
     news = watcher.watch_run(page)
-    assert [row[0] for row in news["curves"][run.name]["rows"]] == [11, 20] and news["previews"] == [[11, 2, 1]]
+    assert [row[0] for row in news["curves"][run.name]["rows"]] == [11, 20] and news["previews"] == [[11, 2, 1, 0]]
     assert news["list"]["changed"][0]["best"] == 1.5
     assert "reset" not in news["curves"][run.name] and len(json.dumps(news)) < 1000
 
@@ -198,7 +207,7 @@ def test_a_run_that_goes_leaves_the_list(run, watcher):
 def test_only_its_owner_is_told_that_a_run_is_theirs(run, watcher, monkeypatch):
     Visitor(frozenset({"mine"})).claim(run)
     for keys, mine in (("mine", True), ("other", None)):
-        monkeypatch.setattr(watch, "visitor", lambda token, keys=keys: Visitor(frozenset({keys})))
+        monkeypatch.setattr(watch, "visitor", lambda token, public, keys=keys: Visitor(frozenset({keys})))
         assert watcher.watch_run({})["list"]["changed"][0].get("mine") is mine
 
 

@@ -35,7 +35,7 @@ class TrainConfig:
     data: str = setting("digits", "digits, mnist, fashion, cifar10, a folder, an archive or a Hub id (owner/name).")
     epochs: int = setting(30, "Passes over the training images.", low=1, high=100_000)
     beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
-    learning_rate: float = setting(1e-2, "Size of Adam's steps, for one-cycle at its peak.", low=1e-9, high=10.0)
+    learning_rate: float = setting(1e-2, "Adam's step size, at its peak.", low=1e-9, high=10.0)
     batch_size: int = setting(64, "Images at once in each process.", low=1, high=65_536)
     seed: int = setting(0, "Seed of weights, order and noise.", low=0, high=2**63 - 1)
     reconstruction: str = setting(
@@ -53,20 +53,19 @@ class TrainConfig:
         20_000, "Images after which the discriminator is heard, more and more.", low=0, high=10**9
     )
     schedule: str = setting("one-cycle", "Course of the learning rate.", choices=SCHEDULES)
-    beta2: float = setting(0.99, "Adam's second decay rate.", low=0.0, high=0.999999)
+    beta2: float = setting(0.99, "Adam's second decay rate.", low=0.0, high=0.999999, label="β₂")
     accumulate: int = setting(1, "Batches to one update of the weights.", low=1, high=1024)
     ema_images: int = setting(
         0,
-        "Half-life in images of the weights' average, which is validated and saved, or 0 for none.",
+        "Half-life in images of the weights' average, which is what is saved, or 0 for none.",
         low=0,
         high=10**9,
+        label="EMA half-life",
     )
     clip: float = setting(0.0, "Greatest norm of the gradients, or 0 for any.", low=0.0, high=1e6)
     flip: bool = setting(False, "Mirror half of the training images, where left is like right.")
     test_size: float = setting(0.2, "Share held out, where the data have no test split.", low=0.001, high=0.9)
-    precision: str = setting(
-        "auto", "Arithmetic; auto is bf16 where that was measured to be faster.", choices=PRECISIONS
-    )
+    precision: str = setting("auto", "Arithmetic; auto is bf16 where it was measured to be faster.", choices=PRECISIONS)
     init: str | None = setting(
         None,
         "A model to go on from: a bundled name, a run or checkpoint folder, a weight file or a Hub id.",

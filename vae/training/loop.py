@@ -352,7 +352,14 @@ class Trainer:
 
     def log_start(self) -> None:
         """How good the model is that the run begins with, before its first update."""
-        entry = {"kind": "start", "step": 0, "epoch": 0, **self.validate()}
+        found = self.validate()
+        entry = {
+            "kind": "start",
+            "step": 0,
+            "epoch": 0,
+            **{name: found[f"val_{name}"] for name in self.val_terms},
+            **found,
+        }
         if self.main:
             self.recorder.metrics(entry)
 

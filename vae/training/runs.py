@@ -8,7 +8,8 @@
     lock             held by the process that trains, so that a killed run is known for one
     stop             if present, the training ends at the next step
 
-A line of metrics.jsonl is either {"kind": "step", …}, averages since the last such line, or {"kind": "epoch", …}.
+A line of metrics.jsonl is either {"kind": "step", …}, averages since the last such line, or {"kind": "epoch", …}; where
+a run goes on from a model the first is {"kind": "start", …}, that model's validation.
 """
 
 import errno
@@ -32,12 +33,13 @@ except ImportError:  # Windows: a run is then known for dead by its silence
 SILENCE = 120.0  # seconds without a sign of life after which a run elsewhere counts as interrupted
 ACTIVE = ("starting", "running")
 _ENTRIES = ("state.json", "metrics.jsonl", "previews", "checkpoints", "lock", "stop")
+_MACHINE = "host"  # the key in state.json under which the machine that trains is named
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 
 
 def runs_dir() -> Path:
     """Where runs live: VAE_RUNS_DIR, or runs/ in the working directory."""
-    return Path(os.environ.get("VAE_RUNS_DIR") or "runs")
+    return Path(os.environ.get("VAE_RUNS_DIR") or "runs").expanduser()
 
 
 class Run:
@@ -96,7 +98,7 @@ class Run:
         return state
 
     def _alive(self, state: dict) -> bool:
-        if fcntl is not None and state.get("host") == socket.gethostname():
+        if fcntl is not None and state.get(_MACHINE) == socket.gethostname():
             try:
                 with (self.folder / "lock").open("rb") as lock:
                     fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
@@ -247,7 +249,7 @@ class RunWriter(Run):
             state = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError):
             state = {"started": time.time(), "reason": None}
-        state |= {"host": socket.gethostname(), "pid": os.getpid(), "updated": time.time()} | changes
+        state |= {_MACHINE: socket.gethostname(), "pid": os.getpid(), "updated": time.time()} | changes
         write_text(path, json.dumps(state), durable=False)
 
     def end(self, **changes) -> None:

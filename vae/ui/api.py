@@ -1,6 +1,8 @@
 """The app over HTTP and MCP, with the page's own engine: by keyword, all after the first argument optional."""
 
+import inspect
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import gradio as gr
@@ -8,6 +10,8 @@ from PIL import Image
 
 from vae import images
 from vae.inference import MAX_SAMPLES, MAX_SEED, draw_seed
+from vae.training.config import TrainConfig
+from vae.training.presets import PRESETS
 from vae.ui.components import endpoint, number, whole
 from vae.ui.downloads import SHOWN, animation
 from vae.ui.serving import access
@@ -15,7 +19,7 @@ from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.drawing import Draw, Endpoint
 from vae.ui.serving.models import ModelServer
 from vae.ui.tabs.reconstruct import figures
-from vae.ui.tabs.train import training
+from vae.ui.tabs.train import SETTINGS, training
 from vae.ui.training.training_job import TrainingJob
 from vae.ui.uploads import read_picture
 
@@ -102,33 +106,14 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         }
         return gr.FileData(path=str(path)).model_dump(), facts
 
-    def train_start(
-        preset: str = "mnist-vae",
-        data: str | None = None,
-        epochs: int | None = None,
-        beta: float | None = None,
-        learning_rate: float | None = None,
-        batch_size: int | None = None,
-        seed: int | None = None,
-    ) -> dict:
+    def train_start(preset: str = TrainConfig.preset, *settings) -> dict:
         """Start training a model on the server. One training runs at a time. Hands back the run's name, and a token
         with which train_stop stops it from another session.
-
-        Args:
-            preset: The recipe; what is left out below is as it says.
-            data: A data set's name (digits, mnist, fashion, cifar10), a Hub id (owner/name), an uploaded archive, or,
-                on a private server, a folder of pictures there.
-            epochs: How often to go through the data.
-            beta: The weight of the KL term.
-            learning_rate: The highest learning rate.
-            batch_size: Pictures for each update.
-            seed: Of the initial weights, the order of the data and the noise.
         """
-        config = training(
-            preset, data, epochs=epochs, beta=beta, learning_rate=learning_rate, batch_size=batch_size, seed=seed
-        )
+        named = dict(zip(SETTINGS, settings, strict=True))
+        config = training(preset, named.pop("data"), catalog.public, **named)
         token = access.new_token()
-        return {"run": training_job.start(config, access.visitor(token)).name, "token": token}
+        return {"run": training_job.start(config, access.visitor(token, catalog.public)).name, "token": token}
 
     def train_status(run: str, since: int = 0) -> dict:
         """Say where a training stands.
@@ -152,7 +137,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
             token: As train_start gave it; needed from another session than the one that started the run.
         """
         stopped = catalog.run(run)
-        training_job.stop(stopped, access.visitor(token))
+        training_job.stop(stopped, access.visitor(token, catalog.public))
         return {"run": stopped.name, "state": stopped.state()["state"]}
 
     endpoint(models, {}, {"models": "list"}, queue=False)
@@ -180,16 +165,8 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         {"animation": "file", "facts": "json"},
     )
     endpoint(
-        train_start,
-        {
-            "preset": "str",
-            "data": "str",
-            "epochs": "int",
-            "beta": "float",
-            "learning_rate": "float",
-            "batch_size": "int",
-            "seed": "int",
-        },
+        with_settings(train_start),
+        {"preset": "str"} | {name: known.type.__name__ for name, known in SETTINGS.items()},
         {"started": "json"},
     )
     endpoint(train_status, {"run": "str", "since": "int"}, {"status": "json"}, queue=False)
@@ -208,6 +185,21 @@ STATUS = (
     "started",
     "updated",
 )
+
+
+def with_settings(function: Callable) -> Callable:
+    """`function` of (preset, *settings), as clients are to see it: each setting by name, with its sentence."""
+    own = [p for p in inspect.signature(function).parameters.values() if p.kind is not p.VAR_POSITIONAL]
+    settings = [
+        inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=known.type | None)
+        for name, known in SETTINGS.items()
+    ]
+    sentences = {"preset": f"The recipe: {', '.join(PRESETS)}. What is left out below is as it says."}
+    sentences |= {name: known.description for name, known in SETTINGS.items()}
+    arguments = "\n".join(f"    {name}: {sentence}" for name, sentence in sentences.items())
+    function.__signature__ = inspect.signature(function).replace(parameters=own + settings)
+    function.__doc__ = f"{inspect.cleandoc(function.__doc__)}\n\nArgs:\n{arguments}\n"
+    return function
 
 
 def end(image: dict | None, seed: object, name: str) -> Endpoint:

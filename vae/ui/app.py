@@ -1,7 +1,6 @@
 """The whole page: header, tabs, and what happens between them."""
 
 import importlib.util
-import os
 from collections.abc import Iterator
 
 import gradio as gr
@@ -11,8 +10,9 @@ from starlette.middleware.gzip import GZipMiddleware
 from vae.ui import api, picker
 from vae.ui.components import head
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.models import ModelServer, runs_folder
+from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Tasks
+from vae.ui.settings import Settings
 from vae.ui.tabs import compare, interpolate, latent_space, reconstruct, sample, train
 from vae.ui.theme import theme
 from vae.ui.training.training_job import TrainingJob
@@ -50,15 +50,16 @@ def launch_options() -> dict:
     }
 
 
-def create_app() -> gr.Blocks:
+def create_app(settings: Settings | None = None) -> gr.Blocks:
     """The page and its endpoints, with their own engine and training slot; not launched.
 
-    Reads VAE_MODEL, VAE_RUNS_DIR, VAE_TRAINING and VAE_MAX_TRAIN_MINUTES. Raises InputError for a VAE_MODEL that
-    cannot be read.
+    settings: as the environment has them if left out. Raises InputError for one that cannot be, and for a model to open
+    first that cannot be read.
     """
-    runs = runs_folder()
-    catalog = Catalog(runs, os.environ.get("VAE_MODEL"))
-    server, training_job, tasks = ModelServer(catalog), TrainingJob(runs), Tasks()
+    settings = settings or Settings.from_environment()
+    catalog = Catalog(settings.runs_dir, settings.model, settings.public)
+    server, tasks = ModelServer(catalog, settings.zero_gpu), Tasks()
+    training_job = TrainingJob(settings.runs_dir, settings.training, settings.max_train_minutes)
     age = CACHE_HOURS * 3600
     with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
         with gr.Row(elem_classes=["vs-header"]):

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from vae.errors import InputError
 from vae.ui.components import raising_gradio_errors, widget
-from vae.ui.serving.catalog import Catalog, on_spaces, version
+from vae.ui.serving.catalog import Catalog, version
 from vae.ui.serving.model_loader import ModelLoader, Opening
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.popular_models import popular_models
@@ -30,7 +30,7 @@ def build(catalog: Catalog, server: ModelServer):
     loader = ModelLoader(server, catalog)
 
     def listed() -> dict:
-        models = [listed(model) for model in catalog.models()]
+        models = [facts_shown(model) for model in catalog.models()]
         return {"models": models, "version": version(models)}
 
     lock, kept = threading.Lock(), [0.0, {}]
@@ -72,15 +72,15 @@ def build(catalog: Catalog, server: ModelServer):
         functions=[raising_gradio_errors(function) for function in (model_list, known_models, open_model, opening)],
         models=first["models"],
         version=first["version"],
-        public=on_spaces(),
+        public=catalog.public,
     )
 
 
-def listed(model: dict) -> dict:
+def facts_shown(model: dict) -> dict:
     """Of a model's facts those that the page shows."""
     return {key: model.get(key) for key in SHOWN}
 
 
 def opening_facts(opening: Opening) -> dict:
-    facts = opening.facts and listed(opening.facts) | {"name": opening.name, "kind": "opened"}
+    facts = opening.facts and facts_shown(opening.facts) | {"name": opening.name, "kind": "opened"}
     return asdict(opening) | {"facts": facts}

@@ -12,7 +12,6 @@ from gradio.context import LocalContext
 from vae.errors import InputError
 from vae.files import write_text
 from vae.training.runs import Run
-from vae.ui.serving.catalog import on_spaces
 
 FILE = "owner"  # in a run's folder: a line for each token that may change it, as its SHA-256
 TOKEN = (16, 128)  # characters
@@ -43,15 +42,19 @@ def new_token() -> str:
     return secrets.token_urlsafe(16)
 
 
-def visitor(token: object = None) -> Visitor:
-    """Whoever's event or call is being answered. Known by the token that their browser keeps or their script was
-    given, and, so that a client need not pass one, by their session."""
+def visitor(token: object, public: bool) -> Visitor:
+    """Whoever's event or call is being answered; on a public server nobody is its host.
+
+    Known by the token that their browser keeps or their script was given, and, so that a client need not pass one, by
+    their session.
+    """
     request = LocalContext.request.get(None)
     known = {token} if isinstance(token, str) and TOKEN[0] <= len(token) <= TOKEN[1] else set()
     session = getattr(request, "session_hash", None)  # chosen by the client, eight letters or more
     if isinstance(session, str) and 8 <= len(session) <= TOKEN[1]:
         known.add(f"session {session}")
-    return Visitor(frozenset(hashlib.sha256(word.encode()).hexdigest() for word in known), is_host(request))
+    keys = frozenset(hashlib.sha256(word.encode()).hexdigest() for word in known)
+    return Visitor(keys, host=not public and is_host(request))
 
 
 def owners(run: Run) -> frozenset[str]:
@@ -68,7 +71,7 @@ def is_host(request: object) -> bool:
     or by the name by which its visitors know the server.
     """
     client, headers = getattr(request, "client", None), getattr(request, "headers", None)
-    if on_spaces() or client is None or headers is None or not _loopback(getattr(client, "host", None)):
+    if client is None or headers is None or not _loopback(getattr(client, "host", None)):
         return False
     if any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via")):
         return False

@@ -1,7 +1,6 @@
 """Which models there are to choose from: bundled ones, finished runs, the live run; and their facts."""
 
 import hashlib
-import os
 import threading
 from pathlib import Path
 
@@ -15,20 +14,16 @@ from vae.training.runs import ACTIVE, Run, list_runs
 FIRST = "mnist-vae-large"  # the one that impresses most
 
 
-def on_spaces() -> bool:
-    """Whether strangers use this server: then only listed models, the Hub's and named data sets are open to them."""
-    return "SPACE_ID" in os.environ
-
-
 class Catalog:
     """The models by name. Reads folders, keeps each checkpoint's facts; all methods may be called from any thread."""
 
-    def __init__(self, runs_dir: Path, wanted: str | None = None):
-        """wanted: the model that opens first, any source vae.load takes. Raises InputError if it cannot be read."""
-        self.runs_dir = runs_dir
+    def __init__(self, runs_dir: Path, wanted: str | None = None, public: bool = False):
+        """wanted: the model that opens first, any source vae.load takes. public: whether strangers choose among them.
+        Raises InputError if the wanted one cannot be read."""
+        self.runs_dir, self.public = runs_dir, public
         self._facts: dict[tuple, dict] = {}
         self._lock = threading.Lock()
-        self.wanted = wanted or None
+        self.wanted = wanted
         if self.wanted and self.wanted not in self._sources():
             describe(self.wanted)
 
@@ -117,7 +112,7 @@ class Catalog:
     def source(self, name: str | None) -> str | Path:
         """What vae.load takes for the model called `name`; the first model for None, the live run for "live".
 
-        A Hub id that is not listed is passed on, and so is a folder or file on this machine, except on Spaces.
+        A Hub id that is not listed is passed on, and so is a folder or file on this machine, except on a public server.
         Raises InputError if there is no such model.
         """
         sources = self._sources()
@@ -138,14 +133,14 @@ class Catalog:
     def outside(self, text: str) -> str:
         """What a visitor typed to open a model that is not listed: a Hub id in its short form, or a path as it is.
 
-        Raises InputError for a path on Spaces, and for what is neither an id nor there.
+        Raises InputError for a path on a public server, and for what is neither an id nor there.
         """
         text = text.strip()
         identifier = hub.parse(text)
         if not text:
-            raise InputError("Give a Hugging Face id like org/name" + ("." if on_spaces() else ", a folder or a file."))
+            raise InputError("Give a Hugging Face id like org/name" + ("." if self.public else ", a folder or a file."))
         there = _exists(text)
-        if on_spaces() and (there or identifier is None):
+        if self.public and (there or identifier is None):
             raise InputError(
                 f"{text[:200]!r} is no Hugging Face id like org/name; on a public server that is all that can be "
                 "opened, no files or folders."

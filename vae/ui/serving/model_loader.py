@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from vae.errors import InputError
 from vae.ui.components import SORRY
-from vae.ui.serving.catalog import Catalog, on_spaces
+from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.models import ModelServer
 
 log = logging.getLogger(__name__)
@@ -65,7 +65,7 @@ class ModelLoader:
 
     def _open(self, opening: Opening) -> None:
         def progress(done: int, total: int) -> None:
-            if on_spaces() and total > PUBLIC_LIMIT:
+            if self.catalog.public and total > PUBLIC_LIMIT:
                 raise InputError(
                     f"{opening.name} takes {total / 1e9:.1f} GB; on this public server up to "
                     f"{PUBLIC_LIMIT / 1e9:.0f} GB are accepted."

@@ -1,6 +1,5 @@
 """All of the page's computing with models: the one owner of loaded models, of their locks and of the device."""
 
-import os
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -56,14 +55,14 @@ class Compared:
 class ModelServer:
     """Loads models when they are first asked for and keeps the last two. One call at a time computes with a model."""
 
-    def __init__(self, catalog: Catalog):
-        self.catalog = catalog
+    def __init__(self, catalog: Catalog, zero_gpu: bool = False):
+        self.catalog, self.zero_gpu = catalog, zero_gpu
         self._models: OrderedDict[str, AutoEncoder] = OrderedDict()
         self._stamps: dict[str, int] = {}
         self._ways = LruCache(WAYS)
         self._locks: dict[str, threading.Lock] = {}
         self._lock = threading.Lock()
-        self._run = on_gpu(self._compute)
+        self._run = on_zero_gpu(self._compute) if zero_gpu else self._compute
 
     # What runs on the GPU's side on ZeroGPU: everything in and out of it can be pickled.
     def _compute(self, job: Callable, source: str, *arguments):
@@ -99,12 +98,16 @@ class ModelServer:
     def open(self, name: str, progress: Progress | None = None) -> dict:
         """Download the model of that name if need be, load it, and return its facts. progress(bytes done, in all)."""
         source = str(self.catalog.source(name))
-        if zero_gpu():  # its workers cannot report, and forget what they load
+        if self.zero_gpu:  # its workers cannot report, and forget what they load
             return self.catalog.facts(name, load(source, device="cpu", progress=progress))
         with self._lock:
             lock = self._locks.setdefault(source, threading.Lock())
         with lock:
             return self.catalog.facts(name, self._model(source, progress))
+
+    def _reachable(self, report: Report | None) -> Report:
+        """The report, where it can reach the page from where the work is done."""
+        return report if report is not None and not self.zero_gpu else jobs.no_report
 
     def _call(self, job: Callable, name: str | None, *arguments):
         try:
@@ -127,7 +130,7 @@ class ModelServer:
 
         report(what is done now, which share of it) may raise, which ends the work.
         """
-        report, size = _reachable(report), size or Size()
+        report, size = self._reachable(report), size or Size()
         report("Opening the model", None)
         found = self._call(jobs.encode, name, image, size, report)
         if sample and seed is None:
@@ -154,7 +157,7 @@ class ModelServer:
 
         Raises InputError where the two do not declare the same latent space.
         """
-        report, size = _reachable(report), Size()
+        report, size = self._reachable(report), Size()
         report("Opening the model", None)
         if encoder == decoder:
             found = self._call(jobs.encode, encoder, image, size, report)
@@ -216,7 +219,7 @@ class ModelServer:
         """The pictures of a way through two ends or more, as drawing.travel gives them; the last ones are kept, so that
         a visitor who then wants them as a file need not wait again. small as in `sample`, so that its samples are found
         again; report as in `reconstruct`."""
-        report = _reachable(report)
+        report = self._reachable(report)
         report("Opening the model", None)
         source = str(self.catalog.source(name))
         key = source, _stamp(source), fingerprint(ends), steps, mode, kind, small
@@ -227,23 +230,11 @@ class ModelServer:
         return found
 
 
-def zero_gpu() -> bool:
-    """Whether each call gets a GPU for its own duration only, in a process of its own."""
-    return bool(os.environ.get("SPACES_ZERO_GPU"))
-
-
-def on_gpu(function: Callable) -> Callable:
-    """On ZeroGPU `function` wrapped so that it gets a GPU for its duration; elsewhere itself."""
-    if not zero_gpu():
-        return function
+def on_zero_gpu(function: Callable) -> Callable:
+    """`function`, wrapped so that it gets a GPU for its duration."""
     import spaces
 
     return spaces.GPU(function)
-
-
-def _reachable(report: Report | None) -> Report:
-    """The report, where it can reach the page from where the work is done."""
-    return report if report is not None and not zero_gpu() else jobs.no_report
 
 
 def _stamp(source: str) -> int:
@@ -253,10 +244,3 @@ def _stamp(source: str) -> int:
         return ((place if place.is_dir() else place.parent) / priors.FILE).stat().st_mtime_ns
     except (OSError, ValueError):
         return 0
-
-
-def runs_folder() -> Path:
-    """Where the page's runs live, as an absolute path."""
-    from vae.training.runs import runs_dir
-
-    return runs_dir().resolve()

@@ -1,28 +1,29 @@
 // The three curves of one or several runs, and what can be done with them: scale, smoothing, zoom, download.
 (() => {
-  const TERMS = [["Total loss", "reconstruction + β · KL"], ["Reconstruction", "how far from the original"], ["KL divergence", "how far from N(0, I), in nats"]];
+  const TERMS = [["loss", "Total loss", "reconstruction + β · KL"], ["reconstruction", "Reconstruction", "how far from the original"], ["kl", "KL divergence", "how far from N(0, I), in nats"]];
   VS.RUN_COLOURS = ["accent", "second", "run-3", "run-4", "run-5", "run-6"];
 
-  // `curves()` gives [{name, colour, perEpoch, steps, epochs}] in the order of drawing; a row is [step, loss, …].
+  // `curves()` gives [{name, colour, perEpoch, steps, epochs}] in the order of drawing; a row is {step, loss, reconstruction, kl}, and of an epoch {…, val_loss, …}, too.
   VS.curves = ({ csv }) => {
     const h = VS.h;
     const draw = () => charts.forEach((chart) => chart.draw());
     const share = { log: true, zoom: null, cursor: null, moved: () => { draw(); place(); }, zoomed: () => { reset.hidden = !share.zoom; draw(); place(); } };
-    const charts = TERMS.map(([title, term]) => VS.chart(title, term, share));
+    const charts = TERMS.map(([, title, term]) => VS.chart(title, term, share));
     let curves = [], smoothing = 0, parts = { train: true, validation: true };
 
     const set = () => {
       const several = curves.length > 1;
       charts.forEach((chart, i) => chart.set(curves.flatMap((run) => {
-        const points = (rows, column) => rows.filter((row) => row[column] !== null && row[column] !== undefined).map((row) => [row[0] / run.perEpoch, row[column]]);
-        const series = (label, rows, column, look) => {
-          const all = points(rows, column);
+        const [term] = TERMS[i];
+        const points = (rows, field) => rows.filter((row) => row[field] !== null && row[field] !== undefined).map((row) => [row.step / run.perEpoch, row[field]]);
+        const series = (label, rows, field, look) => {
+          const all = points(rows, field);
           return smoothing && all.length > 2 ? { label, points: VS.smooth(all, smoothing), raw: all, ...look } : { label, points: all, ...look };
         };
         const name = several ? `${run.name} ` : "";
         return [
-          parts.train ? series(`${name}train`, run.steps.length > 1 ? run.steps : run.epochs, i + 1, { colour: run.colour, thin: several }) : null,
-          parts.validation ? series(several ? (parts.train ? "validation" : run.name) : "validation", run.epochs, i + 4, { colour: several ? run.colour : "second", dots: true }) : null,
+          parts.train ? series(`${name}train`, run.steps.length > 1 ? run.steps : run.epochs, term, { colour: run.colour, thin: several }) : null,
+          parts.validation ? series(several ? (parts.train ? "validation" : run.name) : "validation", run.epochs, `val_${term}`, { colour: several ? run.colour : "second", dots: true }) : null,
         ].filter(Boolean);
       })));
       node.classList.toggle("several", several);

@@ -8,7 +8,7 @@
   };
 
   // watch(name), compare(name, on) and change(what) -> {run} | {error} are the page's; colour(name) is that of its curves.
-  VS.runList = ({ watch, compare, change, colour, most, training }) => {
+  VS.runList = ({ watch, compare, change, colour, most, training, maxEpochs }) => {
     const h = VS.h;
     const table = h("div", { class: "vs-runs", role: "list" }), node = h("section", { class: "vs-all-runs" }, h("h3", {}, "Runs", h("small", {}, "tick some to compare their curves")), table);
     let runs = [], chosen = null, opened = null, compared = [], host = false, drawn = "";
@@ -31,7 +31,7 @@
       if (!entry.mine && !host) return h("p", { class: "vs-caption vs-panel" }, "Only who started this run, or the host, can change it. Everybody can watch.");
       if (LIVE.includes(entry.state)) return h("p", { class: "vs-caption vs-panel" }, "It is training; once it has ended it can be renamed, continued or deleted.");
       const name = h("input", { id: "vs-rename", class: "vs-line", type: "text", value: entry.name, maxlength: 80, spellcheck: "false", autocomplete: "off" });
-      const epochs = h("input", { id: "vs-more-epochs", class: "vs-number", type: "number", min: 1, max: 100000, value: entry.state === "finished" ? (entry.epochs || 1) * 2 : entry.epochs || 1 });
+      const epochs = h("input", { id: "vs-more-epochs", class: "vs-number", type: "number", min: 1, max: maxEpochs, value: entry.state === "finished" ? (entry.epochs || 1) * 2 : entry.epochs || 1 });
       const sure = h("div", { class: "vs-inline", hidden: true }, h("span", {}, `Delete ${entry.name}, its model and its pictures for good?`),
         h("button", { type: "button", class: "vs-button small danger", onclick: (event) => act(event.target, { do: "delete" }) }, "Delete"),
         h("button", { type: "button", class: "vs-button small", onclick: () => { sure.hidden = true; remove.hidden = false; remove.focus(); } }, "Keep"));

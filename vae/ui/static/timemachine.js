@@ -27,19 +27,18 @@
         canvas.setAttribute("aria-label", `${title} ${says}`);
         save.hidden = false;
         save.href = entry.uri;
-        save.download = `${run}-${kind}-step-${moment[0]}.png`;
+        save.download = `${run}-${kind}-step-${moment.step}.png`;
       } };
     });
     const node = h("section", { class: "vs-time", "aria-label": "Time machine" },
       h("div", { class: "vs-time-row" }, h("h3", {}, "Time machine"), play, slider, when),
       h("div", { class: "vs-previews" }, views.map((view) => view.node)));
 
-    const key = (kind, moment) => `${kind}-${moment[0]}`;
-    const has = (kind, moment) => moment[2] & (1 << KINDS.findIndex(([k]) => k === kind));
-    const says = (moment) => (moment[0] === 0 ? "before training" : `after epoch ${VS.num(moment[0] / perEpoch)}`);
+    const key = (kind, moment) => `${kind}-${moment.step}`;
+    const says = (moment) => (moment.step === 0 ? "before training" : `after epoch ${VS.num(moment.step / perEpoch)}`);
     const wanting = (index) => {
       const moment = moments[index];
-      return moment ? KINDS.map(([kind]) => kind).filter((kind) => has(kind, moment) && !cache.has(key(kind, moment)) && !missing.has(key(kind, moment))).map((kind) => [kind, moment[0]]) : [];
+      return moment ? KINDS.map(([kind]) => kind).filter((kind) => moment[kind] && !cache.has(key(kind, moment)) && !missing.has(key(kind, moment))).map((kind) => [kind, moment.step]) : [];
     };
 
     const draw = () => {
@@ -103,12 +102,12 @@
       forget: (name) => { halt(); [run, moments, cache, missing, at, newest, ahead, next] = [name, [], new Map(), new Set(), -1, true, false, 0]; views.forEach((view) => view.clear()); draw(); },
       add: (more, epochSteps) => {
         perEpoch = epochSteps || 1;
-        if (more.length) moments = [...moments.filter((m) => m[0] < more[0][0]), ...more];
+        if (more.length) moments = [...moments.filter((m) => m.step < more[0].step), ...more];
         if (newest) at = moments.length - 1;
         draw();
         pump();
       },
-      last: () => moments.at(-1)?.[0] ?? -1,
+      last: () => moments.at(-1)?.step ?? -1,
     };
   };
 })();

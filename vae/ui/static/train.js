@@ -17,6 +17,8 @@
 
   VS.part("train", ({ root, props, server, watch, options }) => {
     const h = VS.h;
+    // What the server sends as a row, short of some of the fields at its end, as an object.
+    const named = (fields, row) => Object.fromEntries(row.map((value, i) => [fields[i], value]));
     const page = Math.random().toString(36).slice(2);
     const entries = new Map(), data = new Map(); // of all runs; of those drawn: {cursor, steps, epochs, perEpoch, colour}
     let order = [], version = null, run = null, follow = true, host = false, compared = [], next = 0, summary = "", state = {}, live = false, sorry = "";
@@ -39,7 +41,7 @@
     const use = h("button", { type: "button", class: "vs-button", disabled: true, onclick: () => { VS.tell("use-model", run); VS.goTo("Sample"); } }, "Sample from this model");
     const curves = VS.curves({ csv: (names) => server.curves_csv(names) });
     const time = VS.timeMachine({ fetchPreviews: (asked) => server.see_previews(asked) });
-    const list = VS.runList({ watch: (name) => { follow = false; watchRun(name); }, compare: (name, on) => { compared = on ? [...new Set([...compared, name])].slice(0, MOST - 1) : compared.filter((n) => n !== name); next = 0; draw(); ask(); }, change, colour: (name) => data.get(name)?.colour || "accent", most: MOST, training: options.training });
+    const list = VS.runList({ watch: (name) => { follow = false; watchRun(name); }, compare: (name, on) => { compared = on ? [...new Set([...compared, name])].slice(0, MOST - 1) : compared.filter((n) => n !== name); next = 0; draw(); ask(); }, change, colour: (name) => data.get(name)?.colour || "accent", most: MOST, training: options.training, maxEpochs: options.max_epochs });
     root.append(
       h("div", { class: "vs-head" }, h("div", { class: "vs-run" }, h("label", { for: "vs-run" }, "Run"), select, chip), h("div", { class: "vs-actions" }, stop, goOn, use)),
       facts, bar, reason, curves.node, time.node, list.node);
@@ -102,7 +104,7 @@
         state.epochs ? `epoch ${VS.num(Math.min(state.epochs, state.epoch ?? state.epochs))} of ${VS.num(state.epochs)}` : null,
         state.images_per_second ? `${VS.num(state.images_per_second)} images a second` : null,
         live && state.seconds_left !== undefined ? `${VS.time(Math.max(1, Math.round(state.seconds_left)))} left` : null,
-        lastEpoch ? `validation loss ${VS.num(lastEpoch[4])}` : null,
+        lastEpoch ? `validation loss ${VS.num(lastEpoch.val_loss)}` : null,
         state.skipped ? `${VS.num(state.skipped)} ${state.skipped === 1 ? "picture" : "pictures"} could not be read` : null,
       ].filter(Boolean).join(", ") || "Getting the data ready";
     };
@@ -124,11 +126,11 @@
         const kept = data.get(name);
         if (!kept) continue;
         if (curve.reset) { [kept.steps, kept.epochs] = [[], []]; if (name === run) time.forget(run); }
-        for (const row of curve.rows) (row.length > 4 ? kept.epochs : kept.steps).push(row);
+        for (const row of curve.rows.map((values) => named(options.row_fields, values))) ("val_loss" in row ? kept.epochs : kept.steps).push(row);
         [kept.cursor, kept.perEpoch] = [curve.cursor, curve.per_epoch || 1];
       }
       state = news.state;
-      time.add(news.previews, data.get(run)?.perEpoch);
+      time.add(news.previews.map((values) => named(options.preview_fields, values)), data.get(run)?.perEpoch);
       use.disabled = !news.has_model;
       if (live !== LIVE.includes(state.state)) [sorry, live] = ["", !live];
       draw();

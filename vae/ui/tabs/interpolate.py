@@ -104,16 +104,16 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
             return wanted, {counts["path"]: wanted, requested: None}
         return n, {}
 
-    def leave(view_value: object) -> None:
-        tasks.stop(view_value.get("ticket") if isinstance(view_value, dict) else None)
+    def leave(progress: object) -> None:
+        tasks.stop(progress.get("ticket") if isinstance(progress, dict) else None)
 
     def laid(made: str, most: int) -> dict:
         """Which controls there are for what is to be made."""
         kind = MAKES.get(made, "path")
         n = most if kind == "loop" else KINDS[kind][1]
-        view_value = {place: gr.Column(visible=i < n) for i, place in enumerate(places)}
+        visible = {place: gr.Column(visible=i < n) for i, place in enumerate(places)}
         return (
-            view_value
+            visible
             | {stops: gr.Slider(visible=kind == "loop")}
             | {slider: gr.Slider(visible=name == kind) for name, slider in counts.items()}
         )

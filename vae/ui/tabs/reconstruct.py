@@ -12,7 +12,6 @@ from vae.inference import MAX_SEED, draw_seed
 from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors_of_steps, visitor, whole, widget
 from vae.ui.formulas import formula
 from vae.ui.not_generative import FAMILIES
-from vae.ui.serving.catalog import on_spaces
 from vae.ui.serving.jobs import Size
 from vae.ui.serving.models import ModelServer, Rebuilt
 from vae.ui.serving.tasks import Done, Report, Tasks
@@ -59,7 +58,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
                     again = gr.Button("Draw again", min_width=110)
                 with gr.Accordion("Advanced", open=False, elem_classes=["vs-advanced"]):
                     side = gr.Dropdown(
-                        SIDES[:-1] if on_spaces() else SIDES,
+                        SIDES[:-1] if server.catalog.public else SIDES,
                         value=1024,
                         label="Longest side",
                         info="In pixels. A larger picture is made smaller, if the model takes any size",

@@ -7,16 +7,21 @@ import gradio as gr
 from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS, preset
-from vae.ui.components import error_text, fold, lead, note, number, raising_gradio_errors, show_errors, whole, widget
+from vae.training.setting import settings_of
+from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.access import visitor
-from vae.ui.serving.catalog import Catalog, on_spaces
+from vae.ui.serving.catalog import Catalog
+from vae.ui.training.controls import control
+from vae.ui.training.metric_rows import EPOCH_FIELDS
 from vae.ui.training.training_data import Previews, checked, choices
-from vae.ui.training.training_job import TrainingJob, minutes_allowed, training_allowed
-from vae.ui.training.watch import Watcher
+from vae.ui.training.training_job import TrainingJob
+from vae.ui.training.watch import PREVIEW_FIELDS, Watcher
 
-FIRST = "mnist-vae"
+FIRST = TrainConfig.preset
 CUSTOM = "digits"  # what needs no network is chosen first
+SETTINGS = {name: known for name, known in settings_of(TrainConfig).items() if known.public}
+SHOWN = ("epochs", "learning_rate", "beta")  # the others are folded away
 
 LEAD = (
     "Watch a model learn. Two wishes pull against each other: to paint every picture back exactly (reconstruction), "
@@ -43,16 +48,24 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
-            controls = _controls() if training_allowed() else _no_controls()
+            controls = _controls(training_job, catalog.public) if training_job.allowed else _no_controls()
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             functions = [
                 raising_gradio_errors(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)
             ]
-            view = widget("train", functions=[*functions, changer(catalog, training_job)], training=training_allowed())
+            functions.append(changer(catalog, training_job))
+            view = widget(
+                "train",
+                functions=functions,
+                training=training_job.allowed,
+                max_epochs=SETTINGS["epochs"].high,
+                row_fields=EPOCH_FIELDS,  # a step's row has the first of them
+                preview_fields=PREVIEW_FIELDS,
+            )
     if controls:
-        _wire(controls, view, training_job)
+        _wire(controls, view, training_job, catalog.public)
     return Parts(view)
 
 
@@ -72,8 +85,8 @@ def _no_controls() -> None:
         _caption("Training is switched off on this server; its runs can be watched.")
 
 
-def _controls() -> Controls:
-    first, settings, previews = PRESETS[FIRST], {}, Previews()
+def _controls(training_job: TrainingJob, public: bool) -> Controls:
+    first, settings, previews = PRESETS[FIRST], {}, Previews(public)
 
     def look_at_data(asked: object) -> dict:
         """For the script: how the data {preset, data} look to the preset's model; {error} if they cannot be had."""
@@ -90,29 +103,18 @@ def _controls() -> Controls:
             value=CUSTOM,
             label="Data",
             allow_custom_value=True,
-            info="A name or a Hub id (owner/name)" + ("" if on_spaces() else ", or a folder on this machine"),
+            info="A name or a Hub id (owner/name)" + ("" if public else ", or a folder on this machine"),
         )
         archive = widget("data", functions=[look_at_data], data=CUSTOM, preset=FIRST)
         with gr.Row(elem_classes=["vs-row"]):
-            settings["epochs"] = gr.Number(first.epochs, label="Epochs", precision=0, minimum=1, min_width=80)
-            settings["learning_rate"] = gr.Number(
-                first.learning_rate, label="Learning rate", step=0.0001, min_width=110
-            )
-            settings["beta"] = gr.Number(first.beta, label="β", step=0.1, min_width=70)
+            for name in SHOWN:
+                settings[name] = control(SETTINGS[name], getattr(first, name))
         with gr.Accordion("Advanced", open=False, elem_classes=["vs-advanced"]):
-            with gr.Row(elem_classes=["vs-row"]):
-                settings["batch_size"] = gr.Number(
-                    first.batch_size, label="Batch size", precision=0, minimum=1, min_width=80
-                )
-                settings["seed"] = gr.Number(first.seed, label="Seed", precision=0, minimum=0, min_width=80)
-            settings["reconstruction"] = gr.Dropdown(
-                ["sum", "mean", "l1", "sigma"],
-                value=first.reconstruction,
-                label="Reconstruction term",
-                info="Squares summed or averaged over pixels, absolute differences, or a fitted σ",
-            )
+            for name, known in SETTINGS.items():
+                if name not in ("data", *SHOWN):
+                    settings[name] = control(known, getattr(first, name))
         start = gr.Button("Start training", variant="primary")
-        limit = minutes_allowed()
+        limit = training_job.max_minutes
         if limit is not None:
             _caption(f"On this server a training ends after {limit:g} minutes and keeps what it has learned.")
         error_note = note()
@@ -123,7 +125,7 @@ def _caption(text: str) -> None:
     gr.HTML(f'<p class="vs-caption">{text}</p>', apply_default_css=False)
 
 
-def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob) -> None:
+def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, public: bool) -> None:
     names = list(controls.settings)
 
     def defaults(name: str) -> list:
@@ -135,8 +137,8 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob) -> None:
     def begin(name, data, archive, token, *settings) -> dict:
         file = archive.get("file") if isinstance(archive, dict) else None
         source = file.get("path") if isinstance(file, dict) else data
-        config = training(name, source, **dict(zip(names, settings, strict=True)))
-        return {view: {"run": training_job.start(config, visitor(token)).name}}
+        config = training(name, source, public, **dict(zip(names, settings, strict=True)))
+        return {view: {"run": training_job.start(config, visitor(token, public)).name}}
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [controls.recipe, controls.data]
@@ -162,12 +164,12 @@ def changer(catalog: Catalog, training_job: TrainingJob):
         """asked: {run, token, do: "stop" | "continue" | "rename" | "delete", epochs or name} -> {run} or {error}."""
         asked = asked if isinstance(asked, dict) else {}
         try:
-            run, who = catalog.run(asked.get("run")), visitor(asked.get("token"))
+            run, who = catalog.run(asked.get("run")), visitor(asked.get("token"), catalog.public)
             match asked.get("do"):
                 case "stop":
                     training_job.stop(run, who)
                 case "continue":
-                    training_job.resume(run, whole("Epochs", asked.get("epochs"), 1, 100_000), who)
+                    training_job.resume(run, SETTINGS["epochs"].check(asked.get("epochs")), who)
                 case "rename":
                     run = training_job.rename(run, str(asked.get("name") or ""), who)
                 case "delete":
@@ -182,21 +184,12 @@ def changer(catalog: Catalog, training_job: TrainingJob):
     return change_run
 
 
-def training(name: object, data: object = None, **changes) -> TrainConfig:
+def training(name: object, data: object, public: bool, **settings) -> TrainConfig:
     """The TrainConfig for what a visitor or client asked; what is None or left out is as in the preset.
 
-    Raises InputError for a value of the wrong kind or out of range, an unknown preset, or data they may not train on.
+    public: whether it may be any stranger who asks. Raises InputError for a value that is not accepted, an unknown
+    preset, or data they may not train on.
     """
     base = preset(str(name or FIRST))
-    data = checked(str(data) if data not in (None, "") else base.data)
-    limits = {"epochs": (1, 100_000), "batch_size": (1, 65_536), "seed": (0, 2**63 - 1)}
-    ranges = {"learning_rate": (1e-9, 10.0), "beta": (0.0, 1e6)}
-    for key, value in changes.items():
-        if value is None:
-            continue
-        title = key.replace("_", " ").capitalize()
-        if key in limits:
-            changes[key] = whole(title, value, *limits[key])
-        elif key in ranges:
-            changes[key] = number(title, value, *ranges[key])
-    return preset(base.preset, data=data, **changes)
+    data = checked(str(data) if data not in (None, "") else base.data, public)
+    return preset(base.preset, data=data, **settings)

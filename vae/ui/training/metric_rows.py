@@ -7,8 +7,9 @@ from bisect import bisect_left
 from vae.training.runs import Run
 
 FIRST_VIEW = 1500  # rows of a long run in the first answer
-TRAIN = ("loss", "reconstruction", "kl")
-ROW = ("step", *TRAIN, *(f"val_{name}" for name in TRAIN))  # a step's row ends after kl
+TERMS = ("loss", "reconstruction", "kl")
+STEP_FIELDS = ("step", *TERMS)  # of a row, in its order; the page is sent these names with the rows
+EPOCH_FIELDS = (*STEP_FIELDS, *(f"val_{name}" for name in TERMS))
 
 Cursor = list[int]  # the metrics file's inode, and the offset in it after the last line that is known
 
@@ -52,7 +53,7 @@ class Tail:
     def _add(self, entry: dict, end: int) -> None:
         self.ends.append(end)
         epoch = entry.get("kind") == "epoch"
-        self.rows.append([short(entry.get(name)) for name in (ROW if epoch else ROW[: 1 + len(TRAIN)])])
+        self.rows.append([short(entry.get(name)) for name in (EPOCH_FIELDS if epoch else STEP_FIELDS)])
         if epoch:
             self.last_epoch = entry
             loss = entry.get("val_loss")
@@ -81,7 +82,7 @@ def thinned(rows: list[list]) -> list[list]:
     step = -(-len(rows) // FIRST_VIEW)
     if step <= 1:
         return rows
-    kinds = ([row for row in rows if (len(row) == len(ROW)) == epoch] for epoch in (False, True))
+    kinds = ([row for row in rows if (len(row) == len(EPOCH_FIELDS)) == epoch] for epoch in (False, True))
     return sorted((row for kind in kinds for row in kind[::-1][::step]), key=lambda row: (row[0], len(row)))
 
 

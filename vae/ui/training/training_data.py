@@ -20,7 +20,6 @@ from vae.errors import InputError
 from vae.models import build
 from vae.training.config import TrainConfig
 from vae.training.runs import list_runs
-from vae.ui.serving.catalog import on_spaces
 from vae.ui.uploads import sprite
 
 KNOWN = ("mnist", "fashion", "cifar10")  # fetched when first asked for
@@ -39,10 +38,11 @@ def choices() -> list[str]:
     return here + [name for name in KNOWN if name not in here]
 
 
-def checked(data: str) -> str:
+def checked(data: str, public: bool) -> str:
     """`data` as load_data takes it, if a visitor may train on it.
 
-    Raises InputError for a path on Spaces, for one that does not exist, and for what is neither listed nor a Hub id.
+    Raises InputError for a path on a public server, for one that does not exist, and for what is neither listed nor a
+    Hub id.
     """
     data = data.strip()
     if data in choices():
@@ -51,9 +51,9 @@ def checked(data: str) -> str:
     if uploaded and not archives.is_archive(data):
         raise InputError(f"{Path(data).name[:80]} is no archive of pictures; .zip, .tar and .tar.gz are accepted.")
     there = _exists(data)
-    if uploaded or (there and not on_spaces()) or (_HUB_ID.fullmatch(data) and not there):
+    if uploaded or (there and not public) or (_HUB_ID.fullmatch(data) and not there):
         return data
-    if on_spaces():
+    if public:
         raise InputError(
             f"There are no data {data[:80]!r} here; accepted are {', '.join(choices())}, an archive of yours, "
             "and a Hub data set (owner/name)."
@@ -121,7 +121,8 @@ def sweep(runs_dir: Path, age: float = 3600.0) -> None:
 class Previews:
     """The pictures of a data set as a model would see them, made by a few threads at most, kept for all who ask."""
 
-    def __init__(self):
+    def __init__(self, public: bool = False):
+        self.public = public
         self._lock = threading.Lock()
         self._turn = threading.Semaphore(AT_ONCE)
         self._waiting = 0
@@ -133,7 +134,7 @@ class Previews:
         skipped: pictures of an archive that cannot be read; None where they were not all looked at. Of a known set that
         is not here yet there is nothing to see: it is only fetched for a training.
         """
-        data = checked(data)
+        data = checked(data, self.public)
         if data in KNOWN and data not in data_names():
             says = "Fetched when a training begins; until then there is nothing to show."
             return {"sprite": None, "n": 0, "says": says, "classes": [], "more": 0, "skipped": None}

@@ -2,7 +2,6 @@
 
 import contextlib
 import logging
-import os
 import shutil
 import threading
 import time
@@ -20,29 +19,12 @@ log = logging.getLogger(__name__)
 PATIENCE = 4.0  # seconds to wait for a training to leave its setting up
 
 
-def training_allowed() -> bool:
-    """VAE_TRAINING=on|off; on unless said otherwise, but on ZeroGPU, where no thread keeps a device."""
-    default = "off" if os.environ.get("SPACES_ZERO_GPU") else "on"
-    return os.environ.get("VAE_TRAINING", default).strip().lower() not in ("off", "0", "false", "no")
-
-
-def minutes_allowed() -> float | None:
-    """VAE_MAX_TRAIN_MINUTES as a number; None if there is no limit."""
-    text = os.environ.get("VAE_MAX_TRAIN_MINUTES", "").strip()
-    try:
-        minutes = float(text) if text else None
-    except ValueError:
-        minutes = -1.0
-    if minutes is not None and not minutes > 0:
-        raise InputError(f"VAE_MAX_TRAIN_MINUTES must be a number of minutes above 0, not {text!r}.")
-    return minutes
-
-
 class TrainingJob:
     """Starts and stops trainings, one at a time."""
 
-    def __init__(self, runs_dir: Path):
-        self.runs_dir = runs_dir
+    def __init__(self, runs_dir: Path, allowed: bool = True, max_minutes: float | None = None):
+        """allowed: whether trainings can be started here at all. max_minutes: after which they end; None is never."""
+        self.runs_dir, self.allowed, self.max_minutes = runs_dir, allowed, max_minutes
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._run: Run | None = None
@@ -100,7 +82,7 @@ class TrainingJob:
         return run
 
     def _check_allowed(self) -> None:
-        if not training_allowed():
+        if not self.allowed:
             raise InputError("Training is switched off on this server.")
 
     def _check_free(self) -> None:
@@ -114,7 +96,7 @@ class TrainingJob:
 
     def _begin(self, config: TrainConfig, run: Run, resume: bool) -> tuple[threading.Thread, list[BaseException]]:
         failure: list[BaseException] = []
-        arguments = (config, run, resume, minutes_allowed(), failure)
+        arguments = (config, run, resume, failure)
         thread = threading.Thread(target=self._train, args=arguments, name=f"train {run.name}", daemon=True)
         self._run, self._thread = run, thread
         thread.start()
@@ -129,13 +111,11 @@ class TrainingJob:
         if run.state()["state"] == "failed":
             thread.join(1.0)
 
-    def _train(
-        self, config: TrainConfig, run: Run, resume: bool, limit: float | None, failure: list[BaseException]
-    ) -> None:
+    def _train(self, config: TrainConfig, run: Run, resume: bool, failure: list[BaseException]) -> None:
         from vae.training.loop import fit  # heavy, and only needed here
 
         try:
-            fit(config, run=run.folder, resume=resume, max_minutes=limit, background=True)
+            fit(config, run=run.folder, resume=resume, max_minutes=self.max_minutes, background=True)
         except InputError as error:
             failure.append(error)  # the run's state says it too
         except BaseException as error:

@@ -21,6 +21,7 @@ LONGEST = 8.0  # seconds between two asks of a page
 PAGES = 1000  # that are told apart
 FETCHED = 12  # previews in one answer
 KINDS = ("samples", "reconstruction")
+PREVIEW_FIELDS = ("step", "epoch", *KINDS)  # of a preview's row, in its order: of each kind whether there is one
 STATE = ("state", "reason", "epoch", "epochs", "step", "steps", "images_per_second", "seconds_left", "skipped")
 FIELDS = ("epoch", "step", "kind", "loss", "reconstruction", "kl", "val_loss", "val_reconstruction", "val_kl",
           "learning_rate", "images_per_second", "seconds")  # fmt: skip
@@ -55,7 +56,7 @@ class Watcher:
         counts as not known.
         """
         known = known if isinstance(known, dict) else {}
-        who = visitor(known.get("token"))
+        who = visitor(known.get("token"), self.catalog.public)
         with self._lock:
             self._list(now=known.get("run") not in self._runs)
             run = self._choose(known.get("run"), bool(known.get("follow")))
@@ -70,7 +71,8 @@ class Watcher:
             if type(seen) is not int or news["curves"][run.name].get("reset"):
                 seen = -1
             glance = self._glance(run)
-            previews = [preview for preview in glance["previews"] if preview[0] > seen]
+            new = [preview for preview in glance["previews"] if preview["step"] > seen]
+            previews = [[preview.get(name, 0) for name in PREVIEW_FIELDS] for preview in new]
             return news | {"state": glance["state"], "previews": previews, "has_model": glance["has_model"]}
 
     def see_previews(self, asked: object) -> dict:
@@ -176,7 +178,7 @@ class Watcher:
         return {"rows": rows, "cursor": cursor, "per_epoch": per_epoch} | ({"reset": True} if reset else {})
 
     def _glance(self, run: Run) -> dict:
-        """The run's state and which previews it has: [step, epoch, which of KINDS as bits]."""
+        """The run's state and which previews it has: of each step its number, its epoch, and 1 for each of KINDS."""
         key = str(run.folder)
         read, glance = self._glances.get(key, (0.0, {}))
         if time.monotonic() - read < FRESH:
@@ -187,11 +189,11 @@ class Watcher:
             last = self._tail(run).last_epoch
             ended = {"epochs": last.get("epoch"), "steps": last.get("step"), "state": "finished"}
             state = {name: last.get(name) for name in STATE} | ended
-        previews: dict[int, list[int]] = {}
+        previews: dict[int, dict[str, int]] = {}
         for preview in run.previews():
             if preview["kind"] in KINDS:
-                row = previews.setdefault(preview["step"], [preview["step"], preview["epoch"], 0])
-                row[2] |= 1 << KINDS.index(preview["kind"])
+                known = {"step": preview["step"], "epoch": preview["epoch"]}
+                previews.setdefault(preview["step"], known)[preview["kind"]] = 1
         glance = {
             "state": {name: short(state[name]) for name in STATE if state.get(name) is not None},
             "per_epoch": state.get("epoch_steps"),

@@ -1,0 +1,28 @@
+"""A config's settings as a command's options."""
+
+import inspect
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from vae.training.setting import settings_of
+
+
+def with_settings(config: type) -> Callable:
+    """Decorates a command that ends in **settings: each setting of the config dataclass becomes an option, None where
+    it is left out. What a value must be is for the config to check, so that it is refused as it is everywhere else."""
+
+    def decorate(command: Callable) -> Callable:
+        signature = inspect.signature(command)
+        own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+        options = []
+        for name, known in settings_of(config).items():
+            option = typer.Option(help=known.description, rich_help_panel="Settings (left out: as in the preset)")
+            kind = Annotated[known.type | None, option]
+            options.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
+        command.__signature__ = signature.replace(parameters=own + options)
+        command.__annotations__ = {p.name: p.annotation for p in own + options}
+        return command
+
+    return decorate
