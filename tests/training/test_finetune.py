@@ -4,11 +4,9 @@ import json
 import shutil
 from dataclasses import replace
 
-import numpy as np
 import pytest
 import torch
-from PIL import Image
-from tiny_runs import tiny, tiny_kl, untimed
+from tiny_runs import dots, tiny, tiny_kl, untimed
 
 import vae.training.loop
 from vae.checkpoints.store import export, load, save
@@ -160,16 +158,6 @@ def test_a_taesd_pair_is_fine_tuned_and_written_as_one(tmp_path):
     with pytest.raises(InputError, match="tiny auto-encoders of TAESD's family"):
         export(build(tiny().model), tmp_path / "none", "taesd")
     assert not (tmp_path / "none").exists()
-
-
-def dots(folder, colour: bool = False):
-    """A folder of a few small images."""
-    folder.mkdir()
-    chance = np.random.default_rng(0)
-    for i in range(40):
-        pixels = chance.integers(0, 256, (8, 8, 3) if colour else (8, 8), dtype=np.uint8)
-        Image.fromarray(pixels).save(folder / f"{i}.png")
-    return folder
 
 
 @pytest.mark.parametrize(

@@ -127,11 +127,9 @@ class Adversary:
 
     def _scale(self, loss: Tensor, adversarial: Tensor) -> Tensor:
         """How much steeper the other terms are than the discriminator, at the decoder's last layer."""
-        theirs, ours = (
-            torch.autograd.grad(term, self.last_layer, retain_graph=True)[0].norm() for term in (loss, adversarial)
-        )
-        scale = (theirs / (ours + 1e-4)).clamp(max=MOST)
-        return self.average(scale) if self.average else scale
+        gradients = (torch.autograd.grad(term, self.last_layer, retain_graph=True)[0] for term in (loss, adversarial))
+        theirs, ours = ((self.average(g) if self.average else g).norm() for g in gradients)
+        return (theirs / (ours + 1e-4)).clamp(max=MOST)
 
     @torch.no_grad()
     def _watch(self, x: Tensor, x_hat: Tensor, step: int) -> None:
