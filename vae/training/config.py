@@ -71,7 +71,7 @@ class TrainConfig:
         "A model to go on from: a bundled name, a run or checkpoint folder, a weight file or a Hub id.",
         public=False,
     )
-    freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS)
+    freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS, public=False)
 
     def __post_init__(self):
         from vae.models import config_from_dict
