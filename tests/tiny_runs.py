@@ -3,6 +3,9 @@
 import json
 from pathlib import Path
 
+import numpy as np
+from PIL import Image
+
 from vae.models import ConvConfig, KLConfig, config_to_dict
 from vae.training.config import TrainConfig
 
@@ -48,3 +51,13 @@ def lines(folder: Path) -> list[dict]:
     text = (folder / "metrics.jsonl").read_text()
     assert text.endswith("\n")
     return [json.loads(line) for line in text.splitlines()]
+
+
+def dots(folder: Path, colour: bool = False) -> Path:
+    """A folder of a few small images."""
+    folder.mkdir()
+    chance = np.random.default_rng(0)
+    for i in range(40):
+        pixels = chance.integers(0, 256, (8, 8, 3) if colour else (8, 8), dtype=np.uint8)
+        Image.fromarray(pixels).save(folder / f"{i}.png")
+    return folder

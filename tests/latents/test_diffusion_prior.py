@@ -19,6 +19,10 @@ CPU = torch.device("cpu")
 SMALL = {"width": 32, "depth": 2, "batch_size": 64, "learning_rate": 4e-3}
 
 
+def latents(*arguments, **options) -> torch.Tensor:
+    return torch.cat(list(sample_latents(*arguments, **options)))
+
+
 def signs(n, views=2, seed=0):
     """Latents whose four positions agree: all about 1 or all about -1, as no one of them tells alone."""
     g = torch.Generator().manual_seed(seed)
@@ -184,10 +188,10 @@ def test_it_is_fitted_stored_and_read_back_bit_for_bit(checkpoint):
     assert priors.for_paths(again).kind == "gaussian"
     with pytest.raises(InputError, match="no way back through a diffusion"):
         again.fitted_priors["diffusion"].inverse(noise(1))
-    z = sample_latents(again, 6, seed=5, prior="diffusion")
+    z = latents(again, 6, seed=5, prior="diffusion")
     assert z.shape == (6, 2, 4, 4) and torch.isfinite(z).all()
-    torch.testing.assert_close(sample_latents(again, 3, seed=5, prior="diffusion"), z[:3])
-    assert not torch.equal(sample_latents(again, 6, seed=6, prior="diffusion"), z)
+    torch.testing.assert_close(latents(again, 3, seed=5, prior="diffusion"), z[:3])
+    assert not torch.equal(latents(again, 6, seed=6, prior="diffusion"), z)
     with pytest.raises(InputError, match=r"fitted to latents of \[2, 4, 4\]"):
         again.fitted_priors["diffusion"](noise(1, (2, 8, 8)))
 

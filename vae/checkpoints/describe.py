@@ -24,6 +24,7 @@ def describe(source: str | Path | AutoEncoder | ModelConfig) -> dict:
             model = build(config)
         name = None if isinstance(source, ModelConfig) else str(source)
     config, size = model.config, model.config.sample_size
+    of_decoder = sum(p.numel() for name, p in model.named_parameters() if name.startswith(model.decoder_names))
     shape = model.latent_shape(size, size)
     return {
         "name": name,
@@ -31,8 +32,8 @@ def describe(source: str | Path | AutoEncoder | ModelConfig) -> dict:
         "class": config_to_dict(config)["_class_name"],
         "variational": model.is_variational,
         "parameters": model.parameter_count,
-        "encoder_parameters": sum(p.numel() for n, p in model.named_parameters() if not n.startswith(_DECODER)),
-        "decoder_parameters": sum(p.numel() for n, p in model.named_parameters() if n.startswith(_DECODER)),
+        "encoder_parameters": model.parameter_count - of_decoder,
+        "decoder_parameters": of_decoder,
         "in_channels": model.in_channels,
         "image_size": size,
         "fixed_size": config.fixed_size,
@@ -43,6 +44,3 @@ def describe(source: str | Path | AutoEncoder | ModelConfig) -> dict:
         "latent_space": config.latent_space,
         "trained_on": config.trained_on,
     }
-
-
-_DECODER = ("decoder.", "post_quant_conv.")

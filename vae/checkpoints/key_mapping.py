@@ -107,6 +107,12 @@ def _tiny(name: str) -> str:
     return f"{match[1]}.layers.{int(match[2]) - shift}.{name[match.end() :]}"
 
 
+def taesd_name(name: str) -> tuple[str, str]:
+    """The half, "encoder" or "decoder", that a tensor of ours is in, and TAESD's own name of it there."""
+    half, _, index, rest = name.split(".", 3)
+    return half, f"{int(index) + (half == 'decoder')}.{rest}"
+
+
 def _kl(names: Iterable[str]) -> dict[str, tuple[str, None]]:
     """CompVis' names and diffusers' older ones; today's stay. CompVis counts the decoder's levels from the image up."""
     levels = [int(m[1]) for m in (re.match(r"decoder\.up\.(\d+)\.", name) for name in names) if m]

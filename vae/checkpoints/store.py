@@ -10,12 +10,13 @@ from pathlib import Path
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import save_file
+from torch import Tensor
 
 from vae.checkpoints import hub
 from vae.checkpoints.config_from_shapes import infer_config
-from vae.checkpoints.diffusers_config import diffusers_config, read_config
+from vae.checkpoints.diffusers_config import TINY_SPACES, diffusers_config, read_config
 from vae.checkpoints.discover import Found, find, partner
-from vae.checkpoints.key_mapping import Naming, recognise
+from vae.checkpoints.key_mapping import Naming, recognise, taesd_name
 from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS, complete_checkpoints
 from vae.checkpoints.weight_files import SUFFIXES, Weights, join, open_weights
 from vae.device import pick_device
@@ -25,6 +26,7 @@ from vae.latents import priors
 from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
 from vae.models.base import as_model
 from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
+from vae.models.tiny import TinyAE
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
 
@@ -121,15 +123,36 @@ def save(model: AutoEncoder, folder: str | Path) -> Path:
 
 
 def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") -> Path:
-    """Write the model as diffusers' `from_pretrained` opens it, with bit for bit the same weights; return the folder.
+    """Write the model as others open it, with bit for bit the same weights; return the folder.
 
-    Raises InputError for a model that diffusers has no class for, and for another format.
+    format: "diffusers", for its `from_pretrained`; or "taesd", the two files with the tensor names that TAESD and its
+    relatives are published in, for a model of their family.
+
+    Raises InputError for a model that the format has no class for, and for another format.
     """
-    if format != "diffusers":
-        raise InputError(f"The export format {format!r} is not known; diffusers is.")
     model = as_model(model)
+    if format == "taesd":
+        return _export_taesd(model, _folder(folder))
+    if format != "diffusers":
+        raise InputError(f"The export format {format!r} is not known; diffusers and taesd are.")
     config = json.dumps(diffusers_config(model.config), indent=2)
     return _write(model, _folder(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
+
+
+def _export_taesd(model: AutoEncoder, folder: Path) -> Path:
+    if not isinstance(model, TinyAE):
+        raise InputError("The format taesd is for tiny auto-encoders of TAESD's family, which this model is not of.")
+    stem = next((stem for stem, space in TINY_SPACES.items() if space == model.config.latent_space), "tae")
+    halves: dict[str, dict[str, Tensor]] = {"encoder": {}, "decoder": {}}
+    for ours, tensor in _on_cpu(model).items():
+        half, name = taesd_name(ours)
+        halves[half][name] = tensor
+    config = json.dumps(config_to_dict(model.config))  # `load` reads it; for others the header means nothing
+    with appearing(folder) as place:
+        for half, tensors in halves.items():
+            with replacing(place / f"{stem}_{half}.safetensors") as part:
+                save_file(tensors, part, metadata={"config": config})
+    return folder
 
 
 def push(source: str | Path, repo: str, token: str | None = None, private: bool = False) -> str:
@@ -177,7 +200,7 @@ def _write(
         raise InputError(
             f"A model is saved in a folder, with its config beside its weights; {folder.name!r} is a file."
         )
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
+    tensors = _on_cpu(model)
     try:
         with appearing(folder) as place:
             with replacing(place / weights) as part:
@@ -196,6 +219,10 @@ def _folder(folder: str | Path) -> Path:
     if not isinstance(folder, str | PathLike) or not str(folder):
         raise InputError(f"A model is saved in a folder, whose path is a string or a Path, not {folder!r}.")
     return Path(folder).expanduser()
+
+
+def _on_cpu(model: AutoEncoder) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
 
 
 @dataclass(frozen=True)

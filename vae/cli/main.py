@@ -266,7 +266,7 @@ app.command("app")(page)
 def export(
     model: Model,
     folder: Annotated[Path, typer.Argument(help="Where to write it.")],
-    format_: Annotated[str, typer.Option("--format", help="diffusers.")] = "diffusers",
+    format_: Annotated[str, typer.Option("--format", help="diffusers or taesd.")] = "diffusers",
     device: Device = "cpu",
     json_: Json = False,
 ) -> None:

@@ -14,6 +14,7 @@ from vae.images import open_image, to_array
 SUFFIXES = frozenset(
     [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"]
 )
+LOOKED_AT = 16  # images whose colours are looked at
 _TEST_FOLDERS = ("test", "val", "valid", "validation")
 
 
@@ -76,7 +77,23 @@ def from_folder(folder: Path, name: str, split: str, fitting, shape, test_size: 
                 raise Vanished(f"{files[i].name} of {name} has vanished since the data were loaded.") from error
             raise
 
-    return fill(ImageSet(name, shape, labels, classes), len(files), read)
+    data = fill(ImageSet(name, shape, labels, classes), len(files), read)
+    data.source_channels = _channels(files)
+    return data
+
+
+def _channels(files: list[Path]) -> int | None:
+    """3 if there is colour in some of the first images, 1 if there is none, whatever their files' modes."""
+    found = None
+    for file in files[:LOOKED_AT]:
+        try:
+            image = open_image(file, size_hint=64)
+        except InputError:
+            continue
+        if image.mode == "RGB" and np.ptp(np.asarray(image), axis=2).any():
+            return 3
+        found = 1
+    return found
 
 
 def _tops(files: list[Path], folder: Path) -> set[str | None]:

@@ -24,12 +24,14 @@ class ImageSet:
 
     images: uint8 (N, C, size, size), or None if they are too many to hold; batch() then reads them from their source.
     labels: int64 (N,) with indices into `classes`, or None. skipped: pictures left out because they could not be read.
+    source_channels: 1 or 3, of the images before they were fitted, None where that is not known.
     """
 
     def __init__(self, name: str, shape: tuple[int, int, int], labels: Tensor | None, classes: list[str] | None):
         self.name, self.shape, self.labels, self.classes = name, shape, labels, classes
         self.images: Tensor | None = None
         self.skipped = 0
+        self.source_channels: int | None = None
         self.cut = False  # whether these are only the first pictures of a larger set
         self._read: Callable[[int], np.ndarray] | None = None
         self._count = 0

@@ -67,6 +67,7 @@ def load_data(
             chosen = split_indices(len(pixels), test_size)[split == "test"]
             pixels, labels = pixels[chosen.numpy()], labels[chosen]
         data = ImageSet(name, shape, labels, classes)
+        data.source_channels = 1 if pixels.ndim == 3 else 3
         if pixels.shape[1:] == (size - 2 * border,) * 2 and len(pixels) * channels * size * size <= limit_bytes:
             # Nothing to resize: the same pixels that fit gives, all at once and five times as fast.
             data.images = torch.zeros(len(pixels), *shape, dtype=torch.uint8)

@@ -1,5 +1,6 @@
 """The scaling that a diffusion model expects of latents."""
 
+import torch
 from torch import Tensor
 
 from vae.checks import as_latents
@@ -26,6 +27,20 @@ def unscale(model: AutoEncoder, z: Tensor) -> Tensor:
     if mean is not None:
         return z * std / model.config.scaling_factor + mean
     return z / model.config.scaling_factor + model.config.shift_factor
+
+
+@torch.no_grad()
+def measured(model: AutoEncoder, x: Tensor) -> dict:
+    """The fields of the model's config with which `scale` gives the latents of x, (N, C, H, W) in [-1, 1], a standard
+    deviation of 1: over all channels, or where the config has latents_mean and latents_std, channel by channel."""
+    posterior = model.encode(x)
+    mean, variance = posterior.mean, posterior.var
+    if getattr(model.config, "latents_std", None) is not None:
+        channels, each = mean.transpose(0, 1).flatten(1), variance.transpose(0, 1).flatten(1)
+        std = (channels.var(1) + each.mean(1)).sqrt().clamp_min(1e-5)
+        return {"latents_mean": tuple(channels.mean(1).tolist()), "latents_std": tuple(std.tolist())}
+    std = (mean.var() + variance.mean()).sqrt().item()
+    return {"scaling_factor": round(1.0 / std, 5) if std > 1e-5 else 1.0, "shift_factor": 0.0}
 
 
 def _channel_statistics(model: AutoEncoder, z: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -63,6 +63,7 @@ class AutoEncoder(nn.Module):
     """
 
     family: str  # the family's short name, as in `python -m vae info`
+    decoder_names: tuple[str, ...] = ("decoder.", "post_quant_conv.")  # tensors named so are the decoder's
     pixel_scale: float = 1.0  # native pixel units in one unit of [-1, 1]: 0.5 for networks whose images are [0, 1]
     config: ModelConfig
     in_channels: int

@@ -30,6 +30,12 @@ class TrainingImages:
         }
         self.train_set = load_data(config.data, "train", **fitted)
         self.val_set = load_data(config.data, "test", **fitted)
+        if config.init and self.train_set.source_channels not in (None, model.in_channels):
+            colours = {1: "grey images", 3: "colour images (RGB)"}
+            raise InputError(
+                f"{config.init} takes {colours.get(model.in_channels, f'{model.in_channels} channels')}, and those of "
+                f"{self.train_set.name} are {colours[self.train_set.source_channels]}; give it such data as it takes."
+            )
         self._train, self._val = self._resident(self.train_set), self._resident(self.val_set)
 
     def _resident(self, data: ImageSet) -> Tensor | None:
@@ -60,6 +66,10 @@ class TrainingImages:
             update = order[place * plan.update_images : (place + 1) * plan.update_images]
             for micro in range(plan.accumulate):
                 yield plan.share(update, micro, process)
+
+    def spread(self, count: int) -> Tensor:
+        """Training images spread evenly over the set, float in [-1, 1]."""
+        return self._float(self.train_set.preview(count))
 
     def validation(self, start: int, stop: int) -> Tensor:
         """The validation images from `start` to before `stop`, float in [-1, 1]."""

@@ -8,6 +8,7 @@ from vae.training.setting import check_settings, setting
 
 SCHEDULES = ("one-cycle", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+PARTS = ("encoder", "decoder")
 
 
 def _first_model() -> dict:
@@ -21,7 +22,8 @@ class TrainConfig:
     """Everything `fit` needs; a run folder's config.json holds it, so a run can be gone on with and repeated.
 
     preset: the recipe it was made from, after which its run is named. model: the model's config as in a checkpoint's
-    config.json. The others say themselves what they mean and accept; a new one needs no other line than its own here.
+    config.json; with `init` it becomes that model's. The others say themselves what they mean and accept; a new one
+    needs no other line than its own here.
 
     One update takes batch_size * accumulate * processes images. For "one-cycle" the learning rate goes up for 15% of
     the run, then down a cosine to 0 (Smith 2018, arXiv:1803.09820). With a beta2 of 0.99 Adam follows the gradients of
@@ -41,6 +43,15 @@ class TrainConfig:
         "Squared errors summed or averaged over the pixels, absolute errors, or a likelihood of fitted variance.",
         choices=RECONSTRUCTIONS,
     )
+    perceptual: float = setting(
+        0.0, "Weight of a perceptual distance, in the features of a network trained on ImageNet.", low=0.0, high=1e4
+    )
+    adversarial: float = setting(
+        0.0, "Weight of a discriminator, of the other terms' gradients at the decoder's last layer.", low=0.0, high=1e4
+    )
+    adversarial_start: int = setting(
+        20_000, "Images after which the discriminator is heard, more and more.", low=0, high=10**9
+    )
     schedule: str = setting("one-cycle", "Course of the learning rate.", choices=SCHEDULES)
     beta2: float = setting(0.99, "Adam's second decay rate.", low=0.0, high=0.999999, label="β₂")
     accumulate: int = setting(1, "Batches to one update of the weights.", low=1, high=1024)
@@ -55,12 +66,22 @@ class TrainConfig:
     flip: bool = setting(False, "Mirror half of the training images, where left is like right.")
     test_size: float = setting(0.2, "Share held out, where the data have no test split.", low=0.001, high=0.9)
     precision: str = setting("auto", "Arithmetic; auto is bf16 where it was measured to be faster.", choices=PRECISIONS)
+    init: str | None = setting(
+        None,
+        "A model to go on from: a bundled name, a run or checkpoint folder, a weight file or a Hub id.",
+        public=False,
+    )
+    freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS, public=False)
 
     def __post_init__(self):
         from vae.models import config_from_dict
 
         check_settings(self)
         config_from_dict(self.model)
+        if self.adversarial and self.freeze == "decoder":
+            raise InputError("The adversarial term teaches the decoder; it cannot be used with a frozen decoder.")
+        if self.adversarial and self.precision == "fp16":
+            raise InputError("The adversarial term takes bf16 or fp32, not fp16.")
 
     def to_dict(self) -> dict:
         return asdict(self)

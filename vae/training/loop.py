@@ -17,24 +17,29 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from vae import loss
+from vae.checkpoints import store
 from vae.checks import real_number
 from vae.errors import InputError
-from vae.models import build
+from vae.latents import scaling
+from vae.metrics import psnr
+from vae.models import AutoEncoder, build, config_to_dict
+from vae.perceptual import check_installed
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
+from vae.training.discriminator import Adversary
 from vae.training.distributed import accelerator_for, all_mean, share_batch_norm
 from vae.training.ema import EMA
+from vae.training.finetune import freeze, initial_model
+from vae.training.objective import CustomObjective, Objective, Terms
 from vae.training.presets import PRESETS, preset
 from vae.training.process import give_way, keep_freed_memory
-from vae.training.recorder import Recorder
+from vae.training.recorder import Recorder, Saved
 from vae.training.runs import Run, RunWriter, new_run_folder
 from vae.training.schedule import learning_rate, plan, preview_steps, seeded
 from vae.training.stopping import REASONS, Stopper
 
-TERMS = ("loss", "reconstruction", "kl")
 EXPLODED = 1e4  # a loss so many times its first value will not come back
-LATENTS = 64  # validation images whose latents' spread gives the scaling_factor
+LATENTS = 64  # training images whose latents' spread gives the scaling_factor
 ASK_EVERY = 10  # updates between two questions whether to stop, where several processes must agree
 
 
@@ -47,6 +52,7 @@ def fit(
     on_progress: Callable[[dict], None] | None = None,
     log_with: str | None = None,
     background: bool = False,
+    objective: Callable | None = None,
 ) -> Run:
     """Train as `config` says, or the preset of that name, in the run folder `run` (a new one unless given).
 
@@ -54,6 +60,8 @@ def fit(
     those of an uninterrupted run to the last bit. The folder's own config is used, but for `epochs`.
     max_minutes: of this call, after which the run stops as if asked to. on_progress is called about twice a second
     with the run's state. log_with: a tracker's name for Accelerate ("tensorboard", "trackio", "wandb", …).
+    objective: in place of the config's own, a callable (x, x_hat, posterior, step) that returns the loss, or a dict of
+    named scalar tensors with it as "loss"; step is None in validation. See vae.training.objective.
     background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
     In a main thread Ctrl-C and SIGTERM stop the run too, after the step they come in.
 
@@ -73,10 +81,14 @@ def fit(
     writer = RunWriter(run or new_run_folder(config.preset))
     if resume and writer.begun():
         config = replace(TrainConfig.from_dict(writer.config()), epochs=config.epochs)
+    elif config.init:
+        config = replace(config, model=config_to_dict(store.load_config(config.init)))
+    if config.perceptual:
+        check_installed()
     with accelerator_for(config.precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
         writer = _claim(writer, config, resume, accelerator, held)
         stopper = Stopper(writer, max_minutes)
-        trainer = Trainer(config, writer, accelerator, stopper, on_progress)
+        trainer = Trainer(config, writer, accelerator, stopper, on_progress, objective)
         try:
             with stopper.listening():
                 reason = trainer.train()
@@ -131,11 +143,13 @@ class Trainer:
         accelerator: Accelerator,
         stopper: Stopper,
         on_progress: Callable[[dict], None] | None,
+        objective: Callable | None = None,
     ):
         self.config, self.writer, self.accelerator, self.stopper = config, writer, accelerator, stopper
         self.device = accelerator.device
         self.main = accelerator.is_main_process
         self.recorder = Recorder(writer, on_progress)
+        self.custom = objective
 
     def close(self) -> None:
         self.accelerator.end_training()
@@ -152,13 +166,13 @@ class Trainer:
         if self.main:
             with self.recorder.writing():
                 self.writer.rewind(saved.state["step"] if saved else -1)
-        with torch.random.fork_rng(devices=[]):  # the initial weights; the process's own generator stays as it was
-            torch.default_generator.manual_seed(config.seed)
-            model = build(config.model)
+        model = self._initial(saved)
+        self.began_with = model.config
         self.feed = TrainingImages(config, model, self.device)
         if saved:
             self.feed.expect(saved.state["images"])
             model.load_state_dict(saved.state["model"])
+        self.frozen = freeze(model, config.freeze)
         self.raw = model.to(self.device, memory_format=torch.channels_last)
         self.ema = EMA(model, config.ema_images)
         if accelerator.num_processes > 1:
@@ -167,18 +181,19 @@ class Trainer:
         self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
         accelerator.gradient_accumulation_steps = self.plan.accumulate
         optimizer = torch.optim.Adam(
-            model.parameters(),
+            [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=config.learning_rate,
             betas=(0.9, config.beta2),
             fused=self.device.type != "mps",
         )
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
+        self._set_objective()
         exact = torch.float32 if self.device.type == "mps" else torch.float64
-        # [the epoch so far, since the last step line] x [loss, reconstruction, kl, batches]
-        self.sums = torch.zeros(2, 4, dtype=exact, device=self.device)
+        # [the epoch so far, since the last step line] x [the terms, batches]
+        self.sums = torch.zeros(2, len(self.terms) + 1, dtype=exact, device=self.device)
         self.step, self.seconds, self.first_loss = 0, 0.0, None
         if saved:
-            self._restore(saved.state, saved.averaged)
+            self._restore(saved.state, saved.averaged.state_dict())
         if self.step > self.plan.steps:
             raise InputError(
                 f"The run has trained for {self.step / self.plan.epoch_steps:g} epochs already; give more than that."
@@ -189,6 +204,38 @@ class Trainer:
             settings = {key: value for key, value in config.to_dict().items() if key != "model"}
             accelerator.init_trackers("vae-studio", config=settings)
 
+    def _initial(self, saved: Saved | None) -> AutoEncoder:
+        """The model as the run begins with it; what the checkpoint has of it beside its tensors."""
+        if self.config.init and not saved:
+            model = initial_model(self.config.init)
+        else:
+            with torch.random.fork_rng(devices=[]):  # the process's own generator stays as it was
+                torch.default_generator.manual_seed(self.config.seed)
+                model = build(self.config.model)
+        if saved:
+            model.fitted_priors = saved.averaged.fitted_priors
+        if self.config.freeze != "encoder":
+            model.fitted_priors = {}  # of latents that will be others
+        return model
+
+    def _set_objective(self) -> None:
+        """What is minimised, and the names of its terms: those of validation first."""
+        config, accelerator = self.config, self.accelerator
+        average = all_mean if accelerator.num_processes > 1 else None
+        if self.custom:
+            self.objective = CustomObjective(self.custom, config, self.raw.pixel_scale)
+            with torch.no_grad(), self._evaluating() as model:
+                x = self.feed.validation(0, 2)
+                self.val_terms = tuple(self.objective(x, *model(x), None))
+        else:
+            self.objective = Objective(config, self.raw.pixel_scale, self.device, accelerator.autocast, average)
+            self.val_terms = self.objective.terms
+        self.adversary = None
+        if config.adversarial:
+            start = config.adversarial_start // self.plan.update_images
+            self.adversary = Adversary(self.raw, config.adversarial, start, config.seed, accelerator.autocast, average)
+        self.terms = self.val_terms + (self.adversary.terms if self.adversary else ())
+
     def _restore(self, state: dict, averaged: dict[str, Tensor]) -> None:
         self.ema.model.load_state_dict(averaged if self.config.ema_images else state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
@@ -196,6 +243,8 @@ class Trainer:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
         self.sums.copy_(state["sums"])
+        if self.adversary:
+            self.adversary.load_state_dict(state["adversary"])
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
@@ -205,6 +254,8 @@ class Trainer:
         plan, reason = self.plan, None
         self._announce()
         if self.step == 0:
+            if self.config.init:
+                self.log_start()
             self.preview()
             self.checkpoint()
         start, first, before = time.perf_counter(), self.step, self.seconds
@@ -249,13 +300,17 @@ class Trainer:
             mine = None if noise is None else plan.share(noise, micro, accelerator.process_index)
             with accelerator.accumulate(self.model):
                 x_hat, posterior = self.model(x, mine)
-                terms = self._loss(x, x_hat, posterior)
-                accelerator.backward(terms.loss)
+                terms = self.objective(x, x_hat, posterior, self.step)
+                if self.adversary:
+                    terms = self.adversary.judge(terms, x, x_hat, self.step)
+                accelerator.backward(terms["loss"])
                 if config.clip and accelerator.sync_gradients:
                     accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
                 self.optimizer.step()
                 self.optimizer.zero_grad()
-            self.sums += torch.stack([*terms, torch.ones_like(terms.loss)]).detach()
+            if self.adversary:
+                terms["discriminator"] = self.adversary.learn(x, x_hat, self.step, micro, plan.accumulate)
+            self.sums += self._row(terms, self.terms)
         self.ema.update((self.step + 1) * plan.update_images, plan.update_images)
         if self.first_loss is None:
             self.first_loss = abs(self._mean(0)[0]) + 1.0
@@ -270,10 +325,10 @@ class Trainer:
             flips = (torch.rand(count, generator=generator) < 0.5).to(self.device)
         return noise, flips
 
-    def _loss(self, x: Tensor, x_hat: Tensor, posterior) -> loss.Loss:
-        average = all_mean if self.plan.processes > 1 and torch.is_grad_enabled() else None  # each validates alone
-        kind, beta = self.config.reconstruction, self.config.beta
-        return loss.elbo(x, x_hat, posterior, kind, beta, self.raw.pixel_scale, average)
+    @staticmethod
+    def _row(terms: Terms, names: tuple[str, ...]) -> Tensor:
+        """What one batch adds to a row of the sums."""
+        return torch.stack([*(terms[name].float() for name in names), torch.ones_like(terms["loss"])]).detach()
 
     def _asked_to_stop(self) -> str | None:
         """Why to stop now, if anybody wants it. Several processes agree on it, now and then."""
@@ -289,11 +344,11 @@ class Trainer:
     def log(self, kind: str, row: int, rate: float | None = None) -> None:
         """A line of metrics from a row of the sums, which starts again from 0."""
         entry = {"kind": kind, "step": self.step, "epoch": self._epoch()}
-        entry |= dict(zip(TERMS, self._mean(row), strict=True))
+        entry |= dict(zip(self.terms, self._mean(row), strict=True))
         self.sums[row].zero_()
         self._judge(entry["loss"])
         if kind == "epoch":
-            entry |= dict(zip((f"val_{name}" for name in TERMS), self.validate(), strict=True))
+            entry |= self.validate()
             if not math.isfinite(entry["val_loss"]):
                 self._judge(entry["val_loss"])
         entry["learning_rate"] = learning_rate(self.config, self.step - 1, self.plan.steps)
@@ -304,13 +359,28 @@ class Trainer:
         if self.accelerator.log_with:
             self.accelerator.log({k: v for k, v in entry.items() if k not in ("kind", "step")}, step=self.step)
 
+    def log_start(self) -> None:
+        """How good the model is that the run begins with, before its first update."""
+        found = self.validate()
+        entry = {
+            "kind": "start",
+            "step": 0,
+            "epoch": 0,
+            **{name: found[f"val_{name}"] for name in self.val_terms},
+            **found,
+        }
+        if self.main:
+            self.recorder.metrics(entry)
+
     def _mean(self, row: int) -> list[float]:
-        """Mean loss, reconstruction and KL of a row of sums, over all processes."""
+        """The mean of each term of a row of sums, over all processes; the loss first."""
         *terms, batches = self.accelerator.reduce(self.sums[row].clone(), "sum").tolist()
         return [term / batches for term in terms]
 
     def _judge(self, value: float) -> None:
-        """InputError if the loss is not finite or has exploded."""
+        """InputError if the loss is not finite or has exploded, or the discriminator makes the images worse."""
+        if self.adversary:
+            self.adversary.check(self.step)
         if not math.isfinite(value) or abs(value) > EXPLODED * self.first_loss:
             raise InputError(
                 f"The loss became {value:.3g} at step {self.step}, so the training was stopped; lower the learning "
@@ -318,11 +388,13 @@ class Trainer:
             )
 
     @torch.no_grad()
-    def validate(self) -> list[float]:
-        """Loss, reconstruction and KL over the validation set with one posterior sample each."""
+    def validate(self) -> dict[str, float]:
+        """The objective's terms over the validation set with one posterior sample each, as "val_…"; where the run goes
+        on from a model also "val_psnr" in dB, through the posterior's mean and in float32, as `evaluate` has it."""
         count, processes = len(self.feed.val_set), self.accelerator.num_processes
         batch = min(count, max(self.config.batch_size, 2**18 // self.raw.config.sample_size**2))
-        total = torch.zeros(4, dtype=self.sums.dtype, device=self.device)
+        total = torch.zeros(len(self.val_terms) + 1, dtype=self.sums.dtype, device=self.device)
+        decibels = torch.zeros((), dtype=self.sums.dtype, device=self.device)
         with self._evaluating() as model:
             for number, start in enumerate(range(0, count, batch)):
                 if number % processes != self.accelerator.process_index:
@@ -330,10 +402,15 @@ class Trainer:
                 x = self.feed.validation(start, min(start + batch, count))
                 noise = torch.randn((len(x), *model.latent_shape()), generator=seeded(self.config.seed, 3, number))
                 x_hat, posterior = model(x, noise.to(self.device))
-                terms = torch.stack([*self._loss(x, x_hat, posterior), torch.ones((), device=self.device)])
-                total += terms * len(x)
-        total = self.accelerator.reduce(total, "sum").tolist()
-        return [value / total[3] for value in total[:3]]
+                total += self._row(self.objective(x, x_hat, posterior, None), self.val_terms) * len(x)
+                if self.config.init:
+                    with torch.autocast(self.device.type, enabled=False):
+                        decibels += psnr(x, model.decode(model.encode(x).mode())).sum()
+        *total, images = self.accelerator.reduce(total, "sum").tolist()
+        figures = {f"val_{name}": value / images for name, value in zip(self.val_terms, total, strict=True)}
+        if self.config.init:
+            figures["val_psnr"] = self.accelerator.reduce(decibels, "sum").item() / images
+        return figures
 
     @contextmanager
     def _evaluating(self):
@@ -343,6 +420,8 @@ class Trainer:
                 yield self.ema.model.eval()
         finally:
             self.raw.train()
+            for module in self.frozen:
+                module.eval()
 
     # -- what is kept ---------------------------------------------------------------------------------------------
 
@@ -414,15 +493,19 @@ class Trainer:
             "first_loss": self.first_loss,
             "images": len(self.feed.train_set),
             "update_images": self.plan.update_images,
+            "adversary": self.adversary.state_dict() if self.adversary else None,
         }
         self.recorder.checkpoint(self.step, self.ema.model, state)
 
     @torch.no_grad()
     def _describe(self) -> None:
-        """Write into the saved model's config what it was trained on, and the scaling_factor that gives its latents a
-        standard deviation of 1, which is what a diffusion model wants."""
-        with self._evaluating() as model:
-            posterior = model.encode(self.feed.validation(0, min(len(self.feed.val_set), LATENTS)))
-        std = (posterior.mean.var() + posterior.var.mean()).sqrt().item()
-        known = {"trained_on": self.feed.train_set.name, "scaling_factor": round(1.0 / std, 5) if std > 1e-5 else 1.0}
-        self.ema.model.config = replace(self.raw.config, **known)
+        """Write into the saved model's config what it was trained on and, unless its encoder is frozen and its latents
+        are what they were, what is known of these."""
+        config, name = self.began_with, self.feed.train_set.name
+        if self.config.freeze == "encoder":
+            began = config.trained_on if self.config.init else None
+            known = {"trained_on": f"{began}, its decoder then on {name}" if began and began != name else name}
+        else:
+            with self._evaluating() as model:
+                known = {"trained_on": name, "latent_space": None, **scaling.measured(model, self.feed.spread(LATENTS))}
+        self.ema.model.config = replace(config, **known)

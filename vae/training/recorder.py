@@ -24,11 +24,11 @@ SAVING = 0.03  # and take no more than this share of the time
 
 
 class Saved(NamedTuple):
-    """A checkpoint to go on from: its folder, the training's state, and the averaged model's tensors."""
+    """A checkpoint to go on from: its folder, the training's state, and the averaged model."""
 
     folder: Path
     state: dict
-    averaged: dict[str, Tensor]
+    averaged: AutoEncoder
 
 
 class Recorder:
@@ -98,7 +98,7 @@ class Recorder:
         for folder in reversed(self.writer.checkpoints()):
             try:
                 state = torch.load(folder / "trainer.pt", map_location="cpu", weights_only=True)
-                return Saved(folder, state, store.load(folder, device="cpu").state_dict())
+                return Saved(folder, state, store.load(folder, device="cpu"))
             except (
                 OSError,
                 RuntimeError,

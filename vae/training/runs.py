@@ -8,7 +8,8 @@
     lock             held by the process that trains, so that a killed run is known for one
     stop             if present, the training ends at the next step
 
-A line of metrics.jsonl is either {"kind": "step", …}, averages since the last such line, or {"kind": "epoch", …}.
+A line of metrics.jsonl is either {"kind": "step", …}, averages since the last such line, or {"kind": "epoch", …}; where
+a run goes on from a model the first is {"kind": "start", …}, that model's validation.
 """
 
 import errno

@@ -1,0 +1,125 @@
+"""What a training minimises: its terms, their weights and where their gradients go."""
+
+from contextlib import nullcontext
+
+import pytest
+import torch
+from tiny_runs import tiny, tiny_kl, untimed
+
+import vae.training.objective
+from vae.distributions import DiagonalGaussian
+from vae.errors import InputError
+from vae.loss import elbo
+from vae.training.loop import fit
+from vae.training.objective import Objective, perceptual
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch):
+    pytest.importorskip("efficientnet_lite_pytorch")
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    monkeypatch.setattr(vae.training.objective, "VIEWS", (64, 96))
+    yield
+    torch.set_num_threads(before)
+
+
+def batch(seed: int = 0):
+    generator = torch.Generator().manual_seed(seed)
+    x, x_hat = (torch.rand(2, 3, 16, 16, generator=generator) * 2 - 1 for _ in range(2))
+    moments = torch.randn(2, 4, 2, 2, generator=generator)
+    return x, x_hat, DiagonalGaussian.from_moments(moments)
+
+
+def objective(**changes) -> Objective:
+    return Objective(tiny(**changes), 0.5, torch.device("cpu"), nullcontext)
+
+
+@pytest.mark.parametrize(("reconstruction", "pixels"), [("l1", 3 * 16 * 16), ("sum", 3 * 16 * 16), ("mean", 1)])
+def test_the_perceptual_weight_stands_beside_one_pixels_error(reconstruction, pixels):
+    x, x_hat, posterior = batch()
+    found = objective(perceptual=0.3, reconstruction=reconstruction, beta=0.7)(x, x_hat, posterior, None)
+    bound = elbo(x, x_hat, posterior, reconstruction, 0.7, 0.5)
+    assert list(found) == ["loss", "reconstruction", "kl", "perceptual"]
+    assert found["loss"].item() == pytest.approx((bound.loss + 0.3 * pixels * found["perceptual"]).item(), rel=1e-6)
+    assert found["perceptual"] > 0.01
+
+
+def test_the_perceptual_term_has_a_gradient_of_its_own():
+    x, x_hat, posterior = batch()
+    x_hat.requires_grad_()
+    judge = objective(perceptual=0.3)
+    terms = judge(x, x_hat, posterior, 0)
+    (gradient,) = torch.autograd.grad(terms["perceptual"], x_hat, retain_graph=True)
+    assert (gradient.abs().amax((1, 2, 3)) > 0).all()
+    terms["loss"].backward()
+    assert not torch.allclose(x_hat.grad, torch.autograd.grad(elbo(x, x_hat, posterior).loss, x_hat)[0] * 0.25)
+    assert all(p.grad is None for p in judge.network.parameters())
+
+
+def test_following_the_perceptual_gradient_brings_the_images_nearer():
+    judge = objective(perceptual=1.0)
+    x, x_hat, _ = batch()
+    before = perceptual(judge.network, x, x_hat, 0, None)
+    for step in range(8):
+        x_hat.requires_grad_()
+        (gradient,) = torch.autograd.grad(perceptual(judge.network, x, x_hat, 0, step), x_hat)
+        x_hat = (x_hat - 0.1 * gradient.sign()).detach()
+    assert perceptual(judge.network, x, x_hat, 0, None) < 0.9 * before
+
+
+def test_a_step_has_one_view_and_another_step_another():
+    network = objective(perceptual=1.0).network
+    x, x_hat, _ = batch()
+    seen = [perceptual(network, x, x_hat, 0, step).item() for step in (0, 0, 1, 2, 3)]
+    assert seen[0] == seen[1] and len(set(seen)) == 4
+    assert perceptual(network, x, x, 0, 5).item() == 0.0  # both images are treated alike
+
+
+def test_its_terms_are_in_the_metrics_of_training_and_validation(tmp_path):
+    run = fit(tiny_kl(perceptual=0.5, epochs=1, batch_size=256), tmp_path / "run", device="cpu")
+    epoch = next(line for line in run.metrics() if line["kind"] == "epoch")
+    for prefix in ("", "val_"):
+        loss, reconstruction, kl, seen = (
+            epoch[f"{prefix}{name}"] for name in ("loss", "reconstruction", "kl", "perceptual")
+        )
+        assert seen > 0
+        assert loss == pytest.approx(reconstruction + kl + 0.5 * 64 * seen, rel=1e-5)
+
+
+def test_without_its_packages_nothing_begins(tmp_path, monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite_pytorch", None)
+    with pytest.raises(InputError, match="install it with: pip install efficientnet-lite-pytorch"):
+        fit(tiny(perceptual=0.5), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
+
+
+def test_an_objective_of_ones_own_is_minimised_and_logged(tmp_path):
+    def brightness(x, x_hat, posterior, step):
+        off = (x_hat.mean((1, 2, 3)) - 0.25).abs().mean()
+        return {"loss": off, "off": off.detach()}
+
+    run = fit(tiny(learning_rate=5e-2), tmp_path / "run", device="cpu", objective=brightness)
+    epochs = [line for line in run.metrics() if line["kind"] == "epoch"]
+    assert (
+        epochs[-1]["val_off"] == pytest.approx(epochs[-1]["val_loss"])
+        and epochs[-1]["off"] < 0.5 * run.metrics()[0]["off"]
+    )
+    assert epochs[-1]["reconstruction"] > 1.0 and epochs[-1]["val_kl"] >= 0.0
+
+
+def test_an_objective_may_be_the_loss_alone_and_equal_to_the_configs_own(tmp_path):
+    config = tiny(epochs=1)
+    own = fit(
+        config,
+        tmp_path / "own",
+        device="cpu",
+        objective=lambda x, x_hat, q, step: elbo(x, x_hat, q, pixel_scale=0.5).loss,
+    )
+    assert untimed(own) == untimed(fit(config, tmp_path / "run", device="cpu"))
+
+
+@pytest.mark.parametrize("wrong", [None, {"error": torch.zeros(())}, torch.zeros(3)])
+def test_an_objective_that_gives_no_loss_is_refused(tmp_path, wrong):
+    with pytest.raises(InputError, match="must return the loss, a scalar tensor"):
+        fit(tiny(), tmp_path / "run", device="cpu", objective=lambda *batch: wrong)
