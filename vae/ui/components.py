@@ -118,7 +118,7 @@ def show_errors(where: gr.HTML) -> Callable:
 
 
 def show_errors_of_steps(where: gr.HTML) -> Callable:
-    """As `spoken`, for a page event that yields such dicts one after another."""
+    """As `show_errors`, for a page event that yields such dicts one after another."""
 
     def decorate(function: Callable[..., Iterator[dict]]) -> Callable[..., Iterator[dict]]:
         @wraps(function)

@@ -154,7 +154,7 @@ def half(
         data = (facts["trained_on"] or "").casefold()
         return head | {"missing": sentence.replace("DATA", data) if data in NAMES else sentence}, None
     photos = not_generative.concerns(server, model)
-    says = prior_texts.prior_choice(found.prior, facts, photos)
+    says = prior_texts.explain(found.prior, facts, photos)
     if found.prior == "normal" and photos and facts["image_size"] >= LARGE:
         says = ""  # the notice says it
     return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found
