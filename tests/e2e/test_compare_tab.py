@@ -222,5 +222,5 @@ def test_the_text_can_be_read(visit, folders, theme):
     is_open(page, folders[0])
     tab(page, "Sample")
     expect(page.locator(".vs-trio img")).to_have_count(3, timeout=60_000)
-    expect(page.locator('[data-vs="samples"]:not(.stale) .vs-cell')).to_have_count(4, timeout=60_000)
+    expect(page.locator('[data-vs="sample_grids"]:not(.stale) .vs-cell')).to_have_count(4, timeout=60_000)
     assert page.evaluate(measure) == []

@@ -30,7 +30,7 @@ def test_train_watch_reload_stop_and_use(visit):
         arg=first * 0.8,
         timeout=60_000,
     )
-    expect(page.locator("[data-vs='train'] > .vs-caption")).to_contain_text("images a second")
+    expect(page.locator("[data-vs='training'] > .vs-caption")).to_contain_text("images a second")
     expect(page.get_by_role("img", name="Samples from noise")).to_be_visible()
 
     # while it runs its latest weights are in the picker
@@ -156,7 +156,7 @@ def test_an_archive_is_seen_before_it_is_trained_on(visit, tmp_path):
     page.get_by_role("button", name="Start training").click()
     state = page.locator(".vs-run-row").first.locator(".vs-state")
     expect(state).to_have_text("finished", timeout=30_000)
-    expect(page.locator("[data-vs='train'] > .vs-caption")).to_contain_text("1 picture could not be read")
+    expect(page.locator("[data-vs='training'] > .vs-caption")).to_contain_text("1 picture could not be read")
 
     (tmp_path / "empty.zip").write_bytes(b"no archive")
     page.locator("#vs-archive").set_input_files(tmp_path / "empty.zip")

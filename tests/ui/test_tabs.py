@@ -160,4 +160,4 @@ def test_training_switched_off_leaves_only_the_watching(tmp_path, monkeypatch, s
     page = repr([block.get_config() for block in create_app().blocks.values()])
     assert ("Start training" in page) is ("ends after 2.5 minutes" in page) is shown
     assert ("switched off on this server" in page) is not shown
-    assert 'data-vs="train"' in page
+    assert 'data-vs="training"' in page

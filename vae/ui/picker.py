@@ -67,7 +67,7 @@ def build(catalog: Catalog, server: ModelServer):
 
     first = listing()
     return widget(
-        "picker",
+        "model_picker",
         value=catalog.first(),
         functions=[raising_gradio_errors(function) for function in (model_list, known_models, open_model, opening)],
         models=first["models"],

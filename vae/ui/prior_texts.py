@@ -72,3 +72,8 @@ def options() -> list[dict]:
     """The priors for the page: [{prior, name, term, says}]."""
     kept = ("name", "term", "says")
     return [{"prior": prior} | {k: v for k, v in asdict(w).items() if k in kept} for prior, w in PRIORS.items()]
+
+
+def names() -> dict[str, str]:
+    """What the page calls each prior."""
+    return {prior: words.name for prior, words in PRIORS.items()}

@@ -37,11 +37,11 @@ def build(server: ModelServer, tasks: Tasks) -> None:
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                widget("picture", value=FIRST, topic="compare-picture")
+                widget("image_input", value=FIRST, topic="compare-picture")
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            view = widget("compare", events=["run"], functions=[raising_gradio_errors(tasks.stop)], most=MOST)
+            view = widget("comparison", events=["run"], functions=[raising_gradio_errors(tasks.stop)], most=MOST)
 
     def run(event: gr.EventData) -> Iterator[dict]:
         yield from answers(server, tasks, event._data)

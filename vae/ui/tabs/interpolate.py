@@ -77,7 +77,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
                 ends, places = [], []
                 for i, side in enumerate(SIDES):
                     with gr.Column(visible=i < 2, elem_classes=["vs-place"]) as place:
-                        ends.append(widget("end", value={"kind": "seed", "seed": i + 3}, side=side))
+                        ends.append(widget("interpolation_end", value={"kind": "seed", "seed": i + 3}, side=side))
                     places.append(place)
                 error_note = note()
                 path = gr.Radio(list(dict.fromkeys(first)), label="Path")
@@ -89,9 +89,9 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            busy = widget("busy", functions=[raising_gradio_errors(tasks.stop)])
-            view = widget("morph", events=["keep"], sizes=SIZES)
-            saver = widget("saver")
+            busy = widget("progress", functions=[raising_gradio_errors(tasks.stop)])
+            view = widget("interpolation", events=["keep"], sizes=SIZES)
+            saver = widget("file_saver")
     requested = gr.State(None)  # how many frames the visitor wanted before a model that takes long was chosen
     offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
 
@@ -166,7 +166,7 @@ def owner() -> str | None:
 
 
 def worked(tasks: Tasks, work) -> Iterator[dict | Done]:
-    """What the component "busy" shows meanwhile, then Done; nothing more once it is stopped."""
+    """What the component "progress" shows meanwhile, then Done; nothing more once it is stopped."""
     ticket = secrets.token_hex(8)
     yield {"ticket": ticket, "what": "", "share": None}  # at once, so that it can be stopped
     for step in tasks.watch(ticket, work, owner()):
@@ -219,7 +219,7 @@ def path_of(request: Request, found: Pictures, before: object) -> dict:
 
 
 def view_value(request: Request, found: Pictures) -> dict:
-    """The value of the component "morph"."""
+    """The value of the component "interpolation"."""
     way = f"through the {found.prior} prior" if found.prior else mode_of(request, found)
     facts = {
         "kind": request.kind,
@@ -232,7 +232,7 @@ def view_value(request: Request, found: Pictures) -> dict:
 
 
 def file(server: ModelServer, request: Request, form: str, size: int, report: Report) -> dict:
-    """The value of the component "saver"."""
+    """The value of the component "file_saver"."""
     found = travel(server, request, report)
     report(f"Writing the {form.upper()}", None)
     uri, ending = linked(found.pixels, request.kind, form, size)

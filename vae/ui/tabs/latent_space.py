@@ -68,7 +68,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                     latent_maps.latent_space_look,
                 )
             ]
-            view = widget("latent", events=["send"], functions=functions)
+            view = widget("latent_space", events=["send"], functions=functions)
 
     @show_errors(error_note)
     def show(model: str | None, chosen: str | None) -> dict:
@@ -83,4 +83,4 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
     return Parts(view, {"fn": show, "inputs": [picker, choice], "outputs": [view, choice, error_note]})
 
 
-TELL_MAP = "(map) => { VS.tell('latent-map', map); return []; }"
+TELL_MAP = "(map) => { vaeStudio.then((page) => page.tell('latent-map', map)); return []; }"

@@ -51,7 +51,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                picture = widget("picture", value=FIRST, photographs=FAMILIES)
+                picture = widget("image_input", value=FIRST, photographs=FAMILIES)
                 error_note = note()
                 choice = gr.Radio([MEAN, SAMPLE], value=MEAN, label="Decode")
                 with gr.Row(elem_classes=["vs-row"], visible=False) as seeds:
@@ -74,8 +74,8 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
             with gr.Column(elem_classes=["vs-card"]):
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            busy = widget("busy", functions=[raising_gradio_errors(tasks.stop)])
-            view = widget("reconstruct")
+            busy = widget("progress", functions=[raising_gradio_errors(tasks.stop)])
+            view = widget("reconstruction")
 
     def rebuilt(model, value, sample: bool, seed_: int, longest, tiling) -> Iterator[dict]:
         size = Size(longest if longest in SIDES else 1024, TILES.get(tiling))
@@ -130,7 +130,7 @@ def figures(found: Rebuilt) -> dict:
 
 
 def view_value(found: Rebuilt) -> dict:
-    """The value of the component "reconstruct"."""
+    """The value of the component "reconstruction"."""
     posterior = found.posterior
     mean, mean_limit = _maps(posterior.mean)
     value = figures(found) | {

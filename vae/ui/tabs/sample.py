@@ -52,7 +52,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             with gr.Column(elem_classes=["vs-card"]):
                 draw = gr.Button("Draw new samples", variant="primary")
                 error_note = note()
-                prior = widget("priors", events=["choose"], priors=prior_texts.options())
+                prior = widget("prior_choice", events=["choose"], priors=prior_texts.options())
                 count = gr.Slider(1, MOST, COUNT, step=1, label="How many")
                 temperature = gr.Slider(
                     0.0, 2.0, 1.0, step=0.05, label="Temperature", info="How far out to draw: 1 is the prior itself"
@@ -65,9 +65,11 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                 fold("What is computed", WHY)
         with gr.Column(elem_classes=["vs-result"]):
             with gr.Column(elem_classes=["vs-card", "vs-notice"]):
-                notice = not_generative.Parts(widget("noprior"), *looked)
+                notice = not_generative.Parts(widget("not_generative"), *looked)
             with gr.Column(elem_classes=["vs-card"]):
-                view = widget("samples", events=["send"], halves=2 if beside else 1)
+                view = widget(
+                    "sample_grids", events=["send"], halves=2 if beside else 1, prior_names=prior_texts.names()
+                )
     requested = gr.State(
         None
     )  # how many samples the visitor wanted before a model that paints large pictures was chosen

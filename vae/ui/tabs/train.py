@@ -50,7 +50,9 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
             functions = [
                 raising_gradio_errors(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)
             ]
-            view = widget("train", functions=[*functions, changer(catalog, training_job)], training=training_allowed())
+            view = widget(
+                "training", functions=[*functions, changer(catalog, training_job)], training=training_allowed()
+            )
     if controls:
         _wire(controls, view, training_job)
     return Parts(view)
@@ -92,7 +94,7 @@ def _controls() -> Controls:
             allow_custom_value=True,
             info="A name or a Hub id (owner/name)" + ("" if on_spaces() else ", or a folder on this machine"),
         )
-        archive = widget("data", functions=[look_at_data], data=CUSTOM, preset=FIRST)
+        archive = widget("training_data", functions=[look_at_data], data=CUSTOM, preset=FIRST)
         with gr.Row(elem_classes=["vs-row"]):
             settings["epochs"] = gr.Number(first.epochs, label="Epochs", precision=0, minimum=1, min_width=80)
             settings["learning_rate"] = gr.Number(
@@ -151,8 +153,11 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob) -> None:
     )
 
 
-TELL_DATA = "(preset, data) => { VS.tell('data', { preset, data }); return []; }"
-WITH_TOKEN = "(preset, data, archive, token, ...rest) => [preset, data, archive, VS.token(), ...rest]"
+TELL_DATA = "(preset, data) => { vaeStudio.then((page) => page.tell('data', { preset, data })); return []; }"
+WITH_TOKEN = (
+    "async (preset, data, archive, token, ...rest) => "
+    "[preset, data, archive, (await vaeStudio).visitorToken(), ...rest]"
+)
 
 
 def changer(catalog: Catalog, training_job: TrainingJob):
