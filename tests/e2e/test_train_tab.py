@@ -99,7 +99,7 @@ def test_compare_zoom_go_back_and_tidy_up(visit):
     picture = Image.open(saved.value.path())
     assert picture.width == 1920 and len(picture.convert("RGB").getcolors(10**6)) > 20
 
-    # the time machine: another moment, another picture
+    # the replay: another moment, another picture
     moment = page.get_by_label("Moment of the training")
     sheet = page.get_by_role("img", name="Originals and reconstructions")
     expect(sheet).to_have_attribute("aria-label", re.compile("after epoch"))
@@ -184,7 +184,7 @@ def test_a_stranger_watches_but_cannot_stop(visit):
     assert 0 < sum(received) / 8 < 5000, received
 
     other.locator(".vs-run-row").first.get_by_role("button", name="Change").click()
-    expect(other.locator(".vs-panel")).to_contain_text("Only who started this run")
+    expect(other.locator(".vs-panel")).to_contain_text("Only whoever started this run")
     page.reload()
     tab(page, "Train")
     page.get_by_role("button", name="Stop").click()

@@ -17,7 +17,7 @@ from vae.ui.uploads import examples
 
 log = logging.getLogger(__name__)
 STYLES = ("studio", "picker", "train", "compare", "priors", "latent")
-SORRY = "Something went wrong on the server, not with your input; its log says what."
+SORRY = "Something went wrong on the server, not with your input; the server's log has the details."
 
 
 def head() -> str:

@@ -54,9 +54,10 @@ export default function mount({ root, props, trigger, watch, options }) {
     const drawn = halves.find((half) => half.sprite);
     if (!drawn?.n || !drawn.prior) return ["No samples"];
     const seconds = halves.reduce((sum, half) => sum + (half.seconds ?? 0), 0);
-    const prior = options.prior_names[drawn.prior]?.toLowerCase() ?? drawn.prior;
+    const name = options.prior_names[drawn.prior] ?? drawn.prior;
+    const prior = name[0].toLowerCase() + name.slice(1);
     const facts = `seed ${seed}, temperature ${temperature.toFixed(2)}, ${duration(seconds)}`;
-    return [h("strong", {}, plural(drawn.n, "sample")), ` from ${prior}, ${facts}`];
+    return [h("strong", {}, plural(drawn.n, "sample")), `, prior: ${prior}, ${facts}`];
   };
 
   const show = async () => {

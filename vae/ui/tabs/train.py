@@ -19,12 +19,12 @@ FIRST = "mnist-vae"
 CUSTOM = "digits"  # what needs no network is chosen first
 
 LEAD = (
-    "Watch a model learn. Two wishes pull against each other: to paint every picture back exactly (reconstruction), "
-    "and to keep the latents close to plain noise (KL), so that noise can be decoded later. β weighs the second."
+    "Watch a model learn. Two goals compete: to redraw every picture exactly (reconstruction), and to keep the latents "
+    "close to plain noise (KL), so that noise can be decoded later. β is the weight of the second."
 )
 WHY = (
-    "<p>How probable the model finds a picture cannot be computed, but a bound from below can (the ELBO); training "
-    "raises it. Its two terms are the two curves.</p>"
+    "<p>How likely the model finds a picture cannot be computed, but a lower bound can (the ELBO), and training raises "
+    "it. Its two terms are the two lower curves.</p>"
     + formula("log p(x) ≥ E_q [log p(x|z)] − KL(q ‖ N(0, I))")
     + formula("loss = reconstruction + β · KL")
     + formula("KL = frac{1}{2} ∑_j (μ_j^2 + σ_j^2 − 1 − log σ_j^2)")
@@ -45,7 +45,7 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
         with gr.Column(elem_classes=["vs-controls"]):
             controls = _controls() if training_allowed() else _no_controls()
             with gr.Column(elem_classes=["vs-card"]):
-                fold("What is computed", WHY)
+                fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             functions = [
                 raising_gradio_errors(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)
@@ -71,7 +71,7 @@ class Controls:
 
 def _no_controls() -> None:
     with gr.Column(elem_classes=["vs-card"]):
-        _caption("Training is switched off on this server; its runs can be watched.")
+        _caption("Training is switched off on this server, but its runs can be watched.")
 
 
 def _controls() -> Controls:
@@ -86,7 +86,7 @@ def _controls() -> Controls:
             return {"error": error_text(error, "look_at_data")}
 
     with gr.Column(elem_classes=["vs-card"]):
-        recipe = gr.Dropdown(list(PRESETS), value=FIRST, label="Preset")
+        recipe = gr.Dropdown(list(PRESETS), value=FIRST, label="Model size")
         data = gr.Dropdown(
             choices(),
             value=CUSTOM,
@@ -111,12 +111,12 @@ def _controls() -> Controls:
                 ["sum", "mean", "l1", "sigma"],
                 value=first.reconstruction,
                 label="Reconstruction term",
-                info="Squares summed or averaged over pixels, absolute differences, or a fitted σ",
+                info="Squared differences summed or averaged over the pixels, absolute differences, or a fitted σ",
             )
         start = gr.Button("Start training", variant="primary")
         limit = minutes_allowed()
         if limit is not None:
-            _caption(f"On this server a training ends after {limit:g} minutes and keeps what it has learned.")
+            _caption(f"On this server, training ends after {limit:g} minutes; the model keeps what it has learned.")
         error_note = note()
     return Controls(recipe, data, archive, settings, start, gr.Textbox(visible=False), error_note)
 
