@@ -38,9 +38,15 @@ const NOT_COMPARABLE =
   "These models take the picture at different sizes or in different colours, so their figures can't be compared.";
 
 /**
- * What Python is at work on. at: the key of the pane that is computed.
+ * What Python is at work on.
  *
- * @typedef {{ ticket: string, keys: string[], at: string, what?: string, share?: number | null, stopped?: boolean }} Run
+ * @typedef {object} Run
+ * @property {string} ticket
+ * @property {string[]} keys of the panes that wait for it
+ * @property {string} at the key of the one that is computed
+ * @property {string} [what] is done
+ * @property {number | null} [share] of it
+ * @property {boolean} [stopped]
  */
 
 /** @param {Context<ComparisonNews | null, StopServer, { most: number }>} context */

@@ -5,7 +5,8 @@
 const LIMIT = 64 * 2 ** 20; // bytes; as in launch(max_file_size=)
 
 /**
- * Wires a file input, and dropping on `zone`. Calls done(the uploaded file, an address that shows it), or failed(sentence).
+ * Wires a file input, and dropping on `zone`. Calls done(the uploaded file, an address that shows it), or
+ * failed(sentence).
  *
  * @param {object} parts
  * @param {HTMLElement} parts.zone

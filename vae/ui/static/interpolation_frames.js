@@ -2,6 +2,8 @@
 
 /** @import { Interpolation, InterpolationKind } from "./types" */
 
+/** @typedef {Pick<Interpolation, "kind" | "n" | "steps" | "labels">} Frames steps: from one stop of a loop to the next */
+
 export const SIDES = "ABCDEF";
 const FPS = 16;
 
@@ -9,8 +11,7 @@ const FPS = 16;
  * Between which ends a frame lies, and which share of the way from the one to the other.
  *
  * @param {number} i
- * @param {{ kind: InterpolationKind, n: number, steps: number, labels: string[] }} value steps: frames from one stop of a
- *   loop to the next
+ * @param {Frames} value
  */
 export function placeOf(i, { kind, n, steps, labels }) {
   if (kind !== "loop") return { from: "A", to: "B", share: n > 1 ? i / (n - 1) : 0 };
@@ -37,9 +38,7 @@ export function frameAt(ms, n, kind) {
 /** The time at which `frameAt` shows a frame first, in ms. @param {number} i */
 export const timeOf = (i) => (i / FPS) * 1000;
 
-/** The frames that are the ends, A first.
- * @param {{ kind: InterpolationKind, n: number, steps: number, labels: string[] }} value
- * @returns {number[]} */
+/** The frames that are the ends, A first. @param {Frames} value @returns {number[]} */
 export function endFrames({ kind, n, steps, labels }) {
   if (kind === "path") return [0, n - 1];
   return kind === "grid" ? [0, steps - 1, n - steps, n - 1] : labels.map((_, i) => i * steps);
@@ -48,7 +47,7 @@ export function endFrames({ kind, n, steps, labels }) {
 /** `count` of n frames, evenly, the first and the last among them. @param {number} n @param {number} count */
 export const filmstrip = (n, count) => [...Array(count).keys()].map((k) => Math.round((k * (n - 1)) / (count - 1)));
 
-/** What was made, in words. @param {Pick<Interpolation, "kind" | "n" | "steps" | "labels">} value */
+/** What was made, in words. @param {Frames} value */
 export function describe({ kind, n, steps, labels }) {
   if (kind === "path") return `${n} frames from ${labels[0]} to ${labels[1]}`;
   if (kind === "grid") return `${steps} × ${steps} pictures between ${labels.join(", ")}`;

@@ -1,5 +1,5 @@
-// One model's latent space: its map, what the decoder draws at a place on it, sliders over the most active numbers of the
-// latent, and all of them as bars. Images come from the server as one moves, one answer at a time.
+// One model's latent space: its map, what the decoder draws at a place on it, sliders over the most active numbers of
+// the latent, and all of them as bars. Images come from the server as one moves, one answer at a time.
 
 /** @import { LatentLook, LatentServer, LatentSpace, MapName, MapPrior } from "./types" */
 /** @import { Place } from "./map_geometry.js" */

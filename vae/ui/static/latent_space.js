@@ -12,7 +12,12 @@ const MEASURE = "A map needs a measurement: a data set is encoded once, and the 
 
 /** @typedef {ReturnType<typeof latentMap>} Space */
 
-/** What to do about a model without a map. @param {Unmeasured} unmeasured @param {string[]} shown the models shown instead */
+/**
+ * What to do about a model without a map.
+ *
+ * @param {Unmeasured} unmeasured
+ * @param {string[]} shown the models shown instead
+ */
 function noticeOf({ name, says, commands, refused }, shown) {
   const title = shortName(name, 1);
   const heading = refused ? `The map of ${title} cannot be shown` : `${title} has no map yet`;

@@ -171,7 +171,8 @@ export function lineChart(title, term, view) {
     });
     const zoomed = view.zoom ? `, zoomed to epochs ${number(range[0])} to ${number(range[1])}` : "";
     const keys = "Arrow keys read values, plus and minus zoom, Escape shows all.";
-    return `${lines.join("; ") || `${title}: nothing yet`}, over ${number(endOf(series) || 1)} epochs${zoomed}. ${keys}`;
+    const says = lines.join("; ") || `${title}: nothing yet`;
+    return `${says}, over ${number(endOf(series) || 1)} epochs${zoomed}. ${keys}`;
   };
   const drawReading = () => {
     const at = view.cursor ?? range[1];

@@ -46,7 +46,12 @@ export function outlineOf({ centre, spread: [[a, b], [, d]] }) {
   });
 }
 
-/** Whether an outline lies near enough to a square to be shown with it. @param {Place[]} outline @param {Square} square */
+/**
+ * Whether an outline lies near enough to a square to be shown with it.
+ *
+ * @param {Place[]} outline
+ * @param {Square} square
+ */
 export const fitsNear = (outline, { x, y, half }) =>
   outline.every((place) => Math.hypot(place[0] - x, place[1] - y) < 2 * half);
 
@@ -82,7 +87,12 @@ export function projection({ x, y, half }, size, pad) {
   };
 }
 
-/** What is written for a class: its name if all are short, else its number. @param {string[]} classes @param {number} i */
+/**
+ * What is written for a class: its name if all are short, else its number.
+ *
+ * @param {string[]} classes
+ * @param {number} i
+ */
 export const classMark = (classes, i) => (classes.every((name) => name.length <= 2) ? classes[i] : String(i));
 
 /** Numbers that Python packed as float32 in base64. @param {string} text */

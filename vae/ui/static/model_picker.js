@@ -1,5 +1,5 @@
-// The model picker: a native select with the model's facts beside it, and a panel to open models that are not listed. It
-// asks the server now and then whether the list has changed, so that a model that has just been trained is there for
+// The model picker: a native select with the model's facts beside it, and a panel to open models that are not listed.
+// It asks the server now and then whether the list has changed, so that a model that has just been trained is there for
 // everybody at once. What a visitor opened is listed on this page alone.
 
 /** @import { Context, ModelFacts, ModelNews, PickerServer } from "./types" */

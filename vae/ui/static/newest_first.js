@@ -10,8 +10,8 @@ const LATE = 500; // ms, after which one is told to wait
  */
 
 /**
- * Asks one thing at a time. Of what is wished meanwhile only the newest is asked for, but a choice is never passed over for
- * a move.
+ * Asks one thing at a time. Of what is wished meanwhile only the newest is asked for, but a choice is never passed over
+ * for a move.
  *
  * @template Asked, Answer
  * @template {Wish<Asked>} AWish

@@ -1,4 +1,5 @@
-// The panel that opens a model which is not listed: a line to type in, the well-known models, and how far the opening is.
+// The panel that opens a model which is not listed: a line to type in, the well-known models, and how far the opening
+// is.
 
 /** @import { ModelFacts, Opening, PickerServer } from "./types" */
 import { button, errorLine, h, NO_ANSWER } from "./dom.js";

@@ -17,8 +17,8 @@ export function wantedOf(moment, known) {
 }
 
 /**
- * All of n moments, so that whoever moves the slider early finds something near: the middle first, then the middles of the
- * halves, and so on; the ends last.
+ * All of n moments, so that whoever moves the slider early finds something near: the middle first, then the middles of
+ * the halves, and so on; the ends last.
  *
  * @param {number} n
  * @returns {number[]}

@@ -1,4 +1,5 @@
-// The list of runs: which is looked at, which are compared, and, for whoever started one, renaming, continuing, deleting.
+// The list of runs: which is looked at, which are compared, and, for whoever started one, renaming, continuing,
+// deleting.
 
 /** @import { RunChange, RunChanged, RunEntry } from "./types" */
 import { button, errorLine, h, NO_ANSWER } from "./dom.js";

@@ -1,5 +1,6 @@
-// A map of points on canvas: dots coloured by class, with the class written in here and there. It says where the pointer
-// or the arrow keys are, which point is nearest, and what was chosen; what is decoded there is not its business.
+// A map of points on canvas: dots coloured by class, with the class written in here and there. It says where the
+// pointer or the arrow keys are, which point is nearest, and what was chosen; what is decoded there is not its
+// business.
 
 /** @import { MapPrior } from "./types" */
 /** @import { Place, Square } from "./map_geometry.js" */

@@ -1,5 +1,5 @@
-// A slider over a run's previews: what the model drew after each epoch. What was fetched once is kept; the rest is fetched
-// when it is needed.
+// A slider over a run's previews: what the model drew after each epoch. What was fetched once is kept; the rest is
+// fetched when it is needed.
 
 /** @import { PreviewMoment, PreviewWanted } from "./types" */
 import { button, context2d, h, icon, loadImage, onResize, showPlaying } from "./dom.js";

@@ -1,4 +1,5 @@
-// What Python sends to the page's modules and what they send back, once for all of them. The Python side of each is named.
+// What Python sends to the page's modules and what they send back, once for all of them. The Python side of each is
+// named.
 
 /** What a component gets: Gradio's part, and the element and the options that components.py's widget() gives it. */
 export interface Context<Value, Server = object, Options = object> {
