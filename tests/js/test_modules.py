@@ -1,4 +1,4 @@
-"""The page's modules: their types, their style, and what they compute. The tools are Node's; tests/browser.py gets them."""
+"""The page's modules: their types, their style, and what they compute. The tools come by tests/browser.py."""
 
 import subprocess
 

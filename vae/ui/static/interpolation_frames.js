@@ -2,7 +2,11 @@
 
 /** @import { Interpolation, InterpolationKind } from "./types" */
 
-/** @typedef {Pick<Interpolation, "kind" | "n" | "steps" | "labels">} Frames steps: from one stop of a loop to the next */
+/**
+ * What there is to see. steps: frames from one stop of a loop to the next.
+ *
+ * @typedef {Pick<Interpolation, "kind" | "n" | "steps" | "labels">} Frames
+ */
 
 export const SIDES = "ABCDEF";
 const FPS = 16;
