@@ -9,7 +9,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from vae.ui import api, picker, scripts
-from vae.ui.components import head
+from vae.ui.page_head import PageHead, page_head
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.models import ModelServer, runs_folder
 from vae.ui.serving.tasks import Tasks
@@ -37,7 +37,6 @@ def launch_options() -> dict:
     """Gradio's launch() options of this app."""
     return {
         "theme": theme(),
-        "head": head(),
         "ssr_mode": False,
         "run_history": False,
         "show_error": True,
@@ -46,7 +45,7 @@ def launch_options() -> dict:
         "state_session_capacity": 1000,
         # Gradio compresses its scripts but not the page itself, which holds the layout and our components.
         "app_kwargs": {
-            "middleware": [Middleware(GZipMiddleware, compresslevel=6)],
+            "middleware": [Middleware(GZipMiddleware, compresslevel=6), Middleware(PageHead, text=page_head())],
             "routes": [scripts.route()],
         },
         "footer_links": ["api", "gradio", "settings"],

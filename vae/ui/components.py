@@ -11,23 +11,9 @@ from gradio.components.api_component import Api
 from gradio.context import LocalContext
 
 from vae.errors import InputError
-from vae.ui import scripts
-from vae.ui.theme import variables
-from vae.ui.uploads import examples
 
 log = logging.getLogger(__name__)
-STYLES = ("studio", "picker", "train", "compare", "priors", "latent")
 SORRY = "Something went wrong on the server, not with your input; the server's log has the details."
-
-
-def head() -> str:
-    """For the page's head: the components' style, their modules, and the example images as JSON.
-
-    The style is not given to launch(css=), which puts Gradio's own selectors before each of ours.
-    """
-    style = variables() + "\n".join((scripts.STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
-    data = json.dumps(examples()).replace("<", "\\u003c")
-    return f'{scripts.head()}<style>{style}</style><script type="application/json" id="vs-examples">{data}</script>'
 
 
 def widget(
