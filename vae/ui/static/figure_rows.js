@@ -18,7 +18,8 @@ export const SSIM_MEANS = "Structural similarity: 1 means the same picture";
 /** @param {FigureRow} row @returns {HTMLDivElement} for a <dl> */
 export function figureRow({ word, term, value, unit, title, best }) {
   const name = h("dt", {}, word, term ? h("small", {}, term) : null);
-  const text = h("dd", { class: best ? "best" : null }, value, unit ? h("small", {}, unit) : null);
-  if (best) text.append(h("em", {}, "best"));
+  const text = h("dd", { class: best ? "best" : null }, value);
+  if (unit) text.append(" ", h("small", {}, unit));
+  if (best) text.append(" ", h("em", {}, "best"));
   return h("div", { title }, name, text);
 }
