@@ -110,7 +110,8 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}
         if other:
             theirs, _ = half(server, other, n, number_, tau, name)
-            yield {view: value | {"halves": [own, theirs]}}
+            # A tab that is opened for the first time may have missed the first answer.
+            yield {view: value | {"halves": [own, theirs]}, **changes}
 
     def checked(n, number_, tau) -> tuple[int, int, float]:
         n = whole("How many", n, 1, MOST)
