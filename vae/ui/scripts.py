@@ -5,6 +5,7 @@ Addresses are relative, since the app may stand behind a proxy under a prefix.
 """
 
 import hashlib
+import re
 from functools import cache
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from starlette.routing import Route
 STATIC = Path(__file__).parent / "static"
 FOLDER = "vae-studio"
 ENTRY = "page"
+_IMPORT = re.compile(r'^(?:import|export|\}) .*?from "\./(\w+)\.js";$', re.MULTILINE)  # as the formatter writes it
 KEEP = "public, max-age=31536000, immutable"  # a year
 
 
@@ -33,13 +35,22 @@ def version() -> str:
     return digest.hexdigest()[:12]
 
 
+def first_modules() -> list[str]:
+    """What page.js imports, and what that imports in turn; the other tabs' modules come later."""
+    found = [ENTRY]
+    for name in found:
+        imports = _IMPORT.findall(modules()[name].decode())
+        found += [imported for imported in dict.fromkeys(imports) if imported not in found]
+    return found
+
+
 def head() -> str:
-    """For the page's head. All modules are fetched at once rather than one import after another.
+    """For the page's head. Modules that are needed at once are fetched together rather than one import after another.
 
     Components may be mounted before that is done, so `vaeStudio` is a promise: of what page.js exports.
     """
     folder = f"./{FOLDER}/{version()}"
-    links = "".join(f'<link rel="modulepreload" href="{folder}/{name}.js">' for name in modules())
+    links = "".join(f'<link rel="modulepreload" href="{folder}/{name}.js">' for name in first_modules())
     return f'{links}<script>window.vaeStudio = import("{folder}/{ENTRY}.js");</script>'
 
 
