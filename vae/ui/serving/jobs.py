@@ -73,7 +73,7 @@ def decode(
     """
     size, channels = (like.height, like.width), 1 if like.mode == "L" else 3
     if (model.latent_channels, model.in_channels) != (latent.shape[1], channels):
-        raise InputError("The decoder takes other latents, or paints in other colours, than the encoder.")
+        raise InputError("The decoder takes different latents, or draws in different colours, than the encoder.")
     tile = tile_of(model, like.size, tile)
     report("Decoding", 0.0 if tile else None)
     start = time.perf_counter()
@@ -81,7 +81,7 @@ def decode(
     x = x.float().cpu()
     seconds = time.perf_counter() - start
     if x.shape[-2:] != size:
-        raise InputError("The decoder paints pictures of another size than the encoder read.")
+        raise InputError("The decoder draws pictures of a different size than the encoder takes.")
     return images.to_image(x[0]), seconds
 
 

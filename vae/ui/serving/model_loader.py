@@ -52,7 +52,7 @@ class ModelLoader:
             while len(self._openings) >= KEPT:
                 oldest = next((n for n, o in self._openings.items() if o.state in ("done", "failed")), None)
                 if oldest is None:
-                    raise InputError("Too many models are being opened just now; try again in a minute.")
+                    raise InputError("Too many models are being opened right now; try again in a minute.")
                 del self._openings[oldest]
             opening = self._openings[name] = Opening(name)
         threading.Thread(target=self._open, args=(opening,), name=f"open {name}", daemon=True).start()

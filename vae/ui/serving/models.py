@@ -111,7 +111,7 @@ class ModelServer:
             return self._run(job, str(self.catalog.source(name)), *arguments)
         except torch.OutOfMemoryError:
             raise InputError(
-                "The device has too little memory for this; a smaller picture or number will do."
+                "The device has too little memory for this; try a smaller picture or a smaller number."
             ) from None
 
     def reconstruct(
