@@ -95,7 +95,7 @@ def test_strangers_change_nothing_and_owners_all(trained, asking):
     assert "no run" in change({**mine, "run": "../tiny-001", "do": "delete"})["error"]
     assert "no run" in change(None)["error"]
 
-    assert "give more" in change({**mine, "do": "continue", "epochs": 3})["error"]
+    assert "give a larger number" in change({**mine, "do": "continue", "epochs": 3})["error"]
     assert "Epochs" in change({**mine, "do": "continue", "epochs": "many"})["error"]
     assert "name" in change({**mine, "do": "rename", "name": "../up"})["error"]
     assert "already a model" in change({**mine, "do": "rename", "name": "mnist-ae"})["error"]
