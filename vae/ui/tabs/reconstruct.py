@@ -150,7 +150,7 @@ def view_value(found: Rebuilt) -> dict:
         value |= {
             "sigma": sigma,
             "sigma_limit": max(1.0, limit),
-            "sigma_says": "0 means certain; 1 that the number says nothing about this picture (the prior's own σ). "
+            "sigma_says": "0 means certain; 1 means it says nothing about the picture: the prior's own σ is 1. "
             f"Here {here if idle >= 0.005 else 'no number is close to 1'}.",
         }
     return value
