@@ -29,7 +29,7 @@ from pathlib import Path
 
 from served import Served, serving
 
-THRIFT = 1500  # bytes a second, as in timemachine.js
+THRIFT = 1500  # bytes a second, as IDLE_RATE in training_previews.js
 
 
 class Page:

@@ -1,9 +1,14 @@
-"""A Chromium for the browser tests: found, or installed. `python tests/browser.py` makes sure that there is one."""
+"""A Chromium for the browser tests: found, or installed.
+
+`python tests/browser.py` makes sure that there is one, and Node for the tests of the page's modules.
+"""
 
 import os
 import shutil
 import subprocess
 import sys
+
+import node
 
 NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
 ARGUMENTS = [
@@ -36,3 +41,4 @@ def install() -> None:
 
 if __name__ == "__main__":
     install()
+    node.install()

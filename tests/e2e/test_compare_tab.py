@@ -1,4 +1,4 @@
-"""Comparing models, opening others and drawing from what is no generator, as a visitor does it in a real browser."""
+"""Comparing models, opening others and drawing from one that can't generate on its own, in a real browser."""
 
 import re
 from pathlib import Path
@@ -49,7 +49,9 @@ def is_open(page: Page, text: str) -> None:
 def compared(page: Page, panes: int) -> None:
     """Waits until all panes show what they were asked for."""
     expect(page.locator(".vs-pane")).to_have_count(panes)
-    expect(page.locator(".vs-rows", has_text=re.compile(r"Closeness\s*PSNR\s*\d"))).to_have_count(panes, timeout=60_000)
+    expect(page.locator(".vs-rows", has_text=re.compile(r"Pixel accuracy\s*PSNR\s*\d"))).to_have_count(
+        panes, timeout=60_000
+    )
     expect(page.locator(".vs-cover:visible, .vs-pane.stale")).to_have_count(0, timeout=60_000)
 
 
@@ -116,7 +118,7 @@ def test_models_are_opened_paired_and_taken_away(visit, folders):
     page.locator(".vs-compare-split").get_by_title("Caps").click()
     expect(page.locator(".vs-rows").first).to_contain_text("256 × 256")
     compared(page, 2)
-    expect(page.get_by_text("their figures are not of the same thing")).to_be_visible()
+    expect(page.get_by_text("their figures can't be compared")).to_be_visible()
 
     page.get_by_role("button", name="Add a model").click()
     page.locator(".vs-pane-head select").nth(2).select_option(tiny)
@@ -128,7 +130,7 @@ def test_models_are_opened_paired_and_taken_away(visit, folders):
     second.first.select_option(tiny)
     compared(page, 3)
     assert page.locator(".vs-rows").first.inner_text() != alone
-    page.get_by_role("button", name="Take this model away").locator("visible=true").first.click()
+    page.get_by_role("button", name="Remove this model").locator("visible=true").first.click()
     expect(page.locator(".vs-pane")).to_have_count(2)
 
 
@@ -153,10 +155,10 @@ def test_sample_says_what_is_no_generator(visit, folders):
     tab(page, "Sample")
     pairs = page.get_by_role("group", name="Samples of mnist-vae-large", exact=True).get_by_role("button")
     expect(pairs).to_have_count(25)
-    expect(page.get_by_text("This model is no generator")).to_have_count(0)
+    expect(page.get_by_text("This model can't generate on its own")).to_have_count(0)
     open_model(page, folders[0])
     is_open(page, folders[0])
-    expect(page.get_by_role("heading", name="This model is no generator")).to_be_visible(timeout=60_000)
+    expect(page.get_by_role("heading", name="This model can't generate on its own")).to_be_visible(timeout=60_000)
     expect(page.locator(".vs-trio img")).to_have_count(3)
     cells = page.get_by_role("group", name=re.compile("^Samples of")).get_by_role("button")
     expect(cells).to_have_count(4, timeout=60_000)
@@ -166,7 +168,7 @@ def test_sample_says_what_is_no_generator(visit, folders):
 
     page.get_by_label("Model", exact=True).select_option("mnist-vae-large")
     expect(pairs).to_have_count(25, timeout=60_000)
-    expect(page.get_by_text("This model is no generator")).to_have_count(0)
+    expect(page.get_by_text("This model can't generate on its own")).to_have_count(0)
 
 
 def test_the_page_says_when_a_picture_is_computed_in_tiles(visit, folders):
@@ -175,8 +177,10 @@ def test_the_page_says_when_a_picture_is_computed_in_tiles(visit, folders):
     open_model(page, folders[1])
     is_open(page, folders[1])
     page.locator(".vs-controls:visible").get_by_title("Parrot").click()
-    took = page.locator(".vs-stats > div", has_text="Took")
-    expect(page.locator(".vs-stats > div", has_text="Remembered as")).to_contain_text("4 × 64 × 64", timeout=60_000)
+    took = page.locator(".vs-stats > div", has_text="Compute time")
+    expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text(
+        "4 channels of 64 × 64", timeout=60_000
+    )
     expect(took).not_to_contain_text("tiles")
     page.get_by_role("button", name="Advanced").click()
     tiles = page.get_by_label("Tiles")
@@ -222,5 +226,5 @@ def test_the_text_can_be_read(visit, folders, theme):
     is_open(page, folders[0])
     tab(page, "Sample")
     expect(page.locator(".vs-trio img")).to_have_count(3, timeout=60_000)
-    expect(page.locator('[data-vs="samples"]:not(.stale) .vs-cell')).to_have_count(4, timeout=60_000)
+    expect(page.locator('[data-vs="sample_grids"]:not(.stale) .vs-cell')).to_have_count(4, timeout=60_000)
     assert page.evaluate(measure) == []

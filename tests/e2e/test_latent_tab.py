@@ -153,7 +153,7 @@ def test_sliders_bars_and_other_maps(visit):
         return page.locator(".vs-scatter").first.evaluate("c => c.toDataURL()")
 
     by_class = ground()
-    page.get_by_label("As wide as can be").check()
+    page.get_by_label("Widest spread").check()
     page.wait_for_function("old => document.querySelector('.vs-scatter').toDataURL() !== old", arg=by_class)
     wide = ground()
     page.get_by_label("Two latent dimensions").check()
@@ -197,7 +197,7 @@ def test_a_model_without_a_map_says_so_until_it_is_measured(visit, tmp_path):
     expect(page.locator(".vs-space h3")).to_have_text(["Variational auto-encoderfresh"])
     expect(notice).to_be_hidden()
     expect(page.locator(".vs-painted")).to_have_attribute("src", re.compile("^data:image/png"))
-    expect(page.locator(".vs-map-note")).to_contain_text("no class map here")
+    expect(page.locator(".vs-map-note")).to_contain_text("No map by class here")
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -39,7 +39,7 @@ def test_the_first_page_is_light_and_shows_a_result_at_once(app, chromium):
     page.wait_for_timeout(1500)
     assert 50_000 < sum(received) < WEIGHT
     assert page.evaluate("window.jumps.reduce((a, b) => a + b, 0)") < 0.1
-    assert "4 × 4 × 4" in figure(page, "Remembered as")
+    assert figure(page, "Stored as") == "64 numbers 4 channels of 4 × 4"
     context.close()
 
 
@@ -49,7 +49,7 @@ def test_reconstruct_an_uploaded_digit(visit, tmp_path):
     page.locator(".vs-file").first.set_input_files(DIGIT)
     expect(page.locator(".vs-drop-name")).to_have_text("digit-7.png")
     page.wait_for_function("old => document.querySelector('.vs-frame img.after').src !== old", arg=before)
-    assert float(figure(page, "Closeness").removesuffix("dB")) > 5
+    assert float(figure(page, "Pixel accuracy").removesuffix("dB")) > 5
 
     # the latent's maps can be read cell by cell, by keyboard too
     cell = page.locator(".vs-map canvas").first
@@ -186,10 +186,12 @@ def test_the_example_suits_the_model_until_one_is_chosen(visit):
     expect(picture).to_have_text("Digit 2")
     model.select_option("dogs-vae")
     expect(picture).to_have_text("Parrot")
-    expect(page.locator(".vs-stats > div", has_text="Remembered as")).to_contain_text("4 × ", timeout=60_000)
+    expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text(
+        "4 channels of 32 × 32", timeout=60_000
+    )
     model.select_option("mnist-vae")
     expect(picture).to_have_text("Digit 2")
     page.locator(".vs-controls:visible").get_by_title("Digit 3").click()
     model.select_option("dogs-vae")
-    expect(page.locator(".vs-stats > div", has_text="Remembered as")).to_contain_text("4 × 4 × 4", timeout=60_000)
+    expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text("4 channels of 4 × 4", timeout=60_000)
     expect(picture).to_have_text("Digit 3")

@@ -43,10 +43,10 @@ def test_the_two_kinds_of_auto_encoder_side_by_side(visit):
 
     # another prior is another pair of grids, of the same seed; going back brings the same ones
     says = page.locator(".vs-half-says").all_inner_texts()
-    plain, cloud = choose(page, "Plain noise"), choose(page, "One cloud")
+    plain, cloud = choose(page, "Plain noise"), choose(page, "Single Gaussian")
     assert len({*plain, *cloud}) == 4 and page.locator(".vs-half-says").all_inner_texts() != says
-    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("from one cloud, seed 0")
-    assert choose(page, "A learned map") == first
+    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("prior: single Gaussian, seed 0")
+    assert choose(page, "Learned prior (flow)") == first
     page.get_by_role("button", name="plain noise").click()  # in the sentence above
     expect(page.get_by_label("Plain noise")).to_be_checked()
     page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=first)
@@ -117,11 +117,11 @@ def test_quick_choices_of_priors_end_with_the_last(visit):
     page = visit()
     tab(page, "Sample")
     first = grids(page)
-    page.get_by_label("A learned map").focus()
+    page.get_by_label("Learned prior (flow)").focus()
     for _ in range(3):
         page.keyboard.press("ArrowUp")
     expect(page.get_by_label("Plain noise")).to_be_checked()
-    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("from plain noise")
+    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("prior: plain noise")
     page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=first)
     page.wait_for_timeout(500)
     expect(page.get_by_label("Plain noise")).to_be_checked()
@@ -145,7 +145,7 @@ def test_a_grid_between_four(visit):
     with page.expect_download() as saved:
         page.get_by_role("button", name="Sheet (PNG)").click()
     assert Image.open(saved.value.path()).size == (4 * 224, 4 * 224)
-    page.get_by_label("A way").check()
+    page.get_by_label("A path").check()
     expect(page.get_by_label("Position between A and B")).to_be_visible()
     expect(page.locator(".vs-end:visible")).to_have_count(2)
 

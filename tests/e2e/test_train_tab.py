@@ -30,7 +30,7 @@ def test_train_watch_reload_stop_and_use(visit):
         arg=first * 0.8,
         timeout=60_000,
     )
-    expect(page.locator("[data-vs='train'] > .vs-caption")).to_contain_text("images a second")
+    expect(page.locator("[data-vs='training'] > .vs-caption")).to_contain_text("images a second")
     expect(page.get_by_role("img", name="Samples from noise")).to_be_visible()
 
     # while it runs its latest weights are in the picker
@@ -99,7 +99,7 @@ def test_compare_zoom_go_back_and_tidy_up(visit):
     picture = Image.open(saved.value.path())
     assert picture.width == 1920 and len(picture.convert("RGB").getcolors(10**6)) > 20
 
-    # the time machine: another moment, another picture
+    # the replay: another moment, another picture
     moment = page.get_by_label("Moment of the training")
     sheet = page.get_by_role("img", name="Originals and reconstructions")
     expect(sheet).to_have_attribute("aria-label", re.compile("after epoch"))
@@ -156,7 +156,7 @@ def test_an_archive_is_seen_before_it_is_trained_on(visit, tmp_path):
     page.get_by_role("button", name="Start training").click()
     state = page.locator(".vs-run-row").first.locator(".vs-state")
     expect(state).to_have_text("finished", timeout=30_000)
-    expect(page.locator("[data-vs='train'] > .vs-caption")).to_contain_text("1 picture could not be read")
+    expect(page.locator("[data-vs='training'] > .vs-caption")).to_contain_text("1 picture could not be read")
 
     (tmp_path / "empty.zip").write_bytes(b"no archive")
     page.locator("#vs-archive").set_input_files(tmp_path / "empty.zip")
@@ -184,7 +184,7 @@ def test_a_stranger_watches_but_cannot_stop(visit):
     assert 0 < sum(received) / 8 < 5000, received
 
     other.locator(".vs-run-row").first.get_by_role("button", name="Change").click()
-    expect(other.locator(".vs-panel")).to_contain_text("Only who started this run")
+    expect(other.locator(".vs-panel")).to_contain_text("Only whoever started this run")
     page.reload()
     tab(page, "Train")
     page.get_by_role("button", name="Stop").click()

@@ -92,12 +92,12 @@ def test_strangers_change_nothing_and_owners_all(trained, asking):
 
     for what in ({"do": "stop"}, {"do": "continue", "epochs": 9}, {"do": "rename", "name": "x"}, {"do": "delete"}):
         for token in (None, "z" * 32):
-            assert "Only who started" in change({"run": "tiny-001", "token": token, **what})["error"]
+            assert "Only whoever started" in change({"run": "tiny-001", "token": token, **what})["error"]
     assert change({**mine, "do": "paint"})["error"].startswith("A run can be")
     assert "no run" in change({**mine, "run": "../tiny-001", "do": "delete"})["error"]
     assert "no run" in change(None)["error"]
 
-    assert "give more" in change({**mine, "do": "continue", "epochs": 3})["error"]
+    assert "give a larger number" in change({**mine, "do": "continue", "epochs": 3})["error"]
     assert "epochs must be a whole number" in change({**mine, "do": "continue", "epochs": "many"})["error"]
     assert "name" in change({**mine, "do": "rename", "name": "../up"})["error"]
     assert "already a model" in change({**mine, "do": "rename", "name": "mnist-ae"})["error"]

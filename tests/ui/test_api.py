@@ -274,8 +274,8 @@ def test_only_who_started_a_training_can_stop_it(client):
     run = {"run": started["run"], "api_name": "/train_stop"}
     try:
         wait_for(client, started["run"], "running")
-        assert "Only who started" in refused(other, **run)
-        assert "Only who started" in refused(other, **run, token="x" * 22)
+        assert "Only whoever started" in refused(other, **run)
+        assert "Only whoever started" in refused(other, **run, token="x" * 22)
         assert other.predict(run=started["run"], api_name="/train_status")["state"] == "running"
         owner.predict(**run)
         wait_for(client, started["run"], "stopped")

@@ -205,7 +205,7 @@ def test_long_ways_report_and_can_be_stopped(server, fitted, monkeypatch):
     assert stopped.is_set() and server.sample(fitted, 1, 0, 1.0, "normal").pixels.shape == (1, 1, 16, 16)
 
 
-CONTROLS = {"made": interpolate.WAY, "path": interpolate.ROUND, "stops": 3, "steps": 8, "side": 3, "pace": 4}
+CONTROLS = {"made": interpolate.PATH, "path": interpolate.ROUND, "stops": 3, "steps": 8, "side": 3, "pace": 4}
 
 
 def request(model="m", ends=(), **changes) -> interpolate.Request:
@@ -226,7 +226,7 @@ def test_the_controls_say_what_to_make():
     "wrong",
     [
         {"made": "a cake"},
-        {"made": ["A way"]},
+        {"made": ["A path (A to B)"]},
         {"path": "bezier"},
         {"path": {}},
         {"steps": 10**6},

@@ -101,7 +101,7 @@ def test_a_picture_sent_on_inside_the_request_is_lossless():
 def test_a_plain_auto_encoder_has_no_sigma_to_show(server, tmp_path):
     picture = Image.new("L", (28, 28), 90)
     plain = reconstruct.view_value(server.reconstruct(saved(tmp_path / "ae", variational=False), picture))
-    assert plain["sigma"] is None and "never unsure" in plain["sigma_says"]
+    assert plain["sigma"] is None and "never uncertain" in plain["sigma_says"]
     shown = reconstruct.view_value(server.reconstruct(saved(tmp_path / "vae"), picture, True, 4))
     assert len(shown["sigma"]) == len(shown["mean"]) == 4 and shown["seed"] == 4
     assert shown["mean_limit"] >= max(abs(v) for channel in shown["mean"] for row in channel for v in row)
@@ -148,4 +148,4 @@ def test_training_switched_off_leaves_only_the_watching(tmp_path, monkeypatch, s
     page = repr([block.get_config() for block in create_app().blocks.values()])
     assert ("Start training" in page) is ("ends after 2.5 minutes" in page) is shown
     assert ("switched off on this server" in page) is not shown
-    assert 'data-vs="train"' in page
+    assert 'data-vs="training"' in page

@@ -140,7 +140,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         return {"run": watched.name, **facts, "metrics": metrics[since:]}
 
     def train_stop(run: str, token: str | None = None) -> dict:
-        """Stop a training. It ends within a step and keeps what it has learned. Only who started it can, and the host.
+        """Stop a training. It ends within a step and keeps what it has learned. Only its owner and the host can.
 
         Args:
             run: The run's name, as train_start gave it.

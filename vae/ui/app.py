@@ -7,8 +7,8 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
-from vae.ui import api, picker
-from vae.ui.components import head
+from vae.ui import api, picker, scripts
+from vae.ui.page_head import PageHead, page_head
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Tasks
@@ -18,7 +18,7 @@ from vae.ui.theme import theme
 from vae.ui.training.training_job import TrainingJob
 
 TITLE = "VAE Studio"
-SENTENCE = "See what a VAE keeps, dreams up, and learns."
+SENTENCE = "Variational auto-encoders (VAEs) shrink a picture to a few numbers and redraw it. Try it live."
 MARK = (
     '<svg viewBox="0 0 28 24" width="28" height="24" fill="currentColor" aria-hidden="true">'
     '<path d="M0 2v20l11-6.4V8.4zM28 2v20l-11-6.4V8.4z"/><rect x="12.6" y="9" width="2.8" height="6" rx="1"/></svg>'
@@ -37,7 +37,6 @@ def launch_options() -> dict:
     """Gradio's launch() options of this app."""
     return {
         "theme": theme(),
-        "head": head(),
         "ssr_mode": False,
         "run_history": False,
         "show_error": True,
@@ -45,7 +44,10 @@ def launch_options() -> dict:
         "max_file_size": "64mb",
         "state_session_capacity": 1000,
         # Gradio compresses its scripts but not the page itself, which holds the layout and our components.
-        "app_kwargs": {"middleware": [Middleware(GZipMiddleware, compresslevel=6)]},
+        "app_kwargs": {
+            "middleware": [Middleware(GZipMiddleware, compresslevel=6), Middleware(PageHead, text=page_head())],
+            "routes": [scripts.route()],
+        },
         "footer_links": ["api", "gradio", "settings"],
     }
 

@@ -5,58 +5,21 @@ import json
 import logging
 from collections.abc import Callable, Iterable, Iterator
 from functools import wraps
-from pathlib import Path
 
 import gradio as gr
 from gradio.components.api_component import Api
 from gradio.context import LocalContext
 
 from vae.errors import InputError
-from vae.ui.theme import variables
-from vae.ui.uploads import examples
 
 log = logging.getLogger(__name__)
-STATIC = Path(__file__).parent / "static"
-STYLES = ("studio", "picker", "train", "compare", "priors", "latent")
-SCRIPTS = (
-    "core",
-    "picture",
-    "reconstruct",
-    "sample",
-    "interpolate",
-    "morph",
-    "scatter",
-    "bars",
-    "latent",
-    "picker",
-    "chart",
-    "curves",
-    "timemachine",
-    "runs",
-    "data",
-    "train",
-    "compare",
-    "busy",
-    "noprior",
-)
-SORRY = "Something went wrong on the server, not with your input; its log says what."
-
-
-def head() -> str:
-    """Style and scripts of all components, for the page's head: inline, so no requests.
-
-    The style is not given to launch(css=), which puts Gradio's own selectors before each of ours.
-    """
-    style = variables() + "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
-    script = "\n".join((STATIC / f"{name}.js").read_text(encoding="utf-8") for name in SCRIPTS)
-    script += f"\nVS.examples = {json.dumps(examples())};"
-    return f"<style>{style}</style><script>{script}</script>"
+SORRY = "Something went wrong on the server, not with your input; the server's log has the details."
 
 
 def widget(
-    part: str, value: object = None, events: Iterable[str] = (), functions: Iterable[Callable] = (), **options
+    name: str, value: object = None, events: Iterable[str] = (), functions: Iterable[Callable] = (), **options
 ) -> gr.HTML:
-    """A component of ours: VS.part(part) in static/*.js draws it from its JSON value and its `options`.
+    """A component of ours: the module static/NAME.js draws it from its JSON value and its `options`.
 
     events: names it triggers, to be listened to in Python. functions: Python functions its script may call. The options
     are part of the script: given as gr.HTML's own props they would be wiped by the first update that skips them.
@@ -64,9 +27,10 @@ def widget(
     quoted = " ".join(f"'{event}'" for event in events)  # Gradio looks for an event's name in quotes
     return gr.HTML(
         value=value,
-        html_template=f'<div data-vs="{part}"></div>',
+        html_template=f'<div data-vs="{name}"></div>',
         js_on_load=f"const options = {json.dumps(options)}; /* {quoted} */\n"
-        f"VS.mount('{part}', {{ element, props, trigger, server, upload, watch, options }});",
+        "const context = { element, props, trigger, server, upload, watch, options };\n"
+        f"vaeStudio.then((page) => page.mount('{name}', context));",
         server_functions=list(functions),
         apply_default_css=False,
         container=False,
@@ -75,7 +39,7 @@ def widget(
 
 def note() -> gr.HTML:
     """Where a sentence about what went wrong appears; empty it takes no room."""
-    return widget("note", value="")
+    return widget("error_note", value="")
 
 
 def visitor() -> str:
@@ -118,7 +82,7 @@ def show_errors(where: gr.HTML) -> Callable:
 
 
 def show_errors_of_steps(where: gr.HTML) -> Callable:
-    """As `spoken`, for a page event that yields such dicts one after another."""
+    """As `show_errors`, for a page event that yields such dicts one after another."""
 
     def decorate(function: Callable[..., Iterator[dict]]) -> Callable[..., Iterator[dict]]:
         @wraps(function)

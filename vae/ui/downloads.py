@@ -48,7 +48,7 @@ def animation(pixels: Tensor, folder: Path, kind: str = "path", suffix: str = "g
     frames = [images.to_image(frame) for frame in pixels]
     wide, high = sized(frames[0], size).size
     if n * wide * high * channels > MAX_BYTES or (suffix == "png" and n * (wide + 2) > WIDEST):
-        raise InputError(f"{n} frames of {wide} x {high} pixels are too many for one file; a smaller size will do.")
+        raise InputError(f"{n} frames of {wide} x {high} pixels are too many for one file; choose a smaller size.")
     frames = [sized(frame, size) for frame in frames]
     write_animation([*frames, *frames[-2:0:-1]] if kind == "path" and suffix != "png" else frames, path, fps=FPS)
     return path
@@ -60,5 +60,5 @@ def linked(pixels: Tensor, kind: str, suffix: str, size: int) -> tuple[str, str]
         path = animation(pixels, Path(folder), kind, suffix, size)
         data, ending = path.read_bytes(), path.suffix
     if len(data) > MAX_FILE:
-        raise InputError(f"The file would have {len(data) / 1e6:.0f} MB; a smaller size, or MP4, will do.")
+        raise InputError(f"The file would be {len(data) / 1e6:.0f} MB; choose a smaller size, or MP4.")
     return f"data:{FORMATS[ending[1:]]};base64," + base64.b64encode(data).decode("ascii"), ending

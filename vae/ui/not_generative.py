@@ -38,7 +38,7 @@ class Parts:
 def controls() -> tuple[gr.Column, gr.HTML, gr.HTML, gr.State]:
     """The column with the picture and its note, hidden until a model asks for it, and the state."""
     with gr.Column(visible=False, elem_classes=["vs-card"]) as column:
-        picture = widget("picture", value=FIRST)
+        picture = widget("image_input", value=FIRST)
         error_note = note()
     return column, picture, error_note, gr.State(None)
 

@@ -29,8 +29,8 @@ def build(catalog: Catalog, server: ModelServer):
     """The picker. Its value is the chosen model's name. What a visitor opened is listed on their own page alone."""
     loader = ModelLoader(server, catalog)
 
-    def listed() -> dict:
-        models = [facts_shown(model) for model in catalog.models()]
+    def listing() -> dict:
+        models = [shown_facts(model) for model in catalog.models()]
         return {"models": models, "version": version(models)}
 
     lock, kept = threading.Lock(), [0.0, {}]
@@ -39,7 +39,7 @@ def build(catalog: Catalog, server: ModelServer):
         """The list, looked up at most once a second however many pages ask."""
         with lock:
             if time.monotonic() - kept[0] > 1.0:
-                kept[:] = time.monotonic(), listed()
+                kept[:] = time.monotonic(), listing()
             return kept[1]
 
     def model_list(known: dict) -> dict:
@@ -65,9 +65,9 @@ def build(catalog: Catalog, server: ModelServer):
         lost = Opening(str(name)[:200], "failed", error="The server no longer knows of this opening; try again.")
         return opening_facts(found or lost)
 
-    first = listed()
+    first = listing()
     return widget(
-        "picker",
+        "model_picker",
         value=catalog.first(),
         functions=[raising_gradio_errors(function) for function in (model_list, known_models, open_model, opening)],
         models=first["models"],
@@ -76,11 +76,11 @@ def build(catalog: Catalog, server: ModelServer):
     )
 
 
-def facts_shown(model: dict) -> dict:
+def shown_facts(model: dict) -> dict:
     """Of a model's facts those that the page shows."""
     return {key: model.get(key) for key in SHOWN}
 
 
 def opening_facts(opening: Opening) -> dict:
-    facts = opening.facts and facts_shown(opening.facts) | {"name": opening.name, "kind": "opened"}
+    facts = opening.facts and shown_facts(opening.facts) | {"name": opening.name, "kind": "opened"}
     return asdict(opening) | {"facts": facts}

@@ -20,41 +20,42 @@ PRIORS = {
     "normal": Words(
         "Plain noise",
         "N(0, I)",
-        "Every number of the latent is drawn by itself, around 0. That is all a variational auto-encoder should need: "
-        "its training pulls the latents there. Nobody pulls a plain one's.",
-        "Noise mostly lands where pictures are, since training kept them there; what falls between them is blurred.",
-        "Noise lands in no man's land: training left its latents wherever they came to lie.",
-        "Clouds of colour, no scene: each place of the latent is drawn by itself, and nothing makes them agree. In "
-        "Stable Diffusion that is the work of a second, far larger network; this one only paints what it is told.",
+        "Every number of the latent is drawn on its own, around 0. That is all a variational auto-encoder should need: "
+        "its training pulls the latents there. Nothing does that for a plain one.",
+        "Noise mostly lands where pictures are, since training kept them there; what lands in between is blurred.",
+        "Noise lands far from any picture: training left the latents wherever they happened to end up.",
+        "Clouds of colour, but no scene: each place of the latent is drawn on its own, and nothing makes them agree. "
+        "In Stable Diffusion a second, far larger network does that; this one only draws what it is told to.",
     ),
     "gaussian": Words(
-        "One cloud",
-        "a Gaussian fitted to the encoded training pictures",
-        "The training pictures are encoded, and noise is stretched and turned until it has their mean and their "
-        "correlations. It is the least one can do for a plain auto-encoder.",
-        "Little changes: its latents were such a cloud already, or nearly.",
-        "The noise is now where the latents are, but one cloud also covers all the gaps between them.",
-        "Neighbouring places agree in light and colour now, so there are soft shapes. What they show is more than "
-        "a mean and correlations can say.",
+        "Single Gaussian",
+        "fitted to the encoded training pictures",
+        "The training pictures are encoded, and the noise is stretched and turned until it has their mean and their "
+        "correlations. This is the least one can do for a plain auto-encoder.",
+        "Little changes: its latents were close to a Gaussian already.",
+        "The noise is now where the latents are, but a single Gaussian also covers all the gaps between them.",
+        "Neighbouring places now agree in light and colour, so there are soft shapes. A mean and correlations cannot "
+        "say what they should show.",
     ),
     "mixture": Words(
-        "Many small clouds",
-        "a mixture of Gaussians fitted to them",
-        "A hundred clouds or more share the encoded training pictures among them, so that few draws fall into gaps.",
-        "Better: the gaps that the pull of training left are mostly avoided.",
-        "Most draws now fall near some picture's latent, and look like one.",
-        "Softly lit shapes, as of a photograph out of focus: a few thousand photographs are too few for clouds in so "
-        "many dimensions.",
+        "Gaussian mixture",
+        "many small Gaussians fitted to them",
+        "A hundred Gaussians or more share the encoded training pictures between them, so that few draws fall into "
+        "gaps.",
+        "Better: the gaps that training left are mostly avoided.",
+        "Most draws now land near some picture's latent, and look like a picture.",
+        "Soft shapes, like a photograph out of focus: a few thousand photographs are too few for Gaussians in so many "
+        "dimensions.",
     ),
     "flow": Words(
-        "A learned map",
-        "a flow from N(0, I) onto them",
-        "A small network learned to bend plain noise until it lies where the encoded training pictures lie, gaps and "
-        "all. The noise is N(0, I) as before; the map makes the difference.",
-        "Fewer are blurred now, though a variational auto-encoder needs the map less than a plain one.",
-        "Even a plain auto-encoder makes pictures now: the map has learned what its own training left out.",
-        "Colours and light that go together, but no things yet: a few thousand photographs teach a small map no more. "
-        "A diffusion model is the same idea, many times larger, with millions of photographs to learn from.",
+        "Learned prior (flow)",
+        "a network that maps N(0, I) to them",
+        "A small network learned to bend plain noise until it lies where the encoded training pictures lie, and leaves "
+        "out the gaps. The noise is N(0, I) as before; the network makes the difference.",
+        "Fewer are blurred now, though a variational auto-encoder needs a learned prior less than a plain one does.",
+        "Even a plain auto-encoder makes pictures now: the prior has learned what its training left out.",
+        "Colours and light that go together, but no objects yet: a few thousand photographs can't teach a small "
+        "network more. A diffusion model is the same idea, many times larger, trained on millions of photographs.",
     ),
     "diffusion": Words(
         "Diffusion prior",
@@ -82,3 +83,8 @@ def options() -> list[dict]:
     """The priors for the page: [{prior, name, term, says}]."""
     kept = ("name", "term", "says")
     return [{"prior": prior} | {k: v for k, v in asdict(w).items() if k in kept} for prior, w in PRIORS.items()]
+
+
+def names() -> dict[str, str]:
+    """What the page calls each prior."""
+    return {prior: words.name for prior, words in PRIORS.items()}

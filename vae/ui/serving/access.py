@@ -30,7 +30,7 @@ class Visitor:
     def check(self, run: Run, verb: str) -> None:
         """InputError unless they may `verb` the run."""
         if not self.may_change(run):
-            raise InputError(f"Only who started the run {run.name}, or the host, can {verb} it.")
+            raise InputError(f"Only whoever started the run {run.name}, or the host, can {verb} it.")
 
     def claim(self, run: Run) -> None:
         """From now on the run is theirs, too. A folder that takes no more files has no owner but the host."""

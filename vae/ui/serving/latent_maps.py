@@ -61,7 +61,7 @@ class LatentMaps:
         return found
 
     def opened(self, name: str | None) -> dict:
-        """The value of the component "latent" for the chosen model: {spaces: one or two, unmeasured: None}.
+        """The value of the component "latent_space" for the chosen model: {spaces: one or two, unmeasured: None}.
 
         A model that was not measured, or whose statistics are refused, is `unmeasured`: {name, says, commands}; the
         spaces are then those of bundled models. Raises InputError if there is no such model.

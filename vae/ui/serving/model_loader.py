@@ -50,7 +50,7 @@ class ModelLoader:
             if name in self._running:
                 return self._running[name]
             if len(self._running) >= KEPT:
-                raise InputError("Too many models are being opened just now; try again in a minute.")
+                raise InputError("Too many models are being opened right now; try again in a minute.")
             opening = self._running[name] = Opening(name)
         threading.Thread(target=self._open, args=(opening,), name=f"open {name}", daemon=True).start()
         return opening

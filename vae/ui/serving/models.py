@@ -96,7 +96,7 @@ class ModelServer:
         try:
             return self._run(job, [str(self.catalog.source(name)) for name in names], *arguments, **options)
         except torch.OutOfMemoryError:
-            raise InputError("The device has too little memory for this; a smaller image or number will do.") from None
+            raise InputError("The device has too little memory for this; try a smaller image or number.") from None
 
     def _progress(self, report: Report | None) -> inference.Progress | None:
         """The report, where it can reach the page from where the work is done."""

@@ -20,7 +20,7 @@ POPULAR_MODELS = (
     PopularModel(
         "stabilityai/sd-vae-ft-mse", "Stable Diffusion 1 and 2", "fine-tuned for a small squared error", "MIT", 335
     ),
-    PopularModel("stabilityai/sdxl-vae", "Stable Diffusion XL", "the same network, trained anew", "MIT", 335),
+    PopularModel("stabilityai/sdxl-vae", "Stable Diffusion XL", "the same network, retrained", "MIT", 335),
     PopularModel(
         "black-forest-labs/FLUX.1-schnell",
         "FLUX.1",

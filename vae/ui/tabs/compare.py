@@ -17,19 +17,19 @@ FIRST = {"kind": "example", "name": "digit-2"}
 MOST = 4  # models side by side
 
 LEAD = (
-    "One picture, several models. Zoom into a corner and all of them follow: what one model has lost there, another "
-    "may have kept, and at what price."
+    "One picture, several models. Zoom in on a detail and all of them follow: what one model has lost there, another "
+    "may have kept, and the figures show at what cost."
 )
 WHY = (
-    "<p>Each model encodes the picture as it sees it (some only in grey, some only at one size) and decodes the "
-    "mean of what it found. All figures compare that with the picture as this model saw it.</p>"
+    "<p>Each model takes the picture in its own way (some only in grey, some only at one size), encodes it, and "
+    "decodes the mean. All figures compare the result with the picture as that model took it.</p>"
     + formula('PSNR = 10 log_10 frac{{255^2}}{{"mean of " {(x − hat{x})}^2}} "dB"')
-    + "<p>SSIM compares means, contrasts and structure in small windows; 1 means the same picture.</p>"
-    "<p>Bits per pixel are those of the latent if each of its numbers is stored in 16 bits (float16); a colour "
-    "picture itself has 24.</p>"
+    + "<p>SSIM compares brightness, contrast and structure in small windows; 1 means the same picture.</p>"
+    "<p>Bits per pixel is the size of the latent with each of its numbers stored in 16 bits (float16); an "
+    "uncompressed colour picture has 24.</p>"
     + formula('"bits per pixel" = frac{{16 · C · h · w}}{{H · W}}')
-    + "<p>The difference is |x − x̂| in each colour, times the factor chosen: black is where nothing was lost.</p>"
-    "<p>Models that declare the same latent space can decode what the other one encoded.</p>"
+    + "<p>The difference is |x − x̂| in each colour, multiplied by the factor you choose: black means that nothing "
+    "was lost.</p><p>Models that share a latent space can decode what another one encoded.</p>"
 )
 
 
@@ -38,11 +38,11 @@ def build(server: ModelServer, tasks: Tasks) -> None:
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                widget("picture", value=FIRST, topic="compare-picture")
+                widget("image_input", value=FIRST, topic="compare-picture")
             with gr.Column(elem_classes=["vs-card"]):
-                fold("What is computed", WHY)
+                fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            view = widget("compare", events=["run"], functions=[raising_gradio_errors(tasks.stop)], most=MOST)
+            view = widget("comparison", events=["run"], functions=[raising_gradio_errors(tasks.stop)], most=MOST)
 
     def run(event: gr.EventData) -> Iterator[dict]:
         yield from answers(server, tasks, event._data)

@@ -1,4 +1,4 @@
-"""The Interpolate tab: what lies between latents, as a way from one to another, a grid between four, or a loop."""
+"""The Interpolate tab: what lies between latents, as a path from one to another, a grid between four, or a loop."""
 
 import re
 import secrets
@@ -20,8 +20,8 @@ from vae.ui.serving.models import ENDPOINTS, Drawn, ModelServer
 from vae.ui.serving.tasks import Done, Report, Tasks
 from vae.ui.uploads import sprite
 
-WAY, GRID, LOOP = "A way", "A grid", "A loop"
-MAKES = {WAY: "path", GRID: "grid", LOOP: "loop"}
+PATH, GRID, LOOP = "A path (A to B)", "A grid", "A loop"
+MAKES = {PATH: "path", GRID: "grid", LOOP: "loop"}
 ROUND, STRAIGHT = "Around the sphere (slerp)", "Straight line (lerp)"
 THROUGH = "Through the learned prior"  # offered where the model has one
 MODES = {THROUGH: "prior", ROUND: "slerp", STRAIGHT: "lerp"}
@@ -30,19 +30,20 @@ LARGE, FEW = 256, 8  # pictures from that many pixels on: so many frames at firs
 LIMITS = {"path": (2, 96, 32), "grid": (3, 12, 7), "loop": (2, 32, 16)}  # of the number of steps, and the first one
 
 LEAD = (
-    "Points in the latent space, and all that lies between them. In a good latent space every step is a picture of "
-    "its own, and one thing turns into another; in a bad one the ends merely fade into each other."
+    "Choose two or more pictures and see what lies between them in the latent space. In a good latent space every "
+    "step is a picture in its own right, and one thing turns into another; in a bad one the two merely fade into each "
+    "other."
 )
 WHY = (
-    "<p>The straight line mixes the two latents. Halfway between two draws from N(0, I) it passes nearer the centre "
-    "than almost any draw ever comes, where the decoder has seen little.</p>"
+    "<p>The straight line blends the two latents. Halfway between two draws from N(0, I) it passes closer to the "
+    "centre than almost any draw ever comes, where the decoder has seen little.</p>"
     + formula("z_t = (1 − t) a + t b")
-    + "<p>Going around the sphere keeps the typical distance from the centre (θ is the angle between a and b; the "
-    "length changes evenly from one to the other).</p>"
+    + "<p>Going around the sphere keeps the usual distance from the centre (θ is the angle between a and b; the length "
+    "changes evenly from one to the other).</p>"
     + formula("z_t ∝ frac{{sin((1 − t)θ)}}{{sin θ}} frac{a}{{‖a‖}} + frac{{sin(tθ)}}{{sin θ}} frac{b}{{‖b‖}}")
-    + "<p>A learned prior is a map f from noise onto the latents of pictures. Going through it means to look for the "
-    "noises that it maps to a and b, to go around the sphere between those, and to map each step: so no step leaves "
-    "the places where pictures lie. Latents drawn from a seed are then drawn through the map, too.</p>"
+    + "<p>A learned prior is a map f from noise to the latents of pictures. Going through it means finding the noise "
+    "that it maps to a and to b, going around the sphere between those two, and mapping each step, so that no step "
+    "leaves the region where pictures lie. Latents drawn from a seed are then drawn through the map, too.</p>"
     + formula('z_t = f(slerp(u, v, t)) , " with " f(u) = a , " " f(v) = b')
 )
 
@@ -72,31 +73,31 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                make = gr.Radio(list(MAKES), value=WAY, label="What to make")
+                make = gr.Radio(list(MAKES), value=PATH, label="Show")
                 stops = gr.Slider(*ENDPOINTS["loop"], 3, step=1, label="Stops", visible=False)
                 ends, places = [], []
                 for i, side in enumerate(SIDES):
                     with gr.Column(visible=i < 2, elem_classes=["vs-place"]) as place:
-                        ends.append(widget("end", value={"kind": "seed", "seed": i + 3}, side=side))
+                        ends.append(widget("interpolation_end", value={"kind": "seed", "seed": i + 3}, side=side))
                     places.append(place)
                 error_note = note()
-                path = gr.Radio(list(dict.fromkeys(first)), label="Path")
+                path = gr.Radio(list(dict.fromkeys(first)), label="Route")
                 counts = {
                     "path": count("path", "Frames"),
                     "grid": count("grid", "Images along each side", visible=False),
                     "loop": count("loop", "Frames from each stop to the next", visible=False),
                 }
             with gr.Column(elem_classes=["vs-card"]):
-                fold("What is computed", WHY)
+                fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            busy = widget("busy", functions=[raising_gradio_errors(tasks.stop)])
-            view = widget("morph", events=["keep"], sizes=SIZES)
-            saver = widget("saver")
+            busy = widget("progress", functions=[raising_gradio_errors(tasks.stop)])
+            view = widget("interpolation", events=["keep"], sizes=SIZES)
+            saver = widget("file_saver")
     requested = gr.State(None)  # how many frames the visitor wanted before a model that takes long was chosen
     offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
 
     def bearable(model, made, n: int, wanted: int | None) -> tuple[int, dict]:
-        """How many frames a way has, and what that changes on the page: few at first of a model that takes long."""
+        """How many frames a path has, and what that changes on the page: few at first of a model that takes long."""
         large = not_generative.concerns(server, model) and server.catalog.facts(model)["image_size"] >= LARGE
         if large and wanted is None and MAKES.get(made) == "path" and isinstance(n, int) and n > FEW:
             return FEW, {counts["path"]: FEW, requested: n}
@@ -166,7 +167,7 @@ def owner() -> str | None:
 
 
 def worked(tasks: Tasks, work) -> Iterator[dict | Done]:
-    """What the component "busy" shows meanwhile, then Done; nothing more once it is stopped."""
+    """What the component "progress" shows meanwhile, then Done; nothing more once it is stopped."""
     ticket = secrets.token_hex(8)
     yield {"ticket": ticket, "what": "", "share": None}  # at once, so that it can be stopped
     for step in tasks.watch(ticket, work, owner()):
@@ -176,9 +177,9 @@ def worked(tasks: Tasks, work) -> Iterator[dict | Done]:
 def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
     """The controls' values. Raises InputError for nonsense."""
     if made not in list(MAKES):
-        raise InputError(f"What to make is one of: {'; '.join(MAKES)}.")
+        raise InputError(f"Show takes one of: {'; '.join(MAKES)}.")
     if path is not None and path not in list(MODES):
-        raise InputError(f"The path is one of: {'; '.join(MODES)}.")
+        raise InputError(f"The route is one of: {'; '.join(MODES)}.")
     kind = MAKES[made]
     n = whole("The number of stops", stops, *ENDPOINTS["loop"]) if kind == "loop" else ENDPOINTS[kind][1]
     number = {"path": ("Frames", steps), "grid": ("The number along each side", side), "loop": ("Frames", pace)}[kind]
@@ -212,7 +213,7 @@ def path_of(request: Request, found: Drawn, before: object) -> dict:
 
 
 def view_value(request: Request, found: Drawn) -> dict:
-    """The value of the component "morph"."""
+    """The value of the component "interpolation"."""
     way = f"through the {found.prior} prior" if found.prior else found.mode
     facts = {
         "kind": request.kind,
@@ -225,7 +226,7 @@ def view_value(request: Request, found: Drawn) -> dict:
 
 
 def file(server: ModelServer, request: Request, form: str, size: int, report: Report) -> dict:
-    """The value of the component "saver"."""
+    """The value of the component "file_saver"."""
     found = travel(server, request, report)
     report(f"Writing the {form.upper()}", None)
     uri, ending = linked(found.pixels, request.kind, form, size)

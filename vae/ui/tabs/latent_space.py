@@ -10,32 +10,32 @@ from vae.ui.serving.latent_maps import LatentMaps
 from vae.ui.serving.models import ModelServer
 
 MAPS = {
-    "lda": "Classes apart (LDA)",
-    "pca": "As wide as can be (PCA)",
+    "lda": "Separate the classes (LDA)",
+    "pca": "Widest spread (PCA)",
     "dims": "Two latent dimensions",
 }
 SAYS = {
-    "lda": "Seen from where the classes lie furthest apart: linear discriminant analysis, which was told the labels.",
-    "pca": "Seen from where the points spread most: principal components, which know nothing of the labels.",
-    "dims": "Two of the numbers themselves, as the encoder gives them; all others stay as they are.",
+    "lda": "The view in which the classes lie furthest apart: linear discriminant analysis, which knows the labels.",
+    "pca": "The view in which the points spread out most: principal components, which know nothing of the labels.",
+    "dims": "Two of the latent's own numbers, as the encoder gives them; all the others stay as they are.",
 }
 
 LEAD = (
-    "To the model each picture is one point in a space; here it is flattened to two dimensions. Move over a map, and "
-    "the decoder paints what each place means. The plain auto-encoder scatters islands in a no man's land, where the "
-    "decoder is at a loss; the variational one packs its space without holes, so that wherever you go is a picture."
+    "To the model, each picture is one point in a space, flattened here to two dimensions. Move over a map and the "
+    "decoder draws what each place means. The plain auto-encoder leaves islands with empty land between them, where "
+    "the decoder is lost; the variational one fills its space without gaps, so that there is a picture wherever you go."
 )
 WHY = (
-    "<p>A map is a flat view z ↦ y of the encoder's means. Under the pointer the base point (the large dot, at first "
-    "the mean of all latents) is moved to where you are, in the way latents move with y on average; all else about it "
-    "stays.</p>"
+    "<p>A map is a flat view z ↦ y of the encoder's means. The base point (the large dot, at first the mean of all "
+    "latents) is moved to where the pointer is, the way latents change with y on average; everything else about it "
+    "stays the same.</p>"
     + formula("y = {(z − c)} W")
     + formula("z = z_0 + {(y − y_0)} L")
     + "<p>z₀ is the base point and y₀ its place; L is the regression of z on y over the pictures, and L W = I. So what "
-    "is decoded at a place need not look like its nearest neighbour on the map, which may lie far behind or before "
-    "it.</p>"
-    "<p>The KL divergence of one dimension says how much it tells about a picture: nothing where the posterior is the "
-    "prior itself.</p>"
+    "is decoded at a place need not look like its nearest neighbour on the map, which may lie far behind or in front "
+    "of it.</p>"
+    "<p>The KL divergence of one dimension measures how much that dimension says about a picture: nothing where the "
+    "posterior is the prior itself.</p>"
     + formula("KL_j = frac{1}{2} (μ_j^2 + σ_j^2 − 1 − log σ_j^2)")
     + "<p>A dimension is active if the variance of its mean over the data is above 0.01 (Burda, Grosse and "
     "Salakhutdinov, 2016).</p>"
@@ -57,7 +57,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                 error_note = note()
                 choice = gr.Radio([(title, name) for name, title in MAPS.items()], label="Map", info=SAYS["lda"])
             with gr.Column(elem_classes=["vs-card"]):
-                fold("What is computed", WHY)
+                fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             functions = [
                 raising_gradio_errors(f)
@@ -68,7 +68,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                     latent_maps.latent_space_look,
                 )
             ]
-            view = widget("latent", events=["send"], functions=functions)
+            view = widget("latent_space", events=["send"], functions=functions)
 
     @show_errors(error_note)
     def show(model: str | None, chosen: str | None) -> dict:
@@ -83,4 +83,4 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
     return Parts(view, {"fn": show, "inputs": [picker, choice], "outputs": [view, choice, error_note]})
 
 
-TELL_MAP = "(map) => { VS.tell('latent-map', map); return []; }"
+TELL_MAP = "(map) => { vaeStudio.then((page) => page.tell('latent-map', map)); return []; }"

@@ -17,21 +17,21 @@ from vae.ui.serving.tasks import Done, Tasks
 from vae.ui.uploads import link, read_picture
 
 FIRST = {"kind": "example", "name": "digit-2"}
-MEAN, SAMPLE = "Its best guess (the mean)", "A random draw (a posterior sample)"
+MEAN, SAMPLE = "Most likely (the mean)", "A random draw (a posterior sample)"
 MAX_MAPS = 32
 SIDES = [512, 1024, 2048, 4096]  # the last one only where no strangers are
-TILES = {"Where the memory needs them": None, "Never": 0, "256": 256, "512": 512, "1024": 1024}
+TILES = {"Automatic": None, "Never": 0, "256": 256, "512": 512, "1024": 1024}
 
 LEAD = (
-    "The encoder squeezes a picture into a few numbers, and the decoder paints it again from those numbers alone. "
-    "Move the divider: what differs is what the model did not find worth remembering."
+    "The encoder squeezes a picture into a few numbers, and the decoder redraws it from those numbers alone. Move the "
+    "divider: wherever the two differ, the model did not store that detail."
 )
 WHY = (
-    "<p>The encoder does not answer with one point but with a small cloud of them, the posterior: a mean and a "
-    "standard deviation for every number of the latent.</p>"
+    "<p>The encoder answers not with one point but with a small cloud, the posterior: a mean and a standard deviation "
+    "for every number of the latent.</p>"
     + formula("q(z|x) = N(μ(x), σ^2(x))")
-    + "<p>To decode, one point is taken from it: the mean itself, or a draw. Written like this, with the chance "
-    "kept in ε, gradients reach μ and σ (the reparameterization trick).</p>"
+    + "<p>To decode, one point is taken from it: the mean itself, or a random draw. Written like this, with all the "
+    "randomness in ε, gradients reach μ and σ (the reparameterization trick).</p>"
     + formula('z = μ + σ ⊙ ε , " with " ε ∼ N(0, I)')
     + formula("hat{x} = decoder(z)")
     + formula('PSNR = 10 log_10 frac{{peak^2}}{{"mean of " {(x − hat{x})}^2}}')
@@ -49,7 +49,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                picture = widget("picture", value=FIRST, photographs=FAMILIES)
+                picture = widget("image_input", value=FIRST, photographs=FAMILIES)
                 error_note = note()
                 choice = gr.Radio([MEAN, SAMPLE], value=MEAN, label="Decode")
                 with gr.Row(elem_classes=["vs-row"], visible=False) as seeds:
@@ -60,20 +60,20 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
                         SIDES[:-1] if server.catalog.public else SIDES,
                         value=1024,
                         label="Longest side",
-                        info="In pixels. A larger picture is made smaller, if the model takes any size",
+                        info="In pixels. A larger picture is scaled down, if the model takes any size",
                     )
                     tiles = gr.Dropdown(
                         list(TILES),
                         value=next(iter(TILES)),
                         label="Tiles",
-                        info="In pixels. A large picture can be computed in overlapping tiles, which takes less "
-                        "memory, but no tile knows all of the rest",
+                        info="In pixels. A large picture can be computed in overlapping tiles. That takes less "
+                        "memory, but no tile sees the whole picture",
                     )
             with gr.Column(elem_classes=["vs-card"]):
-                fold("What is computed", WHY)
+                fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            busy = widget("busy", functions=[raising_gradio_errors(tasks.stop)])
-            view = widget("reconstruct")
+            busy = widget("progress", functions=[raising_gradio_errors(tasks.stop)])
+            view = widget("reconstruction")
 
     def rebuilt(model, value, sample: bool, seed_: int, longest, tiling) -> Iterator[dict]:
         longest = longest if longest in SIDES else 1024
@@ -125,7 +125,7 @@ def figures(found: Reconstruction) -> dict:
 
 
 def view_value(found: Reconstruction) -> dict:
-    """The value of the component "reconstruct"."""
+    """The value of the component "reconstruction"."""
     posterior = found.posterior
     mean, mean_limit = _maps(posterior.mean)
     value = figures(found) | {
@@ -133,20 +133,20 @@ def view_value(found: Reconstruction) -> dict:
         "image": link(found.image, "reconstruction" if found.seed is None else f"reconstruction-seed-{found.seed}"),
         "mean": mean,
         "mean_limit": mean_limit,
-        "mean_says": "Each square is one of the numbers the picture was turned into: the only thing the decoder gets.",
+        "mean_says": "Each square is one of the numbers that the picture became: all that the decoder gets.",
         "sigma": None,
-        "sigma_says": "A plain auto-encoder is never unsure: it turns each picture into one point, and learns nothing "
-        "about the space between the points. That is what the variational one adds.",
+        "sigma_says": "A plain auto-encoder is never uncertain: it turns each picture into one point, and learns "
+        "nothing about the space between the points. That is what the variational one adds.",
     }
     if not posterior.is_point:
         sigma, limit = _maps(posterior.std)
         idle = (posterior.std > 0.9).float().mean().item()
-        here = f"{idle:.0%} of the numbers are close to that and carry next to nothing"
+        here = f"{idle:.0%} of the numbers are close to 1 and say next to nothing"
         value |= {
             "sigma": sigma,
             "sigma_limit": max(1.0, limit),
-            "sigma_says": "0 is certain; 1 says nothing about this picture, since the prior's own σ is 1. "
-            f"Here {here if idle >= 0.005 else 'no number is close to that'}.",
+            "sigma_says": "0 means certain; 1 means it says nothing about the picture: the prior's own σ is 1. "
+            f"Here {here if idle >= 0.005 else 'no number is close to 1'}.",
         }
     return value
 

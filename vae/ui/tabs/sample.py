@@ -19,21 +19,23 @@ MOST = 256  # on the page; HTTP takes more
 LARGE, FEW, FEW_MOST = 256, 4, 16  # pictures from that many pixels on: so many at first, and at most
 
 LEAD = (
-    "No picture goes in here: the decoder is handed noise, and paints what those numbers would mean. A variational "
+    "No picture goes in here: the decoder gets random numbers and draws what they would mean. A variational "
     'auto-encoder was trained so that <button data-prior="normal">plain noise</button> makes sense to it. A plain one '
-    'was not, and it shows. A prior fitted afterwards, like <button data-prior="flow">a learned map</button>, mends '
-    "that: it draws where the latents of pictures lie."
+    'was not, and it shows. A prior fitted afterwards, like the <button data-prior="flow">learned prior</button>, '
+    "fixes "
+    "that: it draws where the latents of real pictures lie."
 )
 WHY = (
     "<p>Training pulls the cloud of every picture towards the standard normal distribution. So a draw from that "
-    "distribution, the prior, should land where some picture could have been, and the decoder know what to do.</p>"
+    "distribution, the prior, should land where a picture could have been, and the decoder should know what to do.</p>"
     + formula('x = decoder(τ ε) , " with " ε ∼ N(0, I)')
-    + "<p>The temperature τ widens or narrows the draw: near 0 all samples become the one most average picture; "
-    "above 1 they come from further out than anything the decoder has seen.</p>"
-    "<p>A fitted prior is a map f that is put before the decoder. It was fitted, after training, to the latents of the "
-    "training pictures, so that f(ε) lies as they do.</p>"
+    + "<p>The temperature τ widens or narrows the draw: near 0 all samples become the same average picture; above 1 "
+    "they come from further out than anything the decoder has seen.</p>"
+    "<p>A fitted prior is a map f in front of the decoder. After training it was fitted to the latents of the training "
+    "pictures, so that f(ε) is distributed as they are.</p>"
     + formula('x = decoder(f(τ ε)) , " with " ε ∼ N(0, I)')
-    + "<p>The same seed is the same ε on both sides and for every prior. In a mixture τ scales each of the clouds.</p>"
+    + "<p>The same seed gives the same ε on both sides and for every prior. In a mixture, τ scales each of the "
+    "Gaussians.</p>"
 )
 
 
@@ -51,22 +53,29 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             with gr.Column(elem_classes=["vs-card"]):
                 draw = gr.Button("Draw new samples", variant="primary")
                 error_note = note()
-                prior = widget("priors", events=["choose"], priors=prior_texts.options())
+                prior = widget("prior_choice", events=["choose"], priors=prior_texts.options())
                 count = gr.Slider(1, MOST, COUNT, step=1, label="How many")
                 temperature = gr.Slider(
-                    0.0, 2.0, 1.0, step=0.05, label="Temperature", info="How far out to draw: 1 is the prior itself"
+                    0.0,
+                    2.0,
+                    1.0,
+                    step=0.05,
+                    label="Temperature",
+                    info="How far from the centre to draw; 1 is the prior itself",
                 )
                 with gr.Row(elem_classes=["vs-row"]):
                     seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
                     keep = gr.Checkbox(False, label="Keep this seed", container=False, min_width=120)
             looked = not_generative.controls()
             with gr.Column(elem_classes=["vs-card"]):
-                fold("What is computed", WHY)
+                fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]):
             with gr.Column(elem_classes=["vs-card", "vs-notice"]):
-                notice = not_generative.Parts(widget("noprior"), *looked)
+                notice = not_generative.Parts(widget("not_generative"), *looked)
             with gr.Column(elem_classes=["vs-card"]):
-                view = widget("samples", events=["send"], halves=2 if beside else 1)
+                view = widget(
+                    "sample_grids", events=["send"], halves=2 if beside else 1, prior_names=prior_texts.names()
+                )
     requested = gr.State(
         None
     )  # how many samples the visitor wanted before a model that paints large pictures was chosen
@@ -100,7 +109,8 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}
         if other:
             theirs, _ = half(server, other, n, number_, tau, name)
-            yield {view: value | {"halves": [own, theirs]}}
+            # A tab that is opened for the first time may have missed the first answer.
+            yield {view: value | {"halves": [own, theirs]}, **changes}
 
     def checked(n, number_, tau) -> tuple[int, int, float]:
         n = whole("How many", n, 1, MOST)

@@ -24,12 +24,12 @@ SETTINGS = {name: known for name, known in settings_of(TrainConfig).items() if k
 SHOWN = ("epochs", "learning_rate", "beta")  # the others are folded away
 
 LEAD = (
-    "Watch a model learn. Two wishes pull against each other: to paint every picture back exactly (reconstruction), "
-    "and to keep the latents close to plain noise (KL), so that noise can be decoded later. β weighs the second."
+    "Watch a model learn. Two goals compete: to redraw every picture exactly (reconstruction), and to keep the latents "
+    "close to plain noise (KL), so that noise can be decoded later. β is the weight of the second."
 )
 WHY = (
-    "<p>How probable the model finds a picture cannot be computed, but a bound from below can (the ELBO); training "
-    "raises it. Its two terms are the two curves.</p>"
+    "<p>How likely the model finds a picture cannot be computed, but a lower bound can (the ELBO), and training raises "
+    "it. Its two terms are the two lower curves.</p>"
     + formula("log p(x) ≥ E_q [log p(x|z)] − KL(q ‖ N(0, I))")
     + formula("loss = reconstruction + β · KL")
     + formula("KL = frac{1}{2} ∑_j (μ_j^2 + σ_j^2 − 1 − log σ_j^2)")
@@ -50,14 +50,14 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
         with gr.Column(elem_classes=["vs-controls"]):
             controls = _controls(training_job, catalog.public) if training_job.allowed else _no_controls()
             with gr.Column(elem_classes=["vs-card"]):
-                fold("What is computed", WHY)
+                fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             functions = [
                 raising_gradio_errors(f) for f in (watcher.watch_run, watcher.see_previews, watcher.curves_csv)
             ]
             functions.append(changer(catalog, training_job))
             view = widget(
-                "train",
+                "training",
                 functions=functions,
                 training=training_job.allowed,
                 max_epochs=SETTINGS["epochs"].high,
@@ -82,7 +82,7 @@ class Controls:
 
 def _no_controls() -> None:
     with gr.Column(elem_classes=["vs-card"]):
-        _caption("Training is switched off on this server; its runs can be watched.")
+        _caption("Training is switched off on this server, but its runs can be watched.")
 
 
 def _controls(training_job: TrainingJob, public: bool) -> Controls:
@@ -97,7 +97,7 @@ def _controls(training_job: TrainingJob, public: bool) -> Controls:
             return {"error": error_text(error, "look_at_data")}
 
     with gr.Column(elem_classes=["vs-card"]):
-        recipe = gr.Dropdown(list(PRESETS), value=FIRST, label="Preset")
+        recipe = gr.Dropdown(list(PRESETS), value=FIRST, label="Model size")
         data = gr.Dropdown(
             choices(),
             value=CUSTOM,
@@ -105,7 +105,7 @@ def _controls(training_job: TrainingJob, public: bool) -> Controls:
             allow_custom_value=True,
             info="A name or a Hub id (owner/name)" + ("" if public else ", or a folder on this machine"),
         )
-        archive = widget("data", functions=[look_at_data], data=CUSTOM, preset=FIRST)
+        archive = widget("training_data", functions=[look_at_data], data=CUSTOM, preset=FIRST)
         with gr.Row(elem_classes=["vs-row"]):
             for name in SHOWN:
                 settings[name] = control(SETTINGS[name], getattr(first, name))
@@ -116,7 +116,7 @@ def _controls(training_job: TrainingJob, public: bool) -> Controls:
         start = gr.Button("Start training", variant="primary")
         limit = training_job.max_minutes
         if limit is not None:
-            _caption(f"On this server a training ends after {limit:g} minutes and keeps what it has learned.")
+            _caption(f"On this server, training ends after {limit:g} minutes; the model keeps what it has learned.")
         error_note = note()
     return Controls(recipe, data, archive, settings, start, gr.Textbox(visible=False), error_note)
 
@@ -153,8 +153,11 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, public: 
     )
 
 
-TELL_DATA = "(preset, data) => { VS.tell('data', { preset, data }); return []; }"
-WITH_TOKEN = "(preset, data, archive, token, ...rest) => [preset, data, archive, VS.token(), ...rest]"
+TELL_DATA = "(preset, data) => { vaeStudio.then((page) => page.tell('data', { preset, data })); return []; }"
+WITH_TOKEN = (
+    "async (preset, data, archive, token, ...rest) => "
+    "[preset, data, archive, (await vaeStudio).visitorToken(), ...rest]"
+)
 
 
 def changer(catalog: Catalog, training_job: TrainingJob):

@@ -55,7 +55,7 @@ def checked(data: str, public: bool) -> str:
         return data
     if public:
         raise InputError(
-            f"There are no data {data[:80]!r} here; accepted are {', '.join(choices())}, an archive of yours, "
+            f"There is no data set {data[:80]!r} here; accepted are {', '.join(choices())}, an archive of yours, "
             "and a Hub data set (owner/name)."
         )
     if Path(data).is_absolute():
@@ -147,7 +147,7 @@ class Previews:
             return known
         with self._lock:
             if self._waiting >= WAITING:
-                raise InputError("Too many data sets are being looked at just now; try again in a moment.")
+                raise InputError("Too many data sets are being read right now; try again in a moment.")
             self._waiting += 1
         try:
             with self._turn:

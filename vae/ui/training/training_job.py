@@ -70,7 +70,9 @@ class TrainingJob:
                 raise InputError(f"The run {run.name} is training.")
             done = state.get("epoch") or 0
             if epochs < done or (epochs == done and state["state"] == "finished"):
-                raise InputError(f"The run {run.name} has had {done} epochs; give more than that to continue it.")
+                raise InputError(
+                    f"The run {run.name} has {done} epochs behind it; to continue it, give a larger number."
+                )
             config = replace(TrainConfig.from_dict(run.config()), epochs=epochs)
             thread, failure = self._begin(config, run, resume=True)
         patience = time.monotonic() + PATIENCE

@@ -28,7 +28,7 @@ FIELDS = ("epoch", "step", "kind", "loss", "reconstruction", "kl", "val_loss", "
 
 
 class Watcher:
-    """Answers the component "train". Its script calls it directly, so it trusts nothing it is sent."""
+    """Answers the component "training". Its script calls it directly, so it trusts nothing it is sent."""
 
     def __init__(self, catalog: Catalog):
         self.catalog = catalog

@@ -1,0 +1,91 @@
+// An image from the visitor: dropped, pasted, chosen, or one of the examples. With the option `topic` each choice is
+// told to other components too; with `photographs`, families of models, the example is a photograph with a model of
+// those and a digit with others, until the visitor chooses.
+
+/** @import { Context, Example, ImageValue, ModelNews } from "./types" */
+import { errorLine, h, uniqueId } from "./dom.js";
+import { acceptFiles } from "./file_drop.js";
+import { isSmall } from "./pixel_scale.js";
+import { listen, tell } from "./topics.js";
+
+/** @returns {Example[]} those that Python put into the page's head */
+const readExamples = () => JSON.parse(document.getElementById("vs-examples")?.textContent ?? "[]");
+
+/** @param {Context<ImageValue | null, object, { topic?: string, photographs?: string[] }>} context */
+export default function mount({ root, props, upload, watch, options }) {
+  const examples = readExamples();
+  const input = h("input", { type: "file", accept: "image/*", id: `vs-file-${uniqueId()}`, class: "vs-file" });
+  const thumb = h("img", { class: "vs-thumb", alt: "" });
+  const name = h("span", { class: "vs-drop-name" });
+  const invitation = h("span", {}, h("span", { class: "vs-link" }, "Choose a picture"), ", drop one here, or paste");
+  const text = h("span", { class: "vs-drop-text" }, name, invitation);
+  const zone = h("label", { class: "vs-drop", for: input.id }, thumb, text);
+  const error = errorLine();
+  const buttons = h("div", { class: "vs-examples", role: "group", "aria-label": "Example pictures" });
+  root.append(input, zone, error.node, buttons);
+
+  let chosen = false; // by the visitor
+
+  /** @param {ImageValue} value @param {string} uri @param {string} label */
+  const show = (value, uri, label) => {
+    thumb.onload = () => thumb.classList.toggle("crisp", isSmall(thumb.naturalWidth));
+    thumb.src = uri;
+    thumb.alt = `The chosen picture: ${label}`;
+    name.textContent = label;
+    const example = value.kind === "example" ? value.name : null;
+    for (const button of buttons.querySelectorAll("button"))
+      button.setAttribute("aria-pressed", String(button.dataset.name === example));
+    if (options.topic) tell(options.topic, { value, label });
+  };
+  /** @param {ImageValue} value @param {string} uri @param {string} label */
+  const choose = (value, uri, label) => {
+    chosen = true;
+    error.say(null);
+    show(value, uri, label);
+    props.value = value;
+  };
+  /** Shows what Python sent, if that is not the visitor's own file. */
+  const showValue = () => {
+    const value = props.value;
+    if (value?.kind === "inline") show(value, value.uri, value.label);
+    const example = value?.kind === "example" && examples.find((e) => e.name === value.name);
+    if (value && example) show(value, example.uri, example.label);
+  };
+
+  const take = acceptFiles({
+    zone,
+    input,
+    upload,
+    done: (file, uri) => choose({ kind: "file", file }, uri, file.orig_name),
+    failed: error.say,
+  });
+  document.addEventListener("paste", (event) => {
+    const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
+    if (zone.offsetParent) take(file);
+  });
+  for (const { name, label, uri } of examples) {
+    const image = h("img", { src: uri, alt: label, class: name.startsWith("digit") ? "crisp" : null });
+    const attributes = {
+      type: "button",
+      class: "vs-example",
+      "data-name": name,
+      title: label,
+      "aria-pressed": "false",
+    };
+    const onclick = () => choose({ kind: "example", name }, uri, label);
+    buttons.append(h("button", { ...attributes, onclick }, image));
+  }
+
+  /** @param {ModelNews} news */
+  const suit = (news) => {
+    const model = news.models.find((m) => m.name === news.chosen);
+    if (!model || chosen || props.value?.kind !== "example") return;
+    const name = options.photographs?.includes(model.family) ? "photo-parrot" : "digit-2";
+    if (props.value.name === name) return;
+    props.value = { kind: "example", name };
+    showValue();
+  };
+  watch("value", showValue);
+  showValue();
+  if (options.photographs) listen("models", suit);
+}

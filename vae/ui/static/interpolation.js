@@ -1,0 +1,183 @@
+// What lies between latents: the frames of a path or of a loop, or a grid as one sheet. All come in one sprite and are
+// shown from it, so that scrubbing asks the server for nothing.
+
+/** @import { Context, Interpolation } from "./types" */
+import { announce, button, context2d, download, h, icon, loadImage, onResize, showPlaying } from "./dom.js";
+import { duration } from "./format.js";
+import { cellOf, clamp } from "./geometry.js";
+import { describe, endFrames, filmstrip, frameAt, placeOf, SIDES, timeOf } from "./interpolation_frames.js";
+import { enlargement, isSmall } from "./pixel_scale.js";
+import { tell } from "./topics.js";
+
+const STRIP_GAP = 4; // CSS pixels
+
+/** @param {Context<Interpolation | null, object, { sizes: number[] }>} context */
+export default function mount({ root, props, trigger, watch, options }) {
+  const canvas = h("canvas", { role: "img" });
+  const corners = ["A", "B", "C", "D"].map((side) =>
+    h("span", { class: "vs-corner", "aria-hidden": "true", hidden: true }, side),
+  );
+  const stage = h("div", { class: "vs-stage vs-morph" }, h("div", { class: "vs-sheet" }, canvas, ...corners));
+  const range = h("input", { type: "range", min: 0, max: 1, step: 1, value: 0, class: "vs-scrub" });
+  const play = button(null, () => (playing ? stop() : start()));
+  const where = h("output", { class: "vs-where" });
+  const last = h("span", { "aria-hidden": "true" }, "B");
+  const first = h("span", { "aria-hidden": "true" }, "A");
+  const scrub = h("div", { class: "vs-scrub-row" }, play, first, range, last, where);
+  const strip = h("div", { class: "vs-strip", role: "group", "aria-label": "Filmstrip" });
+  const sizes = options.sizes.map((pixels) => h("option", { value: pixels }, `${pixels} px`));
+  const size = h("select", { id: "vs-keep-size", class: "vs-select" }, sizes);
+  const saves = h("div", { class: "vs-actions vs-saves" });
+  const caption = h("p", { class: "vs-caption" });
+  root.append(stage, scrub, strip, saves, caption);
+
+  /** @type {{ value: Interpolation, image: HTMLImageElement } | null} */
+  let shown = null;
+  let at = 0;
+  let playing = 0; // the animation frame that is asked for
+  let turn = 0;
+
+  /** @param {CanvasRenderingContext2D} context @param {number} i @param {number} [x] @param {number} [y] */
+  const paint = (context, i, x = 0, y = 0) => {
+    if (!shown) return;
+    const { value, image } = shown;
+    const { width, height } = value;
+    context.imageSmoothingEnabled = !isSmall(width);
+    context.drawImage(image, ...cellOf(i, value), width, height, x, y, width, height);
+  };
+  /** A frame by itself. @param {number} i @param {number} [side] in CSS pixels */
+  const frame = (i, side) => {
+    const small = h("canvas", { width: shown?.value.width, height: shown?.value.height });
+    paint(context2d(small), i);
+    if (side) small.style.width = `${side}px`;
+    return small;
+  };
+
+  /** @param {number} i */
+  const go = (i) => {
+    if (!shown || shown.value.kind === "grid") return;
+    const { n, kind } = shown.value;
+    at = clamp(i, 0, n - 1);
+    range.value = String(at);
+    const { from, to, share } = placeOf(at, shown.value);
+    const text = share.toFixed(2);
+    const position = `${text} of the way from ${from} to ${to}`;
+    range.setAttribute("aria-valuetext", position);
+    where.textContent = kind === "loop" ? `${from}–${to} ${text}` : text;
+    paint(context2d(canvas), at);
+    canvas.setAttribute("aria-label", `Frame ${at + 1} of ${n}, ${position}`);
+    for (const cell of strip.querySelectorAll("button"))
+      cell.toggleAttribute("aria-current", Number(cell.dataset.i) === at);
+  };
+  const stop = () => {
+    cancelAnimationFrame(playing);
+    playing = 0;
+    showPlaying(play, false, "Play");
+  };
+  const start = () => {
+    if (!shown) return;
+    const begun = performance.now() - timeOf(at);
+    /** @param {number} now */
+    const next = (now) => {
+      if (shown) go(frameAt(now - begun, shown.value.n, shown.value.kind));
+      playing = requestAnimationFrame(next);
+    };
+    playing = requestAnimationFrame(next);
+    showPlaying(play, true, "Play");
+  };
+  range.addEventListener("input", () => {
+    stop();
+    go(Number(range.value));
+  });
+  stop();
+
+  const lay = onResize(root, () => {
+    if (!shown) return;
+    const { n, kind, steps, width, height } = shown.value;
+    const grid = kind === "grid";
+    const rows = grid ? steps : 1;
+    const room = stage.clientWidth - (grid ? 2 * corners[0].offsetWidth : 0);
+    const scale = Math.min(enlargement(width, room / rows), enlargement(height, stage.clientHeight / rows));
+    canvas.style.width = `${rows * width * scale}px`;
+    if (grid) return;
+    const side = width * enlargement(width, strip.clientWidth < 500 ? 44 : 72);
+    const most = Math.floor((strip.clientWidth + STRIP_GAP) / (side + STRIP_GAP));
+    const count = clamp(most, 2, Math.max(2, n));
+    strip.style.gridTemplateColumns = `repeat(${count}, ${side}px)`;
+    const cells = filmstrip(n, count).map((i) => {
+      const onclick = () => {
+        stop();
+        go(i);
+      };
+      const label = `Frame ${i + 1} of ${n}`;
+      const attributes = { type: "button", class: "vs-cell", "data-i": i, "aria-label": label, onclick };
+      return h("button", attributes, frame(i, side));
+    });
+    strip.replaceChildren(...cells);
+    go(at);
+  });
+
+  /** @param {Interpolation} value */
+  const drawSheet = (value) => {
+    const { n, steps, width, height, labels } = value;
+    const context = context2d(canvas);
+    for (let i = 0; i < n; i++) paint(context, i, (i % steps) * width, Math.floor(i / steps) * height);
+    const label = `${steps} rows of ${steps} pictures; in the corners ${labels.join(", ")}`;
+    canvas.setAttribute("aria-label", label);
+  };
+  /** @param {Interpolation} value @param {number} share of the whole, where to stand at first */
+  const prepareScrub = ({ n, kind }, share) => {
+    range.max = String(n - 1);
+    range.setAttribute("aria-label", kind === "loop" ? "Position on the loop" : "Position between A and B");
+    last.textContent = kind === "loop" ? "A" : "B";
+    at = Math.round(share * (n - 1));
+  };
+  /** @param {Interpolation} value */
+  const drawSaves = ({ kind, labels }) => {
+    /** @param {string} label @param {string} format */
+    const keep = (label, format) =>
+      button([icon("download"), label], () => trigger("keep", { format, size: Number(size.value) }));
+    const name = labels
+      .join("-to-")
+      .toLowerCase()
+      .replaceAll(/[^a-z0-9]+/g, "-");
+    const saveFrame = () => download(frame(at).toDataURL("image/png"), `${name}-${at + 1}.png`);
+    const buttons =
+      kind === "grid"
+        ? [keep("Sheet (PNG)", "png")]
+        : [
+            keep("Animation (GIF)", "gif"),
+            keep("Video (MP4)", "mp4"),
+            keep("Strip (PNG)", "png"),
+            button([icon("download"), "This frame (PNG)"], saveFrame),
+          ];
+    saves.replaceChildren(h("label", { for: size.id }, "Up to"), size, ...buttons);
+  };
+
+  const show = async () => {
+    const value = props.value;
+    const mine = ++turn;
+    if (!value) return;
+    const image = await loadImage(value.sprite);
+    if (mine !== turn) return; // it loaded late
+    const share = shown && Number(range.max) > 1 ? at / Number(range.max) : 0.5;
+    shown = { value, image };
+    const grid = value.kind === "grid";
+    if (grid) stop();
+    canvas.width = (grid ? value.steps : 1) * value.width;
+    canvas.height = (grid ? value.steps : 1) * value.height;
+    for (const node of [stage, strip]) node.classList.toggle("crisp", isSmall(value.width));
+    for (const node of [scrub, strip]) node.hidden = grid;
+    for (const node of corners) node.hidden = !grid;
+    if (grid) drawSheet(value);
+    else prepareScrub(value, share);
+    drawSaves(value);
+    caption.textContent = `${describe(value)}, ${value.way}, ${duration(value.seconds)}`;
+    const ends = endFrames(value).map((i, k) => [SIDES[k], frame(i).toDataURL()]);
+    tell("ends", Object.fromEntries(ends));
+    lay();
+    announce(`${describe(value)} are ready.`);
+  };
+  watch("value", show);
+  show();
+}

@@ -1,0 +1,84 @@
+// One end of an interpolation: a random latent from a seed, a picture, or a sample or point sent from another tab.
+
+/** @import { Context, Endpoint } from "./types" */
+import { button, errorLine, h, icon } from "./dom.js";
+import { acceptFiles } from "./file_drop.js";
+import { listen } from "./topics.js";
+
+const SEEDS = 1e6; // that the button chooses among
+
+/** @param {Endpoint | null} value */
+const describe = (value) => {
+  if (!value) return "";
+  if (value.kind === "seed") return "a random latent";
+  return value.kind === "file" ? value.file.orig_name : value.label;
+};
+
+/** @param {Context<Endpoint | null, object, { side: string }>} context */
+export default function mount({ root, props, upload, watch, options }) {
+  const id = `vs-end-${options.side}`;
+  const input = h("input", { type: "file", accept: "image/*", id: `${id}-file`, class: "vs-file" });
+  const thumb = h("img", { class: "vs-thumb crisp", alt: "" });
+  const says = h("span", { class: "vs-end-says" });
+  const seed = h("input", { type: "number", min: 0, step: 1, id: `${id}-seed`, class: "vs-number" });
+  const error = errorLine();
+  const another = { title: "Another random latent", "aria-label": "Another random latent" };
+  const roll = button(icon("redo"), () => useSeed(Math.floor(Math.random() * SEEDS)), another);
+  const choose = h("label", { for: input.id, class: "vs-button" }, icon("upload"), "Picture");
+  const controls = h(
+    "div",
+    { class: "vs-end-controls" },
+    h("label", { for: seed.id }, "Seed"),
+    seed,
+    roll,
+    choose,
+    input,
+  );
+  const title = h("div", { class: "vs-end-title" }, h("strong", {}, options.side), says);
+  root.append(h("div", { class: "vs-end" }, thumb, h("div", { class: "vs-end-body" }, title, controls)), error.node);
+
+  /** @type {string | null} */
+  let own = null; // the visitor's picture or sample; null where the decoded end is the thumbnail
+  const show = () => {
+    const value = props.value;
+    if (value?.kind === "seed") own = null;
+    else if (value && "uri" in value) own = value.uri;
+    says.textContent = describe(value);
+    seed.value = value?.kind === "seed" ? String(value.seed) : "";
+    seed.placeholder = value?.kind === "seed" ? "" : "–";
+    if (own) thumb.src = own;
+    thumb.alt = `End ${options.side}: ${says.textContent}`;
+    error.say(null);
+  };
+  /** @param {Endpoint} value */
+  const set = (value) => {
+    props.value = value;
+    show();
+  };
+  /** @param {number} number */
+  const useSeed = (number) => set({ kind: "seed", seed: number });
+  seed.addEventListener("change", () => {
+    const number = Number(seed.value);
+    if (seed.value !== "" && Number.isSafeInteger(number) && number >= 0) useSeed(number);
+    else error.say("A seed is a whole number, 0 or larger.");
+  });
+  const take = acceptFiles({
+    zone: root,
+    input,
+    upload,
+    done: (file, uri) => {
+      own = uri;
+      set({ kind: "file", file });
+    },
+    failed: error.say,
+  });
+  root.addEventListener("paste", (event) => take(event.clipboardData?.files[0]));
+  listen("ends", (/** @type {Record<string, string>} */ uris) => {
+    if (!own && uris[options.side]) thumb.src = uris[options.side];
+  });
+  watch("value", () => {
+    own = null;
+    show();
+  });
+  show();
+}

@@ -1,0 +1,100 @@
+// The arithmetic of a map of points: what it shows, where a Gaussian lies on it, which point is nearest.
+
+/** @import { MapPrior } from "./types" */
+
+/** @typedef {[number, number]} Place on the map */
+/** @typedef {{ x: number, y: number, half: number }} Square its centre and half its side */
+
+const TAIL = 0.003; // of the points, on each side, may lie outside
+const RADIUS_95 = 2.448; // standard deviations, within which 95% of a two-dimensional Gaussian lie
+const CORNERS = 72;
+
+/** @param {ArrayLike<number>} sorted @param {number} q from 0 to 1 */
+export const quantile = (sorted, q) => sorted[Math.round(q * (sorted.length - 1))];
+
+/**
+ * The square that holds nearly all points, and all of the places besides.
+ *
+ * @param {Float32Array} points two numbers each
+ * @param {Place[]} places
+ * @returns {Square}
+ */
+export function squareAround(points, places) {
+  const edges = [0, 1].map((axis) => {
+    const values = points.filter((_, i) => i % 2 === axis).sort();
+    const others = places.map((place) => place[axis]);
+    const low = Math.min(quantile(values, TAIL), ...others);
+    const high = Math.max(quantile(values, 1 - TAIL), ...others);
+    return { low, high };
+  });
+  const [x, y] = edges.map(({ low, high }) => (low + high) / 2);
+  const half = Math.max(...edges.map(({ low, high }) => high - low), 1e-6) / 2;
+  return { x, y, half };
+}
+
+/** The outline within which 95% of the draws from a Gaussian lie. @param {MapPrior} prior @returns {Place[]} */
+export function outlineOf({ centre, spread: [[a, b], [, d]] }) {
+  // The covariance's Cholesky factor is [[l, 0], [m, n]].
+  const l = Math.sqrt(Math.max(a, 1e-12));
+  const m = b / l;
+  const n = Math.sqrt(Math.max(d - m * m, 0));
+  return [...Array(CORNERS + 1).keys()].map((k) => {
+    const angle = (2 * Math.PI * k) / CORNERS;
+    const x = RADIUS_95 * Math.cos(angle);
+    const y = RADIUS_95 * Math.sin(angle);
+    return [centre[0] + l * x, centre[1] + m * x + n * y];
+  });
+}
+
+/**
+ * Whether an outline lies near enough to a square to be shown with it.
+ *
+ * @param {Place[]} outline
+ * @param {Square} square
+ */
+export const fitsNear = (outline, { x, y, half }) =>
+  outline.every((place) => Math.hypot(place[0] - x, place[1] - y) < 2 * half);
+
+/** The index of the point nearest to a place; null if there are none.
+ * @param {Float32Array} points two numbers each @param {Place} place @returns {number | null} */
+export function nearestPoint(points, [x, y]) {
+  let found = null;
+  let least = Number.POSITIVE_INFINITY;
+  for (let i = 0; 2 * i < points.length; i++) {
+    const distance = (points[2 * i] - x) ** 2 + (points[2 * i + 1] - y) ** 2;
+    if (distance < least) {
+      found = i;
+      least = distance;
+    }
+  }
+  return found;
+}
+
+/**
+ * From places in a square to pixels of a canvas and back; up is up.
+ *
+ * @param {Square} square
+ * @param {number} size of the canvas
+ * @param {number} pad pixels around the square
+ */
+export function projection({ x, y, half }, size, pad) {
+  const scale = (size - 2 * pad) / (2 * half);
+  return {
+    /** @param {Place} place @returns {[number, number]} */
+    toPixel: ([px, py]) => [size / 2 + (px - x) * scale, size / 2 - (py - y) * scale],
+    /** @param {number} left @param {number} top @returns {Place} */
+    toPlace: (left, top) => [x + (left - size / 2) / scale, y - (top - size / 2) / scale],
+  };
+}
+
+/**
+ * What is written for a class: its name if all are short, else its number.
+ *
+ * @param {string[]} classes
+ * @param {number} i
+ */
+export const classMark = (classes, i) => (classes.every((name) => name.length <= 2) ? classes[i] : String(i));
+
+/** Numbers that Python packed as float32 in base64. @param {string} text */
+export const unpackFloats = (text) =>
+  new Float32Array(Uint8Array.from(atob(text), (character) => character.charCodeAt(0)).buffer);

@@ -1,0 +1,174 @@
+// The reconstruction: original and reconstruction under one divider, the figures, and the latent's maps.
+
+/** @import { Context, Reconstruction } from "./types" */
+import { gradient } from "./colour_scale.js";
+import { announce, h, icon, isDark, onResize, onThemeChange } from "./dom.js";
+import { figureRow, PSNR_MEANS, SSIM_MEANS } from "./figure_rows.js";
+import { duration, number, shapeText } from "./format.js";
+import { heatmap } from "./heatmap.js";
+import { enlargement, isSmall } from "./pixel_scale.js";
+
+const DIVIDER = "Divider: original to the left, reconstruction to the right";
+
+/** The colours' meaning, beside a row of maps. @param {number} limit @param {boolean} diverging */
+function legend(limit, diverging) {
+  const bar = h("span", { class: "vs-ramp", "aria-hidden": "true" });
+  const draw = () => {
+    bar.style.background = gradient({ dark: isDark(), diverging });
+  };
+  draw();
+  return { node: h("span", { class: "vs-legend" }, number(diverging ? -limit : 0), bar, number(limit)), draw };
+}
+
+/** @param {Reconstruction} value */
+function figures(value) {
+  const { psnr, ssim, latent_shape, compression, seconds, tile, seed } = value;
+  const numbers = latent_shape.reduce((a, b) => a * b);
+  const [channels, height, width] = latent_shape;
+  return [
+    figureRow({ word: "Pixel accuracy", term: "PSNR", value: number(psnr), unit: "dB", title: PSNR_MEANS }),
+    figureRow({ word: "Structural similarity", term: "SSIM", value: number(ssim), title: SSIM_MEANS }),
+    figureRow({
+      word: "Stored as",
+      term: "the latent",
+      value: `${number(numbers)} numbers`,
+      unit: `${number(channels)} ${channels === 1 ? "channel" : "channels"} of ${height} × ${width}`,
+      title: `Channels × height × width of the latent: ${shapeText(latent_shape)}`,
+    }),
+    figureRow({
+      word: "Compression",
+      value: `${number(Math.max(compression, 1 / compression))}×`,
+      unit: compression < 1 ? "more numbers" : "fewer numbers",
+      title: "Numbers in the picture for each number in the latent",
+    }),
+    figureRow({
+      word: "Compute time",
+      value: duration(seconds),
+      unit: tile ? `in tiles of ${tile} px` : "",
+      title: "Encoding and decoding, on the server",
+    }),
+    ...(seed === null
+      ? []
+      : [
+          figureRow({
+            word: "Drawn with",
+            term: "seed",
+            value: String(seed),
+            title: "The same seed gives the same picture again",
+          }),
+        ]),
+  ];
+}
+
+/** @param {Context<Reconstruction | null>} context */
+export default function mount({ root, props, watch }) {
+  const before = h("img", { alt: "" });
+  const after = h("img", { alt: "", class: "after" });
+  const range = { type: "range", min: 0, max: 100, step: 0.5, value: 50, class: "vs-divide", "aria-label": DIVIDER };
+  const divider = h("input", range);
+  const handle = h("span", { class: "vs-handle", "aria-hidden": "true" });
+  const frame = h("div", { class: "vs-frame" }, before, after, handle, divider);
+  const stage = h("div", { class: "vs-stage" }, frame);
+  const ends = h("div", { class: "vs-ends" }, h("span", {}, "Original"), h("span", {}, "Reconstruction"));
+  const stats = h("dl", { class: "vs-stats" });
+  const saves = h("div", { class: "vs-actions" });
+  const maps = h("div", { class: "vs-maps" });
+  const side = h("div", { class: "vs-side" }, stats, saves);
+  root.append(h("div", { class: "vs-compare" }, h("div", { class: "vs-left" }, stage, ends), side), maps);
+
+  const divide = () => frame.style.setProperty("--at", `${divider.value}%`);
+  divider.addEventListener("input", divide);
+  divide();
+
+  /** @type {ReturnType<typeof heatmap>[]} */
+  let drawnMaps = [];
+  /** @type {(() => void)[]} what is drawn in the theme's colours */
+  let themed = [];
+
+  const lay = onResize(root, () => {
+    const value = props.value;
+    if (!value) return;
+    const room = stage.clientWidth;
+    const scale = Math.min(enlargement(value.width, room), enlargement(value.height, room));
+    frame.style.width = `${value.width * scale}px`;
+    frame.style.height = `${value.height * scale}px`;
+    frame.classList.toggle("crisp", isSmall(Math.max(value.width, value.height)));
+    for (const { canvas, width, node } of drawnMaps)
+      canvas.style.width = `${width * enlargement(width, node.clientWidth)}px`;
+  });
+
+  /**
+   * @param {string} title
+   * @param {string} term
+   * @param {string} sentence
+   * @param {number[][][] | null} channels
+   * @param {number} limit
+   * @param {boolean} diverging
+   */
+  const section = (title, term, sentence, channels, limit, diverging) => {
+    const heading = h("h3", {}, title, h("small", {}, term));
+    const node = h("section", {}, heading, h("p", {}, sentence));
+    if (!channels) return node;
+    const colours = legend(limit, diverging);
+    const cells = channels.map((rows, i) => {
+      const caption = `channel ${i + 1}`;
+      return heatmap({ rows, limit, diverging, label: `${term}, ${caption}`, caption });
+    });
+    drawnMaps.push(...cells);
+    themed.push(colours.draw, ...cells.map((cell) => cell.draw));
+    heading.append(colours.node);
+    node.append(
+      h(
+        "div",
+        { class: "vs-map-row" },
+        cells.map((cell) => cell.node),
+      ),
+    );
+    return node;
+  };
+
+  /** @param {string} label @param {string} href @param {string} name */
+  const save = (label, href, name) => h("a", { class: "vs-button", href, download: name }, icon("download"), label);
+
+  const show = () => {
+    const value = props.value;
+    if (!value) return;
+    const drawn = value.seed !== null;
+    before.src = value.original;
+    after.src = value.image;
+    before.alt = "The original, as the model saw it";
+    after.alt = `The reconstruction${drawn ? `, from posterior sample ${value.seed}` : ""}`;
+    stats.replaceChildren(...figures(value));
+    saves.replaceChildren(
+      save("Reconstruction", value.image, `reconstruction${drawn ? `-seed-${value.seed}` : ""}.png`),
+      save("Original", value.original, "original.png"),
+    );
+    drawnMaps = [];
+    themed = [];
+    maps.replaceChildren(
+      section(
+        "What the model remembers of the picture",
+        "latent mean µ",
+        value.mean_says,
+        value.mean,
+        value.mean_limit,
+        true,
+      ),
+      section(
+        "Uncertainty of each number",
+        "standard deviation σ",
+        value.sigma_says,
+        value.sigma,
+        value.sigma_limit ?? 1,
+        false,
+      ),
+    );
+    lay();
+    announce(`Reconstructed: PSNR ${number(value.psnr)} decibels, SSIM ${number(value.ssim)}.`);
+  };
+  onThemeChange(() => {
+    for (const draw of themed) draw();
+  });
+  watch("value", show);
+  show();
+}

@@ -1,0 +1,161 @@
+// One model's samples. They come in one sprite; every cell is a button.
+
+/** @import { SampleHalf, Sprite } from "./types" */
+import { button, context2d, download, h, icon, loadImage, onResize } from "./dom.js";
+import { fileName } from "./format.js";
+import { cellOf } from "./geometry.js";
+import { squareGrid } from "./grid_layout.js";
+import { isSmall } from "./pixel_scale.js";
+
+const MANY = 144; // samples, from which on the gaps between them are narrow
+const GREY = "#808080"; // the gaps in a downloaded grid
+
+/** A text in which `…` stands for code. @param {string} text */
+const withCode = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
+
+/**
+ * @param {object} options
+ * @param {(i: number) => void} options.picked is called when a cell is chosen
+ */
+export function sampleGrid({ picked }) {
+  const title = h("h3");
+  const says = h("p", { class: "vs-half-says" });
+  const grid = h("div", { class: "vs-grid", role: "group" });
+  const missing = h("p", { class: "vs-missing", hidden: true });
+  const stage = h("div", { class: "vs-square" }, grid, missing);
+  const save = button([icon("download"), "All as PNG"], () => downloadAll(), { disabled: true });
+  const node = h("section", { class: "vs-half" }, h("div", { class: "vs-head" }, title, save), says, stage);
+
+  /** @type {HTMLImageElement | null} */
+  let image = null;
+  /** @type {SampleHalf | null} */
+  let value = null;
+  let seed = 0;
+  /** @type {number | null} */
+  let chosen = null;
+
+  /** The images that are shown. */
+  const shown = () => (value?.sprite && image ? { image, sprite: /** @type {Sprite} */ (value) } : null);
+  const cells = () => /** @type {HTMLButtonElement[]} */ ([...grid.children]);
+
+  const lay = onResize(stage, () => {
+    const now = shown();
+    if (!now) return;
+    const { n, width, height, columns: inSprite } = now.sprite;
+    const gap = n > MANY ? 2 : 4;
+    const { scale, columns } = squareGrid(now.sprite, stage.clientWidth, gap);
+    const wide = width * scale;
+    const high = height * scale;
+    stage.style.aspectRatio = "auto"; // the square was room kept for what comes
+    grid.style.cssText = `grid-template-columns: repeat(${columns}, ${wide}px); gap: ${gap}px;
+      --cell-w: ${wide}px; --cell-h: ${high}px`;
+    grid.classList.toggle("crisp", isSmall(width));
+    cells().forEach((cell, i) => {
+      const [left, top] = cellOf(i, { columns: inSprite, width: wide, height: high });
+      cell.style.backgroundSize = `${inSprite * wide}px auto`;
+      cell.style.backgroundPosition = `${-left}px ${-top}px`;
+    });
+  });
+
+  /** One sample as a PNG at its true size. @param {number} i */
+  const cut = (i) => {
+    const { image, sprite } = /** @type {NonNullable<ReturnType<typeof shown>>} */ (shown());
+    const { width, height } = sprite;
+    const canvas = h("canvas", { width, height });
+    context2d(canvas).drawImage(image, ...cellOf(i, sprite), width, height, 0, 0, width, height);
+    return canvas.toDataURL("image/png");
+  };
+  /** All samples as a PNG at their true size, with thin gaps that tell them apart. */
+  const downloadAll = () => {
+    const now = shown();
+    if (!now || !value) return;
+    const { n, width, height } = now.sprite;
+    const columns = Math.ceil(Math.sqrt(n));
+    const rows = Math.ceil(n / columns);
+    const gap = 2;
+    const size = { width: columns * (width + gap) - gap, height: rows * (height + gap) - gap };
+    const canvas = h("canvas", size);
+    const context = context2d(canvas);
+    context.fillStyle = GREY;
+    context.fillRect(0, 0, size.width, size.height);
+    for (let i = 0; i < n; i++) {
+      const [x, y] = cellOf(i, { columns, width: width + gap, height: height + gap });
+      context.drawImage(now.image, ...cellOf(i, now.sprite), width, height, x, y, width, height);
+    }
+    download(canvas.toDataURL("image/png"), `${fileName(value.model)}-${value.prior}-seed-${seed}.png`);
+  };
+
+  grid.addEventListener("keydown", (event) => {
+    const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
+    const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
+    const all = cells();
+    const next = step && all[[...grid.children].indexOf(/** @type {Element} */ (document.activeElement)) + step];
+    if (!next) return;
+    event.preventDefault();
+    next.focus();
+  });
+
+  /** Makes as many cells as there are samples, and names them. */
+  const fill = () => {
+    const now = shown();
+    const n = now ? now.sprite.n : 0;
+    while (grid.children.length > n) grid.lastChild?.remove();
+    while (grid.children.length < n) {
+      const i = grid.children.length;
+      grid.append(h("button", { type: "button", class: "vs-cell", onclick: () => picked(i) }));
+    }
+    cells().forEach((cell, i) => {
+      cell.style.backgroundImage = `url(${value?.sprite})`;
+      cell.setAttribute("aria-label", `Sample ${i + 1} of ${n} of ${value?.model}, seed ${seed}`);
+      cell.setAttribute("aria-pressed", "false");
+    });
+  };
+
+  return {
+    node,
+    cut,
+    value: () => value,
+    seed: () => seed,
+    chosen: () => chosen,
+
+    /** Chooses a sample, or lets go of it if it is the chosen one already. @param {number | null} i */
+    choose(i) {
+      chosen = chosen === i ? null : i;
+      cells().forEach((cell, k) => {
+        cell.setAttribute("aria-pressed", String(k === chosen));
+      });
+    },
+
+    /**
+     * @param {SampleHalf} news
+     * @param {number} newSeed
+     * @param {() => boolean} stillWanted whether nothing else was asked to be shown meanwhile
+     */
+    async show(news, newSeed, stillWanted) {
+      node.classList.toggle("stale", Boolean(news.waiting)); // what is there is of another choice
+      if (news.waiting) return;
+      if (news.sprite) {
+        const same = news.sprite === value?.sprite && news.model === value.model && newSeed === seed;
+        if (same) return;
+        const loaded = await loadImage(news.sprite);
+        if (!stillWanted()) return;
+        image = loaded;
+      }
+      value = news;
+      seed = newSeed;
+      chosen = null;
+      title.replaceChildren(
+        news.variational ? "Variational auto-encoder" : "Plain auto-encoder",
+        h("small", {}, news.model),
+      );
+      says.textContent = (news.missing ? "It has no prior of this kind." : news.says) ?? "";
+      missing.replaceChildren(...withCode(news.missing ?? ""));
+      missing.hidden = !news.missing;
+      if (news.missing) stage.style.aspectRatio = "";
+      grid.hidden = save.disabled = !news.sprite;
+      grid.setAttribute("aria-label", `Samples of ${news.model}`);
+      fill();
+      lay();
+    },
+  };
+}

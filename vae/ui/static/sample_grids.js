@@ -1,0 +1,83 @@
+// The samples of the chosen model, beside them those of its counterpart, and what can be done with one of them.
+
+/** @import { Context, Samples } from "./types" */
+import { announce, button, download, h, icon } from "./dom.js";
+import { duration, plural } from "./format.js";
+import { sampleGrid } from "./sample_grid.js";
+
+/** @param {Context<Samples | null, object, { halves: number, prior_names: Record<string, string> }>} context */
+export default function mount({ root, props, trigger, watch, options }) {
+  const caption = h("p", { class: "vs-caption" });
+  const bar = h("div", { class: "vs-actions vs-picked", "aria-label": "What to do with the chosen sample" });
+  const grids = [0, 1].map((k) => sampleGrid({ picked: (i) => pick(k, i) }));
+  const row = h(
+    "div",
+    { class: "vs-halves" },
+    grids.map((grid) => grid.node),
+  );
+  root.append(h("div", { class: "vs-head" }, caption), row, bar);
+  let turn = 0; // what was asked to be shown last; images that load late are not shown over it
+
+  const drawActions = () => {
+    const grid = grids.find((each) => each.chosen() !== null);
+    const i = grid?.chosen() ?? 0;
+    const model = grid?.value()?.model;
+    const of = row.classList.contains("pair") ? ` of ${model}` : "";
+    /** @param {string} to */
+    const send = (to) => () => trigger("send", { to, index: i, uri: grid?.cut(i), model });
+    const save = () => grid && download(grid.cut(i), `sample-${i + 1}-seed-${grid.seed()}.png`);
+    const disabled = !grid;
+    bar.replaceChildren(
+      h("span", { class: "vs-picked-name" }, grid ? `Sample ${i + 1}${of}` : "Choose a sample to use it elsewhere"),
+      button("Reconstruct", send("reconstruct"), { disabled }),
+      button("Interpolate: A", send("a"), { disabled }),
+      button("Interpolate: B", send("b"), { disabled }),
+      button([icon("download"), "PNG"], save, { disabled }),
+    );
+  };
+  /** @param {number} chosenGrid @param {number} i */
+  const pick = (chosenGrid, i) => {
+    grids.forEach((grid, k) => {
+      grid.choose(k === chosenGrid ? i : grid.chosen());
+    });
+    drawActions();
+  };
+  /** @param {number} count */
+  const arrange = (count) => {
+    row.classList.toggle("pair", count > 1);
+    grids[1].node.hidden = count < 2;
+    if (count < 2 && grids[1].chosen() !== null) grids[1].choose(null);
+  };
+
+  /** @param {Samples} value */
+  const captionOf = ({ halves, seed, temperature }) => {
+    const drawn = halves.find((half) => half.sprite);
+    if (!drawn?.n || !drawn.prior) return ["No samples"];
+    const seconds = halves.reduce((sum, half) => sum + (half.seconds ?? 0), 0);
+    const name = options.prior_names[drawn.prior] ?? drawn.prior;
+    const prior = name[0].toLowerCase() + name.slice(1);
+    const facts = `seed ${seed}, temperature ${temperature.toFixed(2)}, ${duration(seconds)}`;
+    return [h("strong", {}, plural(drawn.n, "sample")), `, prior: ${prior}, ${facts}`];
+  };
+
+  const show = async () => {
+    const value = props.value;
+    const mine = ++turn;
+    root.classList.toggle("stale", Boolean(value?.waiting)); // what is there is another model's
+    if (value?.waiting) return;
+    arrange(value ? value.halves.length : options.halves);
+    if (!value) {
+      drawActions();
+      return;
+    }
+    await Promise.all(value.halves.map((half, k) => grids[k].show(half, value.seed, () => mine === turn)));
+    if (mine !== turn) return;
+    caption.replaceChildren(...captionOf(value));
+    drawActions();
+    if (value.halves.some((half) => half.waiting)) return;
+    const n = value.halves.find((half) => half.sprite)?.n;
+    announce(n ? `${plural(n, "sample")} drawn with seed ${value.seed}.` : (value.halves[0].missing ?? "No samples."));
+  };
+  watch("value", show);
+  show();
+}

@@ -1,0 +1,154 @@
+// The data of a training: an archive dropped here, and sixteen of the images as the model will see them.
+
+/** @import { Context, DataLook, DataServer, UploadedFile } from "./types" */
+import { announce, context2d, errorLine, h, loadImage, NO_ANSWER, onResize, pixelRatio } from "./dom.js";
+import { acceptFiles } from "./file_drop.js";
+import { number } from "./format.js";
+import { cellOf } from "./geometry.js";
+import { enlargement } from "./pixel_scale.js";
+import { listen } from "./topics.js";
+
+const ENDINGS = [".zip", ".tar", ".tar.gz", ".tgz"];
+const COLUMNS = 8;
+const GAP = 2; // CSS pixels
+const LATE = 300; // ms, after which it is said that the images are being read
+
+/** @param {DataLook} look */
+function describe({ says, skipped }) {
+  if (skipped === null) return says;
+  if (!skipped) return `${says}; all could be read`;
+  return `${says}; ${number(skipped)} could not be read and ${skipped === 1 ? "is" : "are"} left out`;
+}
+
+/** @param {Context<{ file: UploadedFile } | null, DataServer, { data: string, preset: string }>} context */
+export default function mount({ root, props, server, upload, options }) {
+  const input = h("input", { type: "file", accept: ".zip,.tar,.tgz,.gz", id: "vs-archive", class: "vs-file" });
+  const name = h("span", { class: "vs-drop-name" });
+  const endings = [h("b", {}, ".zip"), " or ", h("b", {}, ".tar")];
+  const link = h("span", { class: "vs-link" }, "choose one");
+  const invitation = h("span", {}, "Or drop a ", ...endings, " of pictures here, or ", link);
+  const text = h("span", { class: "vs-drop-text" }, name, invitation);
+  const zone = h("label", { class: "vs-drop slim", for: input.id }, text);
+  const useList = () => {
+    forgetArchive();
+    look();
+  };
+  const removeAttributes = { type: "button", class: "vs-link vs-remove", hidden: true, onclick: useList };
+  const remove = h("button", removeAttributes, "Use the list instead");
+  const error = errorLine();
+  const canvas = h("canvas", { class: "vs-look", role: "img" });
+  const box = h("div", { class: "vs-look-box" }, canvas);
+  const says = h("p", { class: "vs-caption" });
+  const classes = h("ul", { class: "vs-classes", "aria-label": "Classes" });
+  const title = h("p", { class: "vs-look-title" }, "As the model will see them");
+  const part = h("div", { class: "vs-look-part" }, title, box, says, classes);
+  root.append(input, zone, remove, error.node, part);
+
+  let { data, preset } = options;
+  /** @type {UploadedFile | null} */
+  let archive = null;
+  let asked = "";
+  let turn = 0;
+  /** @type {{ image: HTMLImageElement, found: DataLook } | null} */
+  let shown = null;
+
+  const forgetArchive = () => {
+    archive = null;
+    props.value = null;
+    name.textContent = "";
+    remove.hidden = true;
+    invitation.hidden = false;
+  };
+  const draw = () => {
+    if (!shown) return;
+    const { image, found } = shown;
+    const ratio = pixelRatio();
+    const columns = Math.min(COLUMNS, found.n);
+    const rows = Math.ceil(found.n / columns);
+    const room = Math.floor((box.clientWidth - GAP * (columns - 1)) / columns);
+    const scale = enlargement(found.width, room) * ratio;
+    const width = Math.round(found.width * scale);
+    const height = Math.round(found.height * scale);
+    const space = Math.round(GAP * ratio);
+    canvas.width = columns * (width + space) - space;
+    canvas.height = rows * (height + space) - space;
+    canvas.style.width = `${canvas.width / ratio}px`;
+    const c = context2d(canvas);
+    c.imageSmoothingEnabled = scale < 1;
+    for (let i = 0; i < found.n; i++) {
+      const [x, y] = cellOf(i, { columns, width: width + space, height: height + space });
+      c.drawImage(image, ...cellOf(i, found), found.width, found.height, x, y, width, height);
+    }
+  };
+  /** @param {DataLook} found */
+  const drawClasses = ({ classes: names, more }) => {
+    if (!names.length) return;
+    const head = h("li", { class: "head" }, `${number(names.length + more)} classes`);
+    classes.append(head, ...names.map((each) => h("li", {}, each)));
+    if (more) classes.append(h("li", {}, `and ${number(more)} more`));
+  };
+
+  /** Asks how the chosen data look, if that is not known yet. */
+  const look = async () => {
+    const source = archive ? archive.path : data;
+    const wanted = `${preset}|${source}`;
+    if (wanted === asked || !source || !box.clientWidth) return;
+    asked = wanted;
+    const mine = ++turn;
+    const late = setTimeout(() => {
+      if (mine !== turn) return;
+      says.textContent = "Reading the pictures";
+      box.classList.add("busy");
+    }, LATE);
+    const found = await server.look_at_data({ preset, data: source }).catch(() => ({ error: NO_ANSWER }));
+    const image = "sprite" in found ? await loadImage(found.sprite).catch(() => null) : null;
+    clearTimeout(late);
+    if (mine !== turn) return;
+    box.classList.remove("busy");
+    box.classList.toggle("empty", !image);
+    classes.replaceChildren();
+    error.say(found.error);
+    says.textContent = "";
+    if (!("sprite" in found) || !image) {
+      if (archive) {
+        forgetArchive();
+        asked = "";
+      }
+      return;
+    }
+    shown = { image, found };
+    draw();
+    says.textContent = describe(found);
+    canvas.setAttribute("aria-label", `${found.n} of the pictures, as the model will see them`);
+    drawClasses(found);
+    if (archive) announce(says.textContent);
+  };
+
+  acceptFiles({
+    zone,
+    input,
+    upload,
+    done: (file) => {
+      if (!ENDINGS.some((ending) => file.orig_name.toLowerCase().endsWith(ending))) {
+        error.say(`${file.orig_name} is not an archive; .zip, .tar and .tar.gz are accepted.`);
+        return;
+      }
+      archive = file;
+      props.value = { file };
+      name.textContent = file.orig_name;
+      invitation.hidden = true;
+      remove.hidden = false;
+      look();
+    },
+    failed: error.say,
+  });
+  listen("data", (/** @type {{ data: string, preset: string }} */ news) => {
+    if (news.data !== data && archive) forgetArchive(); // what was chosen last counts
+    ({ data, preset } = news);
+    look();
+  });
+  onResize(box, () => {
+    draw();
+    look();
+  });
+}

@@ -1,0 +1,377 @@
+// What Python sends to the page's modules and what they send back, once for all of them. The Python side of each is
+// named.
+
+/** What a component gets: Gradio's part, and the element and the options that components.py's widget() gives it. */
+export interface Context<Value, Server = object, Options = object> {
+  root: HTMLElement;
+  props: { value: Value };
+  trigger(event: string, data?: object): void;
+  server: Server;
+  upload: Upload;
+  watch(property: "value", changed: () => void): void;
+  options: Options;
+}
+
+export type Upload = (file: File) => Promise<{ path: string; url: string }>;
+
+/** A file that was uploaded, as Gradio knows it. */
+export interface UploadedFile {
+  path: string;
+  url: string;
+  orig_name: string;
+  size: number;
+  meta: { _type: "gradio.FileData" };
+}
+
+/** An image that a visitor chose; vae/ui/uploads.py reads it. */
+export type ImageValue =
+  | { kind: "example"; name: string }
+  | { kind: "file"; file: UploadedFile }
+  | { kind: "inline"; uri: string; label: string };
+
+/** uploads.examples() */
+export interface Example {
+  name: string;
+  label: string;
+  uri: string;
+}
+
+/** picker.shown_facts() */
+export interface ModelFacts {
+  name: string;
+  kind: "live" | "bundled" | "run" | "opened";
+  family: string;
+  parameters: number;
+  image_size: number;
+  fixed_size: boolean;
+  latent_shape: [number, number, number];
+  latent_space: string | null;
+  trained_on: string | null;
+  epoch: number | null;
+}
+
+/** What the model picker tells all other components. */
+export interface ModelNews {
+  models: ModelFacts[];
+  chosen: string | null;
+  title(model: Pick<ModelFacts, "name"> & Partial<ModelFacts>): string;
+  choose(name: string): void;
+}
+
+/** serving/popular_models.py */
+export interface PopularModel {
+  id: string;
+  title: string;
+  says: string;
+  licence: string;
+  megabytes: number;
+  on_disk: boolean;
+  gated: boolean;
+}
+
+/** picker.opening_facts(): how far the opening of a model is. */
+export interface Opening {
+  name: string;
+  state: "waiting" | "loading" | "done" | "failed";
+  done: number;
+  total: number;
+  error: string | null;
+  facts: ModelFacts | null;
+}
+
+export interface PickerServer {
+  model_list(known: { version: string | null }): Promise<{ version: string; models?: ModelFacts[] }>;
+  known_models(): Promise<PopularModel[]>;
+  open_model(text: string): Promise<Opening>;
+  opening(name: string): Promise<Opening>;
+}
+
+/** Work under way, of serving/tasks.py; null when there is none. share: from 0 to 1, null where it is not known. */
+export interface Progress {
+  ticket: string;
+  what: string;
+  share: number | null;
+}
+
+export interface StopServer {
+  stop(ticket: string): Promise<unknown>;
+}
+
+/** Figures of one image through a model, of tabs/reconstruct.py and tabs/compare.py. */
+export interface Figures {
+  psnr: number;
+  ssim: number;
+  width: number;
+  height: number;
+  latent_shape: [number, number, number];
+  seconds: number;
+  tile: number | null;
+}
+
+/** reconstruct.view_value(). mean and sigma: for each channel its rows. */
+export interface Reconstruction extends Figures {
+  original: string;
+  image: string;
+  compression: number;
+  seed: number | null;
+  mean: number[][][];
+  mean_limit: number;
+  mean_says: string;
+  sigma: number[][][] | null;
+  sigma_limit?: number;
+  sigma_says: string;
+}
+
+/** compare.pane_value(). box: left, top, right, bottom of what the model saw, in the picture's pixels. */
+export interface Compared extends Figures {
+  original: string;
+  image: string;
+  box: [number, number, number, number];
+  grey: boolean;
+  bits_per_pixel: number;
+}
+
+/** compare.answers() */
+export interface ComparisonNews {
+  ticket: string;
+  key?: string;
+  what?: string;
+  share?: number | null;
+  result?: Compared;
+  error?: string;
+  done?: boolean;
+}
+
+/** Images side by side in one PNG, of uploads.sprite(). */
+export interface Sprite {
+  sprite: string;
+  n: number;
+  columns: number;
+  width: number;
+  height: number;
+}
+
+/** sample.half(): one model's samples; or the sentence that says why there are none; or that they are still to come. */
+export interface SampleHalf extends Partial<Sprite> {
+  waiting?: boolean;
+  model: string;
+  variational: boolean;
+  missing?: string;
+  says?: string;
+  prior?: string;
+  seconds?: number;
+}
+
+/** The Sample tab's result. */
+export interface Samples {
+  waiting?: boolean;
+  seed: number;
+  temperature: number;
+  prior: string;
+  halves: SampleHalf[];
+}
+
+/** prior_texts.options() */
+export interface PriorOption {
+  prior: string;
+  name: string;
+  term: string;
+  says: string;
+}
+
+/** chosen: the prior drawn from; wanted: the one that the visitor asked for, if any. */
+export interface PriorValue {
+  chosen: string | null;
+  wanted: string | null;
+  has?: string[];
+  refused?: string | null;
+}
+
+/** not_generative.explanation() */
+export interface NotGenerative {
+  original: string;
+  repainted: string;
+  noise: string;
+  width: number;
+  std: number;
+  sigma: number | null;
+  alike: number;
+}
+
+/** One end of an interpolation; vae/ui/endpoints.py reads it. */
+export type Endpoint =
+  | { kind: "seed"; seed: number }
+  | { kind: "file"; file: UploadedFile }
+  | { kind: "sample"; index: number; seed: number; uri: string; label: string }
+  | { kind: "point"; z: string; uri: string; label: string };
+
+export type InterpolationKind = "path" | "grid" | "loop";
+
+/** interpolate.view_value() */
+export interface Interpolation extends Sprite {
+  kind: InterpolationKind;
+  steps: number;
+  labels: string[];
+  way: string;
+  seconds: number;
+}
+
+/** The name of a projection, or two latent dimensions. */
+export type MapName = string | [number, number];
+
+/** A latent dimension of the bar chart and of the sliders, of serving/latent_maps.py. */
+export interface LatentBar {
+  dim: number;
+  std: number;
+  kl: number;
+  active: boolean;
+}
+
+/** One model's space, of LatentMaps.opened(). labels: the class of each of the n points. */
+export interface LatentSpace {
+  name: string;
+  variational: boolean;
+  image_size: number;
+  side: number;
+  n: number;
+  images: number;
+  split: string;
+  sheet: string;
+  columns: number;
+  steps: number;
+  dims: number;
+  first: number[];
+  maps: string[];
+  classes: string[] | null;
+  labels: number[] | null;
+  sliders: { dim: number; low: number; high: number; mean: number }[];
+  bars: LatentBar[];
+  active: number;
+  kl: number;
+}
+
+/** A model whose latents were not measured yet, or whose measurement was refused. */
+export interface Unmeasured {
+  name: string;
+  says: string;
+  commands: string[];
+  refused: boolean;
+}
+
+export interface LatentSpaces {
+  spaces: LatentSpace[];
+  unmeasured: Unmeasured | null;
+}
+
+/** The Gaussian that the prior is on a map. */
+export interface MapPrior {
+  centre: number[];
+  spread: number[][];
+}
+
+/** LatentMaps.latent_space_map(); points: two float32 each, in base64. */
+export interface LatentMapAnswer {
+  error?: string;
+  points: string;
+  prior: MapPrior;
+}
+
+/** LatentMaps.latent_space_look(). pictures: of all places asked for, in order; place and values: of the last. */
+export interface LatentLook {
+  error?: string;
+  z: string;
+  place: [number, number];
+  values: number[];
+  pictures: string[];
+}
+
+export interface LatentServer {
+  latent_space_opened(asked: { model: string }): Promise<LatentSpaces>;
+  latent_space_map(asked: { model: string; map: MapName }): Promise<LatentMapAnswer>;
+  latent_space_sheet(asked: { model: string }): Promise<{ uri: string }>;
+  latent_space_look(asked: object): Promise<LatentLook>;
+}
+
+/** A run in the list, of Watcher._entry(). mine: whether this browser may change it. */
+export interface RunEntry {
+  name: string;
+  state: string;
+  best: number | null;
+  epoch: number;
+  epochs: number;
+  started: number | null;
+  bundled?: boolean;
+  mine?: boolean;
+}
+
+/** A row of metrics: step, loss, reconstruction, kl; an epoch's has the same three on validation data after them. */
+export type MetricRow = { step: number } & { [field: string]: number | null };
+
+/** The state of the run looked at; what is not known is left out. */
+export interface RunState {
+  state?: string;
+  reason?: string;
+  epoch?: number;
+  epochs?: number;
+  step?: number;
+  steps?: number;
+  images_per_second?: number;
+  seconds_left?: number;
+  skipped?: number;
+}
+
+/** A moment with previews: step, epoch, and which kinds there are as bits. */
+export type PreviewMoment = { step: number } & { [field: string]: number };
+export type PreviewWanted = [kind: string, step: number];
+
+/** Watcher.watch_run(). wait: milliseconds until the page should ask again. */
+export interface RunNews {
+  run: string | null;
+  list: { version: number; changed: RunEntry[]; names?: string[] };
+  host: boolean;
+  wait: number;
+  curves: Record<string, { rows: (number | null)[][]; cursor: unknown; per_epoch: number | null; reset?: boolean }>;
+  state: RunState;
+  previews: number[][];
+  has_model: boolean;
+}
+
+/** What train.changer()'s function is asked for, and its answer. */
+export interface RunChange {
+  run?: string | null;
+  do: "stop" | "continue" | "rename" | "delete";
+  epochs?: number;
+  name?: string;
+}
+export interface RunChanged {
+  run?: string | null;
+  error?: string;
+}
+
+/** Of the component training: named rows, see named_row.js; and whether and how long trainings may run here. */
+export interface TrainingOptions {
+  training: boolean;
+  max_epochs: number;
+  row_fields: string[];
+  preview_fields: string[];
+}
+
+export interface TrainingServer {
+  watch_run(known: object): Promise<RunNews>;
+  see_previews(asked: { run: string; wanted: PreviewWanted[] }): Promise<Record<string, string>>;
+  curves_csv(names: string[]): Promise<string>;
+  change_run(asked: RunChange & { token: string }): Promise<RunChanged>;
+}
+
+/** Previews.look() of training/training_data.py: some of the images as the model will see them. */
+export interface DataLook extends Sprite {
+  error?: string;
+  says: string;
+  skipped: number | null;
+  classes: string[];
+  more: number;
+}
+
+export interface DataServer {
+  look_at_data(asked: { preset: string; data: string }): Promise<DataLook | { error: string }>;
+}
