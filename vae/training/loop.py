@@ -210,22 +210,21 @@ class Trainer:
         return model
 
     def _set_objective(self) -> None:
-        """What is minimised, and the names of its terms: those of validation first."""
+        """What is minimised, and the names of its terms."""
         config, accelerator = self.config, self.accelerator
         average = all_mean if accelerator.num_processes > 1 else None
         if self.custom:
             self.objective = CustomObjective(self.custom, config, self.raw.pixel_scale)
             with torch.no_grad(), self._evaluating() as model:
                 x = self.feed.validation(0, 2)
-                self.val_terms = tuple(self.objective(x, *model(x), None))
+                self.objective.name_terms(self.objective(x, *model(x), None))
         else:
-            self.objective = Objective(config, self.raw.pixel_scale, self.device, accelerator.autocast, average)
-            self.val_terms = self.objective.terms
-        self.adversary = None
+            self.objective = Objective(config, self.raw, accelerator.autocast, average)
+        self.terms, self.adversary = self.objective.terms, None
         if config.adversarial:
             start = config.adversarial_start // self.plan.update_images
             self.adversary = Adversary(self.raw, config.adversarial, start, config.seed, accelerator.autocast, average)
-        self.terms = self.val_terms + (self.adversary.terms if self.adversary else ())
+            self.terms += self.adversary.terms
 
     def _restore(self, state: dict, averaged: dict[str, Tensor]) -> None:
         self.ema.model.load_state_dict(averaged if self.config.ema_images else state["model"])
@@ -357,7 +356,7 @@ class Trainer:
             "kind": "start",
             "step": 0,
             "epoch": 0,
-            **{name: found[f"val_{name}"] for name in self.val_terms},
+            **{name: found[f"val_{name}"] for name in self.objective.val_terms},
             **found,
         }
         if self.main:
@@ -384,7 +383,7 @@ class Trainer:
         on from a model also "val_psnr" in dB, through the posterior's mean and in float32, as `evaluate` has it."""
         count, processes = len(self.feed.val_set), self.accelerator.num_processes
         batch = min(count, max(self.config.batch_size, 2**18 // self.raw.config.sample_size**2))
-        total = torch.zeros(len(self.val_terms) + 1, dtype=self.sums.dtype, device=self.device)
+        total = torch.zeros(len(self.objective.val_terms) + 1, dtype=self.sums.dtype, device=self.device)
         decibels = torch.zeros((), dtype=self.sums.dtype, device=self.device)
         with self._evaluating() as model:
             for number, start in enumerate(range(0, count, batch)):
@@ -393,12 +392,12 @@ class Trainer:
                 x = self.feed.validation(start, min(start + batch, count))
                 noise = torch.randn((len(x), *model.latent_shape()), generator=seeded(self.config.seed, 3, number))
                 x_hat, posterior = model(x, noise.to(self.device))
-                total += self._row(self.objective(x, x_hat, posterior, None), self.val_terms) * len(x)
+                total += self._row(self.objective(x, x_hat, posterior, None), self.objective.val_terms) * len(x)
                 if self.config.init:
                     with torch.autocast(self.device.type, enabled=False):
                         decibels += psnr(x, model.decode(model.encode(x).mode())).sum()
         *total, images = self.accelerator.reduce(total, "sum").tolist()
-        figures = {f"val_{name}": value / images for name, value in zip(self.val_terms, total, strict=True)}
+        figures = {f"val_{name}": value / images for name, value in zip(self.objective.val_terms, total, strict=True)}
         if self.config.init:
             figures["val_psnr"] = self.accelerator.reduce(decibels, "sum").item() / images
         return figures
