@@ -156,6 +156,16 @@ def test_an_objective_may_be_the_loss_alone_and_equal_to_the_configs_own(tmp_pat
     assert untimed(own) == untimed(fit(config, tmp_path / "run", device="cpu"))
 
 
+def test_a_run_is_not_resumed_without_its_objective(tmp_path):
+    def own(x, x_hat, posterior, step):
+        return {"loss": (x_hat - x).square().mean(), "brightness": x_hat.mean()}
+
+    fit(tiny(epochs=1), tmp_path / "run", device="cpu", objective=own)
+    with pytest.raises(InputError, match="resume it with the objective it began with"):
+        fit(tiny(epochs=2), tmp_path / "run", resume=True, device="cpu")
+    assert fit(tiny(epochs=2), tmp_path / "run", resume=True, device="cpu", objective=own).state()["epoch"] == 2
+
+
 @pytest.mark.parametrize("wrong", [None, {"error": torch.zeros(())}, torch.zeros(3)])
 def test_an_objective_that_gives_no_loss_is_refused(tmp_path, wrong):
     with pytest.raises(InputError, match="must return the loss, a scalar tensor"):

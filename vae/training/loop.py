@@ -59,7 +59,8 @@ def fit(
     max_minutes: of this call, after which the run stops as if asked to. on_progress is called about twice a second
     with the run's state. log_with: a tracker's name for Accelerate ("tensorboard", "trackio", "wandb", …).
     objective: in place of the config's own, a callable (x, x_hat, posterior, step) that returns the loss, or a dict of
-    named scalar tensors with it as "loss"; step is None in validation. See vae.training.objective.
+    named scalar tensors with it as "loss"; step is None in validation. A run resumed needs it again. See
+    vae.training.objective.
     background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
     In a main thread Ctrl-C and SIGTERM stop the run too, after the step they come in.
 
@@ -232,6 +233,11 @@ class Trainer:
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
+        if tuple(state["terms"]) != self.terms:
+            raise InputError(
+                f"This run's loss had the terms {', '.join(state['terms'])}, and has {', '.join(self.terms)} now; "
+                "resume it with the objective it began with."
+            )
         self.sums.copy_(state["sums"])
         if self.adversary:
             self.adversary.load_state_dict(state["adversary"])
@@ -478,6 +484,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "sums": self.sums,
+            "terms": list(self.terms),
             "first_loss": self.first_loss,
             "images": len(self.feed.train_set),
             "update_images": self.plan.update_images,
