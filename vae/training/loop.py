@@ -29,7 +29,7 @@ from vae.training.discriminator import Adversary
 from vae.training.distributed import accelerator_for, all_mean, share_batch_norm
 from vae.training.ema import EMA
 from vae.training.finetune import freeze, initial_model
-from vae.training.objective import CustomObjective, Objective, Terms
+from vae.training.objective import CustomObjective, Objective, summand
 from vae.training.process import give_way, keep_freed_memory
 from vae.training.recorder import Recorder, Saved
 from vae.training.runs import Run, RunWriter, new_run_folder
@@ -306,7 +306,7 @@ class Trainer:
                 self.optimizer.zero_grad()
             if self.adversary:
                 terms["discriminator"] = self.adversary.learn(x, x_hat, self.step, micro, plan.accumulate)
-            self.sums += self._row(terms, self.terms)
+            self.sums += summand(terms, self.terms)
         self.ema.update((self.step + 1) * plan.update_images, plan.update_images)
         if self.first_loss is None:
             self.first_loss = abs(self._mean(0)[0]) + 1.0
@@ -320,11 +320,6 @@ class Trainer:
         if self.config.flip:
             flips = (torch.rand(count, generator=generator) < 0.5).to(self.device)
         return noise, flips
-
-    @staticmethod
-    def _row(terms: Terms, names: tuple[str, ...]) -> Tensor:
-        """What one batch adds to a row of the sums."""
-        return torch.stack([*(terms[name].float() for name in names), torch.ones_like(terms["loss"])]).detach()
 
     def _asked_to_stop(self) -> str | None:
         """Why to stop now, if anybody wants it. Several processes agree on it, now and then."""
@@ -398,7 +393,7 @@ class Trainer:
                 x = self.feed.validation(start, min(start + batch, count))
                 noise = torch.randn((len(x), *model.latent_shape()), generator=seeded(self.config.seed, 3, number))
                 x_hat, posterior = model(x, noise.to(self.device))
-                total += self._row(self.objective(x, x_hat, posterior, None), self.objective.val_terms) * len(x)
+                total += summand(self.objective(x, x_hat, posterior, None), self.objective.val_terms) * len(x)
                 if self.config.init:
                     with torch.autocast(self.device.type, enabled=False):
                         decibels += psnr(x, model.decode(model.encode(x).mode())).sum()
