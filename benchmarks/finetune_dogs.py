@@ -34,12 +34,12 @@ COMMON = {
     "adversarial_start": 5_000,
 }
 SETTINGS = {
-    "16-a": {"init": "dogs-vae-16", "perceptual": 0.1},
-    "16-b": {"init": "dogs-vae-16", "perceptual": 0.15, "adversarial": 0.1},
-    "16-c": {"init": "dogs-vae-16", "perceptual": 0.2},
+    "16-a": {"init": "dogs-vae-16", "perceptual": 0.15},
+    "16-b": {"init": "dogs-vae-16", "perceptual": 0.2, "adversarial": 0.15},
+    "16-c": {"init": "dogs-vae-16", "perceptual": 0.35},
     "4-a": {"init": "dogs-vae", "perceptual": 0.2},
-    "4-b": {"init": "dogs-vae", "perceptual": 0.25, "adversarial": 0.2},
-    "4-c": {"init": "dogs-vae", "perceptual": 0.4},
+    "4-b": {"init": "dogs-vae", "perceptual": 0.3, "adversarial": 0.2},
+    "4-c": {"init": "dogs-vae", "perceptual": 0.5},
 }
 QUICK = {"batch_size": 4, "adversarial_start": 0, "test_size": 0.005}
 POINTS = (0.25, 0.5, 0.75)

@@ -72,7 +72,9 @@ def test_two_processes_learn_what_one_does_from_the_doubled_batch(train, tmp_pat
         "group norm": tiny_kl(epochs=1, batch_size=128, flip=True, clip=1.0, ema_images=200, accumulate=2),
         "batch norm": tiny(epochs=1, batch_size=700),
         "sigma": tiny_kl(epochs=1, batch_size=239, reconstruction="sigma"),
-        "perceptual": tiny_kl(epochs=2, batch_size=16, perceptual=0.3, data=str(dots(tmp_path / "dots"))),
+        "perceptual": tiny_kl(
+            epochs=2, batch_size=16, perceptual=0.3, equivariance=0.3, data=str(dots(tmp_path / "dots"))
+        ),
         "adversarial": tiny_kl(epochs=1, batch_size=239, adversarial=0.3, adversarial_start=478),
     }[kind]
     if kind == "perceptual":
@@ -84,7 +86,7 @@ def test_two_processes_learn_what_one_does_from_the_doubled_batch(train, tmp_pat
     for ours, theirs in zip(two.metrics(), one.metrics(), strict=True):
         assert ours["step"] == theirs["step"] and ours["kind"] == theirs["kind"]
         # A bias before batch norm has no gradient but rounding, of which Adam makes steps; running means see them.
-        seen = {"loss", "reconstruction", "kl", "perceptual", "adversarial", "discriminator"} | (
+        seen = {"loss", "reconstruction", "kl", "perceptual", "equivariance", "adversarial", "discriminator"} | (
             {"val_loss", "val_kl"} if kind != "batch norm" else set()
         )
         for term in ours.keys() & seen:

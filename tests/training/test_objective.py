@@ -10,8 +10,9 @@ import vae.training.objective
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.loss import elbo
+from vae.models import build
 from vae.training.loop import fit
-from vae.training.objective import Objective, perceptual
+from vae.training.objective import Objective, equivariance, perceptual
 
 
 @pytest.fixture(autouse=True)
@@ -32,7 +33,8 @@ def batch(seed: int = 0):
 
 
 def objective(**changes) -> Objective:
-    return Objective(tiny(**changes), 0.5, torch.device("cpu"), nullcontext)
+    config = tiny(**changes)
+    return Objective(config, build(config.model), nullcontext)
 
 
 @pytest.mark.parametrize(("reconstruction", "pixels"), [("l1", 3 * 16 * 16), ("sum", 3 * 16 * 16), ("mean", 1)])
@@ -87,6 +89,41 @@ def test_its_terms_are_in_the_metrics_of_training_and_validation(tmp_path):
         assert loss == pytest.approx(reconstruction + kl + 0.5 * 64 * seen, rel=1e-5)
 
 
+class Bright(torch.nn.Module):
+    """Decodes a latent to the image of twice its size: equivariant as nothing trained is."""
+
+    def decode(self, z):
+        return torch.nn.functional.interpolate(z, scale_factor=2, mode="nearest")
+
+
+def test_equivariance_treats_image_and_latent_alike():
+    z = torch.zeros(1, 1, 16, 16)
+    z[..., :8, :8] = 1.0  # one corner
+    x = Bright().decode(z)
+    sizes, corners = set(), set()
+    for step in range(40):
+        seen, decoded = equivariance(Bright(), x, z, 0, step)
+        assert seen.shape == decoded.shape
+        sizes.add(seen.shape[-1])
+        half = seen.shape[-1] // 2
+        quarters = [q.mean().item() for rows in (seen[..., :half, :], seen[..., half:, :]) for q in rows.chunk(2, 3)]
+        corners.add(max(range(4), key=quarters.__getitem__))
+        assert (seen - decoded).abs().mean() < 0.1
+    assert corners == {0, 1, 2, 3} and min(sizes) < 12 and 28 < max(sizes) <= 32
+
+
+@pytest.mark.parametrize("reconstruction", ["mean", "sum"])
+def test_equivariance_is_minimised_beside_the_rest_in_training_alone(tmp_path, reconstruction):
+    config = tiny(equivariance=0.5, epochs=1, reconstruction=reconstruction)
+    run = fit(config, tmp_path / "run", device="cpu")
+    epoch = next(line for line in run.metrics() if line["kind"] == "epoch")
+    assert epoch["loss"] == pytest.approx(epoch["reconstruction"] + epoch["kl"] + 0.5 * epoch["equivariance"], rel=1e-5)
+    assert 0.2 < epoch["equivariance"] / epoch["reconstruction"] < 5  # in the same units
+    assert epoch["val_loss"] == pytest.approx(epoch["val_reconstruction"] + epoch["val_kl"], rel=1e-5)
+    plain = fit(tiny(epochs=1, reconstruction=reconstruction), tmp_path / "plain", device="cpu")
+    assert untimed(plain)[-1]["val_loss"] != epoch["val_loss"]
+
+
 def test_without_its_packages_nothing_begins(tmp_path, monkeypatch):
     monkeypatch.setitem(__import__("sys").modules, "efficientnet_lite_pytorch", None)
     with pytest.raises(InputError, match="install it with: pip install efficientnet-lite-pytorch"):
@@ -117,6 +154,16 @@ def test_an_objective_may_be_the_loss_alone_and_equal_to_the_configs_own(tmp_pat
         objective=lambda x, x_hat, q, step: elbo(x, x_hat, q, pixel_scale=0.5).loss,
     )
     assert untimed(own) == untimed(fit(config, tmp_path / "run", device="cpu"))
+
+
+def test_a_run_is_not_resumed_without_its_objective(tmp_path):
+    def own(x, x_hat, posterior, step):
+        return {"loss": (x_hat - x).square().mean(), "brightness": x_hat.mean()}
+
+    fit(tiny(epochs=1), tmp_path / "run", device="cpu", objective=own)
+    with pytest.raises(InputError, match="resume it with the objective it began with"):
+        fit(tiny(epochs=2), tmp_path / "run", resume=True, device="cpu")
+    assert fit(tiny(epochs=2), tmp_path / "run", resume=True, device="cpu", objective=own).state()["epoch"] == 2
 
 
 @pytest.mark.parametrize("wrong", [None, {"error": torch.zeros(())}, torch.zeros(3)])

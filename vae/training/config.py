@@ -52,6 +52,9 @@ class TrainConfig:
     adversarial_start: int = setting(
         20_000, "Images after which the discriminator is heard, more and more.", low=0, high=10**9
     )
+    equivariance: float = setting(
+        0.0, "Weight of decoding latents that were made smaller or turned, as EQ-VAE does.", low=0.0, high=1e4
+    )
     schedule: str = setting("one-cycle", "Course of the learning rate.", choices=SCHEDULES)
     beta2: float = setting(0.99, "Adam's second decay rate.", low=0.0, high=0.999999, label="β₂")
     accumulate: int = setting(1, "Batches to one update of the weights.", low=1, high=1024)

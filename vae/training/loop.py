@@ -30,7 +30,7 @@ from vae.training.discriminator import Adversary
 from vae.training.distributed import accelerator_for, all_mean, share_batch_norm
 from vae.training.ema import EMA
 from vae.training.finetune import freeze, initial_model
-from vae.training.objective import CustomObjective, Objective, Terms
+from vae.training.objective import CustomObjective, Objective, summand
 from vae.training.presets import PRESETS, preset
 from vae.training.process import give_way, keep_freed_memory
 from vae.training.recorder import Recorder, Saved
@@ -61,7 +61,8 @@ def fit(
     max_minutes: of this call, after which the run stops as if asked to. on_progress is called about twice a second
     with the run's state. log_with: a tracker's name for Accelerate ("tensorboard", "trackio", "wandb", …).
     objective: in place of the config's own, a callable (x, x_hat, posterior, step) that returns the loss, or a dict of
-    named scalar tensors with it as "loss"; step is None in validation. See vae.training.objective.
+    named scalar tensors with it as "loss"; step is None in validation. A run resumed needs it again. See
+    vae.training.objective.
     background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
     In a main thread Ctrl-C and SIGTERM stop the run too, after the step they come in.
 
@@ -219,22 +220,21 @@ class Trainer:
         return model
 
     def _set_objective(self) -> None:
-        """What is minimised, and the names of its terms: those of validation first."""
+        """What is minimised, and the names of its terms."""
         config, accelerator = self.config, self.accelerator
         average = all_mean if accelerator.num_processes > 1 else None
         if self.custom:
             self.objective = CustomObjective(self.custom, config, self.raw.pixel_scale)
             with torch.no_grad(), self._evaluating() as model:
                 x = self.feed.validation(0, 2)
-                self.val_terms = tuple(self.objective(x, *model(x), None))
+                self.objective.name_terms(self.objective(x, *model(x), None))
         else:
-            self.objective = Objective(config, self.raw.pixel_scale, self.device, accelerator.autocast, average)
-            self.val_terms = self.objective.terms
-        self.adversary = None
+            self.objective = Objective(config, self.raw, accelerator.autocast, average)
+        self.terms, self.adversary = self.objective.terms, None
         if config.adversarial:
             start = config.adversarial_start // self.plan.update_images
             self.adversary = Adversary(self.raw, config.adversarial, start, config.seed, accelerator.autocast, average)
-        self.terms = self.val_terms + (self.adversary.terms if self.adversary else ())
+            self.terms += self.adversary.terms
 
     def _restore(self, state: dict, averaged: dict[str, Tensor]) -> None:
         self.ema.model.load_state_dict(averaged if self.config.ema_images else state["model"])
@@ -242,6 +242,11 @@ class Trainer:
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
+        if tuple(state["terms"]) != self.terms:
+            raise InputError(
+                f"This run's loss had the terms {', '.join(state['terms'])}, and has {', '.join(self.terms)} now; "
+                "resume it with the objective it began with."
+            )
         self.sums.copy_(state["sums"])
         if self.adversary:
             self.adversary.load_state_dict(state["adversary"])
@@ -310,7 +315,7 @@ class Trainer:
                 self.optimizer.zero_grad()
             if self.adversary:
                 terms["discriminator"] = self.adversary.learn(x, x_hat, self.step, micro, plan.accumulate)
-            self.sums += self._row(terms, self.terms)
+            self.sums += summand(terms, self.terms)
         self.ema.update((self.step + 1) * plan.update_images, plan.update_images)
         if self.first_loss is None:
             self.first_loss = abs(self._mean(0)[0]) + 1.0
@@ -324,11 +329,6 @@ class Trainer:
         if self.config.flip:
             flips = (torch.rand(count, generator=generator) < 0.5).to(self.device)
         return noise, flips
-
-    @staticmethod
-    def _row(terms: Terms, names: tuple[str, ...]) -> Tensor:
-        """What one batch adds to a row of the sums."""
-        return torch.stack([*(terms[name].float() for name in names), torch.ones_like(terms["loss"])]).detach()
 
     def _asked_to_stop(self) -> str | None:
         """Why to stop now, if anybody wants it. Several processes agree on it, now and then."""
@@ -366,7 +366,7 @@ class Trainer:
             "kind": "start",
             "step": 0,
             "epoch": 0,
-            **{name: found[f"val_{name}"] for name in self.val_terms},
+            **{name: found[f"val_{name}"] for name in self.objective.val_terms},
             **found,
         }
         if self.main:
@@ -393,7 +393,7 @@ class Trainer:
         on from a model also "val_psnr" in dB, through the posterior's mean and in float32, as `evaluate` has it."""
         count, processes = len(self.feed.val_set), self.accelerator.num_processes
         batch = min(count, max(self.config.batch_size, 2**18 // self.raw.config.sample_size**2))
-        total = torch.zeros(len(self.val_terms) + 1, dtype=self.sums.dtype, device=self.device)
+        total = torch.zeros(len(self.objective.val_terms) + 1, dtype=self.sums.dtype, device=self.device)
         decibels = torch.zeros((), dtype=self.sums.dtype, device=self.device)
         with self._evaluating() as model:
             for number, start in enumerate(range(0, count, batch)):
@@ -402,12 +402,12 @@ class Trainer:
                 x = self.feed.validation(start, min(start + batch, count))
                 noise = torch.randn((len(x), *model.latent_shape()), generator=seeded(self.config.seed, 3, number))
                 x_hat, posterior = model(x, noise.to(self.device))
-                total += self._row(self.objective(x, x_hat, posterior, None), self.val_terms) * len(x)
+                total += summand(self.objective(x, x_hat, posterior, None), self.objective.val_terms) * len(x)
                 if self.config.init:
                     with torch.autocast(self.device.type, enabled=False):
                         decibels += psnr(x, model.decode(model.encode(x).mode())).sum()
         *total, images = self.accelerator.reduce(total, "sum").tolist()
-        figures = {f"val_{name}": value / images for name, value in zip(self.val_terms, total, strict=True)}
+        figures = {f"val_{name}": value / images for name, value in zip(self.objective.val_terms, total, strict=True)}
         if self.config.init:
             figures["val_psnr"] = self.accelerator.reduce(decibels, "sum").item() / images
         return figures
@@ -490,6 +490,7 @@ class Trainer:
             "step": self.step,
             "seconds": self.seconds,
             "sums": self.sums,
+            "terms": list(self.terms),
             "first_loss": self.first_loss,
             "images": len(self.feed.train_set),
             "update_images": self.plan.update_images,

@@ -10,6 +10,7 @@ from torch import Tensor
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.loss import elbo
+from vae.models import AutoEncoder
 from vae.perceptual import ImageNetFeatures, imagenet_features
 from vae.training.config import TrainConfig
 from vae.training.schedule import seeded
@@ -20,41 +21,53 @@ ENLARGED = 1.25  # what it is shown is cut out of the images at up to so many ti
 Terms = dict[str, Tensor]
 
 
+def summand(terms: Terms, names: tuple[str, ...]) -> Tensor:
+    """What a batch adds to sums of the named terms, and a 1 by which to divide them: (len(names) + 1,), detached."""
+    return torch.stack([*(terms[name].float() for name in names), torch.ones_like(terms["loss"])]).detach()
+
+
 class Objective:
-    """(x, x_hat, posterior, step) to {"loss", "reconstruction", "kl", and "perceptual" where that has a weight}:
-    averages over the batch, float32 scalars.
+    """(x, x_hat, posterior, step) to {"loss", "reconstruction", "kl", and "perceptual" and "equivariance" where these
+    have a weight}: averages over the batch, float32 scalars. step: the update's number, or None in validation.
 
-    loss = reconstruction + beta * kl + perceptual weight * n * perceptual. n is the number of an image's pixel values
-    where `reconstruction` is a sum over them, and 1 where it is their mean: so the weight stands beside the error of
-    one pixel value, whatever the size of the images, as in latent diffusion's training (Rombach et al. 2022,
-    arXiv:2112.10752).
+    loss = reconstruction + beta * kl + perceptual weight * n * perceptual + equivariance weight * equivariance. n is
+    the number of an image's pixel values where `reconstruction` is a sum over them, and 1 where it is their mean: so
+    the weight stands beside the error of one pixel value, whatever the size of the images, as in latent diffusion's
+    training (Rombach et al. 2022, arXiv:2112.10752). "equivariance" is measured as `reconstruction` is, in training
+    only; see that function.
 
-    step: the update's number, or None where the model is only validated. autocast: gives the context the perceptual
-    network computes in. average: see vae.loss.elbo. Raises InputError if there is a perceptual weight and no network.
+    model: whose decode and pixel_scale are used. autocast: gives the context that networks compute in. average: see
+    vae.loss.elbo. Raises InputError if there is a perceptual weight and no network for it.
     """
 
     def __init__(
         self,
         config: TrainConfig,
-        pixel_scale: float,
-        device: torch.device,
+        model: AutoEncoder,
         autocast: Callable[[], AbstractContextManager],
         average: Callable[[Tensor], Tensor] | None = None,
     ):
-        self.config, self.pixel_scale, self.autocast, self.average = config, pixel_scale, autocast, average
-        self.network = imagenet_features(device) if config.perceptual else None
-        self.terms = ("loss", "reconstruction", "kl", *(["perceptual"] if config.perceptual else []))
+        self.config, self.model, self.autocast, self.average = config, model, autocast, average
+        self.network = imagenet_features(model.device) if config.perceptual else None
+        self.val_terms = ("loss", "reconstruction", "kl", *(["perceptual"] if config.perceptual else []))
+        self.terms = (*self.val_terms, *(["equivariance"] if config.equivariance else []))
 
     def __call__(self, x: Tensor, x_hat: Tensor, posterior: DiagonalGaussian, step: int | None) -> Terms:
         config = self.config
         average = self.average if step is not None else None  # each process validates images of its own
-        bound = elbo(x, x_hat, posterior, config.reconstruction, config.beta, self.pixel_scale, average)
-        terms = bound._asdict()
+        pixel_scale = self.model.pixel_scale
+        bound = elbo(x, x_hat, posterior, config.reconstruction, config.beta, pixel_scale, average)
+        terms, pixels = bound._asdict(), 1 if config.reconstruction == "mean" else x[0].numel()
         if self.network is not None:
             with self.autocast():
                 terms["perceptual"] = perceptual(self.network, x, x_hat, config.seed, step)
-            pixels = 1 if config.reconstruction == "mean" else x[0].numel()
             terms["loss"] = terms["loss"] + config.perceptual * pixels * terms["perceptual"]
+        if config.equivariance and step is not None:
+            with self.autocast():
+                y, y_hat = equivariance(self.model, x, posterior.mode(), config.seed, step)
+            error = elbo(y, y_hat, posterior, config.reconstruction, 0.0, pixel_scale, average).reconstruction
+            terms["equivariance"] = error * (1 if config.reconstruction == "mean" else pixels / y[0].numel())
+            terms["loss"] = terms["loss"] + config.equivariance * terms["equivariance"]
         return terms
 
 
@@ -81,6 +94,22 @@ def perceptual(network: ImageNetFeatures, x: Tensor, x_hat: Tensor, seed: int, s
     return network.distance(view(x), view(x_hat), size).mean()
 
 
+def equivariance(model: AutoEncoder, x: Tensor, z: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
+    """x, made smaller and turned by quarters of a circle, and what the model decodes from z treated alike (EQ-VAE,
+    Kouzelis et al. 2025, arXiv:2502.09509). Latents that bear this vary as images do, which diffusion learns better.
+
+    Every step has a scale from 1/4 to 1 and an angle of its own.
+    """
+    generator = seeded(seed, 6, step)
+    scale = 0.25 + 0.75 * torch.rand((), generator=generator).item()
+    turns = int(torch.randint(4, (), generator=generator))
+    height, width = (max(1, round(scale * side)) for side in z.shape[-2:])
+    small = F.interpolate(z, (height, width), mode="bilinear", antialias=True, align_corners=False)
+    x_hat = model.decode(torch.rot90(small, turns, (2, 3)))
+    x = torch.rot90(x, turns, (2, 3))
+    return F.interpolate(x, x_hat.shape[-2:], mode="bilinear", antialias=True, align_corners=False), x_hat
+
+
 class CustomObjective:
     """A callable of the user's own as an objective: it gives the loss, alone or in a dict of named terms.
 
@@ -89,6 +118,11 @@ class CustomObjective:
 
     def __init__(self, function: Callable, config: TrainConfig, pixel_scale: float):
         self.function, self.config, self.pixel_scale = function, config, pixel_scale
+        self.terms: tuple[str, ...] = ()
+
+    def name_terms(self, example: Terms) -> None:
+        """Learn from what one call gave which terms there are: the same in training and validation."""
+        self.terms = self.val_terms = tuple(example)
 
     def __call__(self, x: Tensor, x_hat: Tensor, posterior: DiagonalGaussian, step: int | None) -> Terms:
         terms = self.function(x, x_hat, posterior, step)
