@@ -12,18 +12,20 @@ from vae.perceptual import DOGS, ImageNetFeatures
 
 
 @torch.inference_mode()
-def judged(network: ImageNetFeatures, pictures: Tensor | ImageSet | Iterable[Tensor], batch_size: int = 64):
+def judged(
+    network: ImageNetFeatures, source: Tensor | ImageSet | Iterable[Tensor], batch_size: int = 64
+) -> tuple[Tensor, Tensor]:
     """Pooled features (N, 1280) and class probabilities (N, 1000), on the CPU.
 
-    pictures: a tensor (N, C, H, W), uint8 or float in [-1, 1], a data set (of a folder: `load_data(folder)`), or an
+    source: a tensor (N, C, H, W), uint8 or float in [-1, 1], a data set (of a folder: `load_data(folder)`), or an
     iterable of such tensors. Floats are rounded to 8 bits, as images are when they are looked at.
     """
-    if isinstance(pictures, ImageSet):
-        pictures = (pictures.batch(part) for part in torch.arange(len(pictures)).split(batch_size))
-    elif isinstance(pictures, Tensor):
-        pictures = (pictures,)
+    if isinstance(source, ImageSet):
+        source = (source.batch(part) for part in torch.arange(len(source)).split(batch_size))
+    elif isinstance(source, Tensor):
+        source = (source,)
     device = next(network.parameters()).device
-    parts = [network(images.to_float(_bytes(x).to(device))) for batch in pictures for x in batch.split(batch_size)]
+    parts = [network(images.to_float(_bytes(x).to(device))) for batch in source for x in batch.split(batch_size)]
     features, probabilities = zip(*parts, strict=True)
     return torch.cat(features).cpu(), torch.cat(probabilities).cpu()
 
