@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import traceback
 import zipfile
 from dataclasses import replace
 from pathlib import Path
@@ -52,7 +53,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data", type=Path, required=True, help="a folder or .zip of the photographs")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--minutes", type=float, default=5.0, help="of each setting")
+    parser.add_argument("--minutes", type=float, default=5.0, help="of each setting, all told")
     parser.add_argument("--only", nargs="*", choices=SETTINGS, default=list(SETTINGS))
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--one", choices=SETTINGS, help=argparse.SUPPRESS)
@@ -127,7 +128,10 @@ def train(name: str, data: Path, work: Path, minutes: float, quick: bool) -> Non
     def watch(state: dict) -> None:
         if points and state["step"] >= points[0] * state["steps"] and run.model_folder() is not None:
             points.pop(0)
-            measure()
+            try:
+                measure()
+            except Exception:  # a figure on the way is not worth the training
+                traceback.print_exc()
 
     try:
         vae.fit(replace(config, epochs=epochs), run.folder, max_minutes=left / 60, on_progress=watch)

@@ -189,6 +189,14 @@ def test_class_folders(tmp_path):
     assert data.labels.tolist() == [0 if red >= 10 else 1 for red in reds(data)]
 
 
+@pytest.mark.parametrize(("colours", "channels"), [([(9, 9, 9)] * 4, 1), ([(9, 9, 9)] * 3 + [(9, 0, 0)], 3)])
+def test_channels_of_the_source_are_those_that_are_seen(tmp_path, colours, channels):
+    for i, colour in enumerate(colours):
+        Image.new("RGB", (8, 8), colour).save(tmp_path / f"{i}.png")  # grey too is often kept as RGB
+    splits = [load_data(tmp_path, split, size=8, channels=3, test_size=0.5) for split in ("train", "test")]
+    assert max(data.source_channels for data in splits) == channels
+
+
 def test_wrapping_folders_are_no_classes(tmp_path):
     folder = make_folder(tmp_path / "x", [f"y/z/{i}.png" for i in range(5)])
     assert load_data(folder).classes is None

@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from vae.evaluation.perceptual import class_probability, frechet_distance, judged
+from vae.images import to_image
 from vae.perceptual import imagenet_features
 
 
@@ -22,6 +23,15 @@ def test_floats_count_as_the_bytes_they_are_shown_as(network):
     pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     floats = pixels / 127.5 - 1 + 0.001
     assert torch.equal(judged(network, pixels)[0], judged(network, iter([floats]), batch_size=2)[0])
+
+
+def test_a_folders_images_are_judged_whatever_their_sizes(network, tmp_path):
+    pixels = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
+    for i, image in enumerate(pixels):
+        to_image(image).save(tmp_path / f"{i}.png")
+    assert torch.allclose(judged(network, tmp_path)[0], judged(network, pixels)[0], atol=1e-4)
+    to_image(torch.zeros(3, 20, 40, dtype=torch.uint8)).save(tmp_path / "2.png")
+    assert len(judged(network, str(tmp_path))[0]) == 3
 
 
 def test_dogs_are_a_share_of_all_classes():
