@@ -36,11 +36,11 @@ COMMON = {
 }
 SETTINGS = {
     "16-a": {"init": "dogs-vae-16", "perceptual": 0.15},
-    "16-b": {"init": "dogs-vae-16", "perceptual": 0.2, "adversarial": 0.15},
-    "16-c": {"init": "dogs-vae-16", "perceptual": 0.35},
+    "16-b": {"init": "dogs-vae-16", "perceptual": 0.25, "adversarial": 0.03},
+    "16-c": {"init": "dogs-vae-16", "perceptual": 0.4},
     "4-a": {"init": "dogs-vae", "perceptual": 0.2},
-    "4-b": {"init": "dogs-vae", "perceptual": 0.3, "adversarial": 0.2},
-    "4-c": {"init": "dogs-vae", "perceptual": 0.5},
+    "4-b": {"init": "dogs-vae", "perceptual": 0.35, "adversarial": 0.03},
+    "4-c": {"init": "dogs-vae", "perceptual": 0.6},
 }
 QUICK = {"batch_size": 4, "adversarial_start": 0, "test_size": 0.005}
 POINTS = (0.25, 0.5, 0.75)
