@@ -35,12 +35,9 @@ class Settings:
         VAE_DATA_DIR is only checked: vae.data finds it for itself. Raises InputError for a value that cannot be.
         """
         runs, data = runs_dir().resolve(), data_root()
-        _check_readable("VAE_RUNS_DIR", runs)
-        _check_readable("VAE_DATA_DIR", data)
-        if runs.exists() and not runs.is_dir():
-            raise InputError(f"VAE_RUNS_DIR must be a folder, and {str(runs)!r} is none.")
-        if data is not None and not data.is_dir():
-            raise InputError(f"VAE_DATA_DIR must be a folder, and {str(data)!r} is none.")
+        _check_folder("VAE_RUNS_DIR", runs)
+        if data is not None:
+            _check_folder("VAE_DATA_DIR", data, must_exist=True)
         zero_gpu = bool(os.environ.get("SPACES_ZERO_GPU"))
         return cls(
             model=os.environ.get("VAE_MODEL", "").strip() or None,
@@ -52,10 +49,13 @@ class Settings:
         )
 
 
-def _check_readable(name: str, folder: Path | None) -> None:
-    """What is not there yet may come; what may not be looked into is a mistake to know of at once."""
+def _check_folder(name: str, folder: Path, must_exist: bool = False) -> None:
+    """What may not be looked into is a mistake to know of at once."""
     try:
-        readable = folder is None or not folder.exists() or os.access(folder, os.R_OK | os.X_OK)
+        there = folder.exists()
+        if not folder.is_dir() if there else must_exist:
+            raise InputError(f"{name} must be a folder, and {str(folder)!r} is none.")
+        readable = not there or os.access(folder, os.R_OK | os.X_OK)
     except OSError:
         readable = False
     if not readable:

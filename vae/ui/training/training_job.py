@@ -50,7 +50,9 @@ class TrainingJob:
             time.sleep(0.02)
         if run.exists():
             who.claim(run)
-        self._settle(run, thread)
+            self._settle(run, thread)
+        else:
+            thread.join()  # it could not even make its folder
         if failure and not run.checkpoints():
             _forget(run)
             raise InputError(_sentence(failure[0]))
