@@ -65,3 +65,16 @@ def test_a_point_has_no_spread_and_no_kl():
     q = DiagonalGaussian.point(mean)
     assert torch.equal(q.sample(), mean) and torch.equal(q.mode(), mean)
     assert q.std.abs().max() == 0 and q.kl().tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("point", [False, True])
+def test_posteriors_move_split_and_join_whatever_their_kind(point):
+    mean, logvar = torch.randn(5, 2, 3, 3), torch.randn(5, 2, 3, 3)
+    posterior = DiagonalGaussian.point(mean) if point else DiagonalGaussian(mean, logvar)
+    parts = posterior.split(2)
+    assert [len(part) for part in parts] == [2, 2, 1] and all(part.is_point == point for part in parts)
+    joined = DiagonalGaussian.cat(parts)
+    assert torch.equal(joined.mean, mean) and torch.equal(joined.logvar, posterior.logvar) and joined.is_point == point
+    assert posterior.to("meta").mean.is_meta and posterior.to("meta").is_point == point
+    cropped = posterior.map(lambda parameter: parameter[..., :2])
+    assert cropped.mean.shape == (5, 2, 3, 2) and torch.equal(cropped.kl_map(), posterior.kl_map()[..., :2])

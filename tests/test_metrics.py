@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 
+from vae import metrics
 from vae.metrics import psnr, ssim
 
 
@@ -69,3 +70,16 @@ def test_shapes_must_match():
         psnr(torch.zeros(1, 1, 8, 8), torch.zeros(2, 1, 8, 8))
     with pytest.raises(ValueError, match="one shape"):
         ssim(torch.zeros(8, 8), torch.zeros(8, 8))
+
+
+def test_a_large_image_is_compared_in_strips_with_the_same_figures(monkeypatch):
+    a, b = (
+        torch.randint(0, 256, (2, 3, 150, 40), dtype=torch.uint8, generator=torch.Generator().manual_seed(i))
+        for i in (0, 1)
+    )
+    whole = psnr(a, b), ssim(a, b)
+    floats = [image.float() / 127.5 - 1 for image in (a, b)]
+    monkeypatch.setattr(metrics, "STRIP", 1)  # strips of 64 rows, the least there are
+    for x, y in ((a, b), floats):
+        torch.testing.assert_close(psnr(x, y), whole[0], atol=1e-4, rtol=0)
+        torch.testing.assert_close(ssim(x, y), whole[1], atol=1e-6, rtol=0)
