@@ -18,10 +18,12 @@ from vae.models.autoencoder_kl import KLConfig
 from vae.models.tiny import TinyConfig
 from vae.ui import not_generative, uploads
 from vae.ui.serving import latent_spread, popular_models
+from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.model_loader import PUBLIC_LIMIT, ModelLoader
 from vae.ui.serving.models import DRAWN, ModelServer
 from vae.ui.serving.tasks import Done, Progress, Stopped, Tasks
+from vae.ui.settings import Settings
 from vae.ui.tabs.compare import answers, compare
 
 TINY = {
@@ -35,6 +37,10 @@ NARROW = {"block_out_channels": (8, 8, 16), "layers_per_block": 1, "norm_num_gro
 
 def no_report(what, share):
     pass
+
+
+def public(place: Path) -> Audience:
+    return Audience(Settings(None, place, True, None, public=True))
 
 
 @pytest.fixture
@@ -224,19 +230,30 @@ def test_large_pictures_travel_as_files_and_are_swept_away(tmp_path, monkeypatch
     ],
 )
 def test_hub_ids_are_taken_in_their_short_form(tmp_path, text, name):
-    assert Catalog(tmp_path, public=True).outside(text) == name
+    assert Catalog(tmp_path, audience=public(tmp_path)).outside(text) == name
 
 
 @pytest.mark.parametrize(
-    "text", ["", "name", "org/../name", "/etc", "~", "checkpoints/mnist-ae", "org/na me", "a/b/../c"]
+    "text",
+    ["", "name", "org/../name", "/etc", "~", "org/na me", "a/b/../c", "./a/b", "checkpoints/mnist-ae/config.json/.."],
 )
 def test_strangers_open_nothing_but_hub_ids(tmp_path, models, text):
-    catalog = Catalog(tmp_path, public=True)
+    catalog = Catalog(tmp_path, audience=public(tmp_path))
     for wanted in (text, models["digits"]):
         with pytest.raises(InputError):
             catalog.outside(wanted)
     with pytest.raises(InputError, match="on a public server"):
         catalog.source(models["digits"])
+
+
+@pytest.mark.parametrize("text", ["{}", "{}/tree/main", "{}/", "https://huggingface.co/{}", "{}@main"])
+def test_a_strangers_id_is_never_a_folder_of_the_same_name(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    vae.save(build(ConvConfig(features=(1, 4, 6, 4))).eval(), tmp_path / "some" / "model")
+    catalog = Catalog(tmp_path / "runs", audience=public(tmp_path))
+    there, nowhere = (catalog.source(text.format(name)) for name in ("some/model", "some/other"))
+    assert there.replace("model", "other") == nowhere and there.startswith("https://huggingface.co/some/model")
+    assert not Path(there).exists()
 
 
 def test_on_a_private_machine_paths_are_taken(server, models):
@@ -289,7 +306,7 @@ def test_openings_are_shared_and_tell_how_far_they_are(server, monkeypatch):
 
 
 def test_strangers_do_not_fill_the_disk(tmp_path, monkeypatch):
-    server, kept = ModelServer(Catalog(tmp_path, public=True)), []
+    server, kept = ModelServer(Catalog(tmp_path, audience=public(tmp_path))), []
 
     def fetch(name, progress):
         progress(0, PUBLIC_LIMIT + 1)

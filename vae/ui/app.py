@@ -2,6 +2,7 @@
 
 import importlib.util
 from collections.abc import Iterator
+from dataclasses import replace
 
 import gradio as gr
 from starlette.middleware import Middleware
@@ -9,8 +10,10 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from vae.ui import api, picker
 from vae.ui.components import head
+from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.models import ModelServer
+from vae.ui.serving.requests import RequestCheck
 from vae.ui.serving.tasks import Tasks
 from vae.ui.settings import Settings
 from vae.ui.tabs import compare, interpolate, latent_space, reconstruct, sample, train
@@ -29,11 +32,19 @@ CACHE_HOURS = 1
 class Studio(gr.Blocks):
     """The app. `launch()` without arguments launches it as it is meant to be; any argument may be given otherwise."""
 
+    audience: Audience
+
     def launch(self, *arguments, **options):
-        return super().launch(*arguments, **{**launch_options(), **options})
+        before = self.audience
+        before.settle(
+            options.get("server_name") or before.server_name,
+            bool(options.get("share", before.shared)),
+            share_url=lambda: self.share_url,
+        )
+        return super().launch(*arguments, **{**launch_options(before), **options})
 
 
-def launch_options() -> dict:
+def launch_options(audience: Audience) -> dict:
     """Gradio's launch() options of this app."""
     return {
         "theme": theme(),
@@ -45,23 +56,30 @@ def launch_options() -> dict:
         "max_file_size": "64mb",
         "state_session_capacity": 1000,
         # Gradio compresses its scripts but not the page itself, which holds the layout and our components.
-        "app_kwargs": {"middleware": [Middleware(GZipMiddleware, compresslevel=6)]},
+        "app_kwargs": {
+            "middleware": [Middleware(RequestCheck, audience=audience), Middleware(GZipMiddleware, compresslevel=6)]
+        },
         "footer_links": ["api", "gradio", "settings"],
     }
 
 
-def create_app(settings: Settings | None = None) -> gr.Blocks:
+def create_app(settings: Settings | None = None, server_name: str | None = None) -> gr.Blocks:
     """The page and its endpoints, with their own engine and training slot; not launched.
 
-    settings: as the environment has them if left out. Raises InputError for one that cannot be, and for a model to open
-    first that cannot be read.
+    settings: as the environment has them if left out. server_name: what it will listen on, if that is known and not
+    the environment's: the page says nothing of folders where strangers will see it. Raises InputError for a setting
+    that cannot be, and for a model to open first that cannot be read.
     """
     settings = settings or Settings.from_environment()
-    catalog = Catalog(settings.runs_dir, settings.model, settings.public)
+    if server_name:
+        settings = replace(settings, server_name=server_name)
+    audience = Audience(settings)
+    catalog = Catalog(settings.runs_dir, settings.model, audience)
     server, tasks = ModelServer(catalog, settings.zero_gpu), Tasks()
     training_job = TrainingJob(settings.runs_dir, settings.training, settings.max_train_minutes)
     age = CACHE_HOURS * 3600
     with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
+        demo.audience = audience
         with gr.Row(elem_classes=["vs-header"]):
             brand = f'<div class="vs-brand"><h1>{MARK}{TITLE}</h1><p>{SENTENCE}</p></div>'
             gr.HTML(brand, apply_default_css=False, container=False)
