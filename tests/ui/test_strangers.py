@@ -1,6 +1,6 @@
 """Strangers at the doors of a running server: what they may open, and which requests are not answered at all.
 
-Every request goes to this machine; a stranger is told by the headers that a proxy adds, or by the Host that is asked."""
+Every request goes to this machine; a stranger is told by the headers a proxy adds, or by the Host that is asked."""
 
 import http.client
 import json
