@@ -55,6 +55,10 @@ class TinyConfig(ModelConfig):
     def downscale(self) -> int:
         return 2 ** (len(self.num_encoder_blocks) - 1)
 
+    @property
+    def floats_per_pixel(self) -> int:
+        return 4 * max(*self.encoder_block_out_channels, *self.decoder_block_out_channels)
+
 
 class Block(nn.Module):
     """relu(x + conv(relu(conv(relu(conv(x)))))); with `pool`, x + pool(x) takes x's place."""
