@@ -2,6 +2,7 @@
 one, from files on the disk."""
 
 import gc
+import io
 import sys
 import threading
 import time
@@ -105,6 +106,46 @@ def test_broken_pictures_are_counted(hub):
         hub_data.load("some/pictures", "train", FIT, SHAPE, 2**20)
 
 
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("hf://datasets/some/pictures/a.png", True),
+        ("hf://datasets/some/pictures@0123/train/a.png", True),
+        ("zip://a.png::hf://datasets/some/pictures@0123/all.zip", True),
+        ("hf://datasets/some/pictures-of-others/a.png", False),
+        ("hf://datasets/some/pictures/../others/a.png", False),
+        ("hf://some/pictures/a.png", False),
+        ("http://127.0.0.1:7860/a.png", False),
+        ("zip://a.png::http://127.0.0.1/all.zip", False),
+        ("simplecache::file:///etc/passwd::hf://datasets/some/pictures/a.png", False),
+        ("{file}", False),
+        ("file://{file}", False),
+    ],
+)
+def test_a_cell_names_no_file_but_the_repositorys_own(path, own, monkeypatch, tmp_path):
+    opened = []
+
+    def open_(path, mode):
+        opened.append(path)
+        return io.BytesIO(b"an image")
+
+    monkeypatch.setitem(sys.modules, "fsspec", types.SimpleNamespace(open=open_))
+    (tmp_path / "a.png").write_bytes(b"an image")
+    path = path.format(file=tmp_path / "a.png")
+    if own:
+        assert hub_data._bytes({"bytes": None, "path": path}, "some/pictures") == b"an image" and opened == [path]
+    else:
+        with pytest.raises(InputError, match="outside of it"):
+            hub_data._bytes({"bytes": None, "path": path}, "some/pictures")
+        assert not opened
+
+
+def test_rows_that_name_other_files_count_as_broken(hub, tmp_path):
+    (tmp_path / "a.png").write_bytes(png_bytes(Image.new("L", (9, 9))))
+    hub(train=[row(0), {**row(1), "picture": {"bytes": None, "path": str(tmp_path / "a.png")}}, row(2)])
+    assert load_data("some/pictures", "train", size=8, channels=1).skipped == 1
+
+
 def test_columns(hub):
     features = {"title": Value(), "depth": ImageFeature(), "picture": ImageFeature()}
     rows = [{**row(i), "depth": row(i + 100)["picture"]} for i in range(3)]
@@ -190,6 +231,7 @@ def test_the_real_library_on_files(tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets", reason="the library datasets is not installed")
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, name, timeout: None)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(hub_data, "_is_own", lambda path, repository: path.startswith(repository))
     for name in ("cat", "dog"):
         folder = tmp_path / "files" / "train" / name
         folder.mkdir(parents=True)

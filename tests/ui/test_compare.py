@@ -11,7 +11,7 @@ from PIL import Image
 pytest.importorskip("gradio")
 
 import vae
-from vae import images, metrics, tiling
+from vae import images, limits, metrics, tiling
 from vae.errors import InputError
 from vae.models import ConvConfig, build
 from vae.models.autoencoder_kl import KLConfig
@@ -20,7 +20,7 @@ from vae.ui import not_generative, uploads
 from vae.ui.serving import latent_spread, popular_models
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.model_loader import PUBLIC_LIMIT, ModelLoader
+from vae.ui.serving.model_loader import ModelLoader
 from vae.ui.serving.models import DRAWN, ModelServer
 from vae.ui.serving.tasks import Done, Progress, Stopped, Tasks
 from vae.ui.settings import Settings
@@ -305,16 +305,16 @@ def test_openings_are_shared_and_tell_how_far_they_are(server, monkeypatch):
     assert begun in (["org/name"], ["org/name"] * 2)
 
 
-def test_strangers_do_not_fill_the_disk(tmp_path, monkeypatch):
-    server, kept = ModelServer(Catalog(tmp_path, audience=public(tmp_path))), []
-
-    def fetch(name, progress):
-        progress(0, PUBLIC_LIMIT + 1)
-        kept.append(name)
-
-    monkeypatch.setattr(server, "open", fetch)
-    opening = opened(ModelLoader(server, server.catalog), "org/huge")
-    assert opening.state == "failed" and "on this public server" in opening.error and not kept
+def test_what_strangers_have_opened_is_held_to_their_share(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("vae.ui.serving.models.load", lambda source, progress: seen.update(source=limits.share()))
+    monkeypatch.setattr("vae.ui.serving.catalog.describe", lambda source: seen.update(facts=limits.share()) or {})
+    for audience, share in ((public(tmp_path), limits.STRANGER), (Audience(), limits.OWNER)):
+        server = ModelServer(Catalog(tmp_path, audience=audience))
+        opened(ModelLoader(server, server.catalog), "org/huge")
+        server.catalog.facts("org/other")
+        assert seen == {"source": share, "facts": share}
+        seen.clear()
 
 
 def test_what_was_downloaded_before_is_marked_without_a_network(tmp_path, monkeypatch):

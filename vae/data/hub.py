@@ -1,6 +1,7 @@
 """Pictures from a data set on the Hugging Face Hub, through the optional library `datasets`."""
 
 import queue
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Sequence
@@ -16,6 +17,7 @@ from vae.errors import InputError
 from vae.images import open_image, to_array
 
 WINDOW = 8192  # pictures a set too large to hold is shuffled within
+LARGEST = 64 * 2**20  # bytes of one image's file
 _TEST_SPLITS = ("test", "validation", "valid", "val")
 
 
@@ -64,7 +66,7 @@ def load(
             for i, row in enumerate(stream):
                 if own or (i % 5 == 4) == (split == "test"):
                     try:
-                        pixels = to_array(fitting(open_image(_bytes(row[column]), size_hint=shape[-1])))
+                        pixels = to_array(fitting(open_image(_bytes(row[column], repository), size_hint=shape[-1])))
                     except InputError:
                         pixels = None
                     yield pixels, row[label] if label else -1
@@ -75,7 +77,7 @@ def load(
         room = max(1, limit_bytes // int(np.prod(shape)))
         names = list(features[label].names) if label else None
         if split == "train" and count and count > room:
-            return StreamedSet(name, shape, rows, count, min(window, max(room, 64)), progress)
+            return StreamedSet(name, shape, rows, count, min(window, room), progress)
         return _held(name, shape, rows(), room, names, lambda done: progress and progress(done, count or room))
     except InputError:
         raise
@@ -100,16 +102,31 @@ def _guess_features(stream, datasets) -> dict:
     return {k: datasets.Image() if isinstance(v, Image.Image) else None for k, v in first.items()}
 
 
-def _bytes(cell: dict | None) -> bytes:
-    """The undecoded file in an image cell: in the row itself, or at an address."""
+def _bytes(cell: dict | None, repository: str) -> bytes:
+    """The undecoded file in an image cell: in the row itself, or at an address within the repository.
+
+    Raises InputError for any other address: a cell could name a file of this machine or of its network."""
     if not cell:
         return b""
     if cell.get("bytes"):
         return cell["bytes"]
+    path = str(cell.get("path"))
+    if not _is_own(path, repository):
+        raise InputError(f"A row of {repository} names a file outside of it, which is not opened.")
     import fsspec
 
-    with fsspec.open(cell["path"], "rb") as file:
-        return file.read()
+    with fsspec.open(path, "rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise InputError(f"An image of {repository} has over {LARGEST // 2**20} MB.")
+    return content
+
+
+def _is_own(path: str, repository: str) -> bool:
+    """Whether the address is that of a file of the repository, or of one inside an archive there."""
+    *within, outer = path.split("::")
+    own = re.fullmatch(rf"hf://datasets/{re.escape(repository)}(@[^/]+)?/.+", outer)
+    return bool(own) and ".." not in path and all(part.startswith(("zip://", "tar://", "gzip://")) for part in within)
 
 
 def _held(name, shape, rows, room: int, classes: list[str] | None, progress) -> ImageSet:

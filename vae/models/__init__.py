@@ -87,7 +87,7 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         return tuple(_checked(name, item, get_args(hint)[0]) for item in value)
     if hint is float and type(value) in (int, float) and abs(value) < sys.float_info.max:
         return float(value)
-    if hint in (int, bool, str) and type(value) is hint:
+    if hint in (int, bool, str) and type(value) is hint and (hint is not int or abs(value) < 2**53):
         return value
     wanted = getattr(hint, "__name__", str(hint))
     raise InputError(f"The config's {name} must be of type {wanted}, not {repr(value)[:80]}.")

@@ -6,6 +6,7 @@ import ipaddress
 import secrets
 import socket
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ from gradio.context import LocalContext
 
 from vae.errors import InputError
 from vae.files import write_text
+from vae.limits import for_strangers
 from vae.training.runs import Run
 from vae.ui.settings import Settings
 
@@ -83,6 +85,10 @@ class Audience:
         if self.public:
             return self._has_host and is_host(request)
         return bool(self.settings and self.settings.public is False) or request is None or is_local(request)
+
+    def limits(self) -> AbstractContextManager[None]:
+        """Inside, memory and downloads are limited as whoever is being answered may have them."""
+        return for_strangers(self.public and not self.may_open_paths())
 
     def visitor(self, token: object) -> "Visitor":
         """Whoever's event or call is being answered.

@@ -71,7 +71,8 @@ class Catalog:
         with self._lock:
             known = self._facts.get(key)
         if known is None:  # read outside the lock: a Hub may take its time
-            known = describe(source if model is None else model)
+            with self.audience.limits():
+                known = describe(source if model is None else model)
             with self._lock:
                 self._facts[key] = known
         return known

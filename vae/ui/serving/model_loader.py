@@ -15,7 +15,6 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 2  # downloads
 KEPT = 64  # openings remembered
-PUBLIC_LIMIT = 2_000_000_000  # bytes of one model that a stranger may bring onto a public server's disk
 
 
 @dataclass
@@ -68,11 +67,6 @@ class ModelLoader:
 
     def _open(self, opening: Opening) -> None:
         def progress(done: int, total: int) -> None:
-            if self.catalog.audience.public and total > PUBLIC_LIMIT:
-                raise InputError(
-                    f"{opening.name} takes {total / 1e9:.1f} GB; on this public server up to "
-                    f"{PUBLIC_LIMIT / 1e9:.0f} GB are accepted."
-                )
             opening.done, opening.total = done, total
 
         with self._turn:

@@ -4,6 +4,7 @@ What is computed is in vae/inference.py; here is what a page adds: models by nam
 """
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -86,15 +87,17 @@ class ModelServer:
     def open(self, name: str, progress: Callable[[int, int], None] | None = None) -> dict:
         """Download the model of that name if need be, load it, and return its facts. progress(bytes done, in all)."""
         source = str(self.catalog.source(name))
-        if self.zero_gpu:  # its workers cannot report, and forget what they load
-            return self.catalog.facts(name, load(source, device="cpu", progress=progress))
-        with self._lock_of(source):
-            return self.catalog.facts(name, self._model(source, progress))
+        with self.catalog.audience.limits():
+            if self.zero_gpu:  # its workers cannot report, and forget what they load
+                return self.catalog.facts(name, load(source, device="cpu", progress=progress))
+            with self._lock_of(source):
+                return self.catalog.facts(name, self._model(source, progress))
 
     def _call(self, job: Callable, names: Sequence[str | None], *arguments, **options):
         """job(models, *arguments, **options), with the models of those names."""
         try:
-            return self._run(job, [str(self.catalog.source(name)) for name in names], *arguments, **options)
+            with self.catalog.audience.limits():
+                return self._run(job, [str(self.catalog.source(name)) for name in names], *arguments, **options)
         except torch.OutOfMemoryError:
             raise InputError("The device has too little memory for this; a smaller image or number will do.") from None
 
@@ -236,7 +239,11 @@ def _side(model: AutoEncoder, small: bool, names: Sequence[str]) -> int:
 
 
 def _check_room(n: int, size: int) -> None:
-    most = max(1, MAX_PIXELS // size**2)
+    most = MAX_PIXELS // size**2
+    if most < 1:
+        raise InputError(
+            f"An image of this model has {size}x{size} pixels; up to {math.isqrt(MAX_PIXELS)} a side are drawn here."
+        )
     if n > most:
         raise InputError(f"{n} images of this model are too many at once; up to {min(most, 4096)} are accepted.")
 
