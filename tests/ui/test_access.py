@@ -193,3 +193,14 @@ def test_a_folder_that_takes_no_files_has_no_owner_but_the_host(tmp_path):
     with pytest.raises(InputError):
         Visitor(frozenset({"a"})).check(vae.Run(tmp_path / "none"), "stop")
     Visitor(host=True).check(vae.Run(tmp_path / "none"), "stop")
+
+
+def test_strangers_train_for_a_while_only_and_until_the_runs_are_full(trained):
+    assert TrainingJob(trained).max_minutes is None and TrainingJob(trained, max_minutes=5).max_minutes == 5
+    public = TrainingJob(trained, audience=run_as(public=True))
+    assert public.max_minutes and public.max_bytes
+    (trained / "filler").write_bytes(bytes(2000))
+    full = TrainingJob(trained, max_bytes=1000)
+    with pytest.raises(InputError, match="The runs on this server take"):
+        full.start(tiny(), Visitor())
+    assert full.current() is None

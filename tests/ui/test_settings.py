@@ -11,12 +11,21 @@ import pytest
 pytest.importorskip("gradio")
 
 from vae.errors import InputError
+from vae.ui import settings
 from vae.ui.settings import Settings
 
 REPO = Path(__file__).parents[2]
 NAMES = ("VAE_MODEL", "VAE_RUNS_DIR", "VAE_DATA_DIR", "VAE_TRAINING", "VAE_MAX_TRAIN_MINUTES", "SPACE_ID")
 
-PUBLIC = ("VAE_PUBLIC", "VAE_HOST", "VAE_SERVER_NAMES", "GRADIO_SERVER_NAME", "GRADIO_SHARE")
+PUBLIC = (
+    "VAE_MCP",
+    "VAE_MAX_RUNS_GB",
+    "VAE_PUBLIC",
+    "VAE_HOST",
+    "VAE_SERVER_NAMES",
+    "GRADIO_SERVER_NAME",
+    "GRADIO_SHARE",
+)
 
 
 @pytest.fixture(autouse=True)
@@ -53,6 +62,13 @@ def test_who_uses_the_server(monkeypatch):
     assert found.server_name == "0.0.0.0" and found.share
 
 
+def test_which_tools_agents_are_offered(monkeypatch):
+    said = {"": None, "on": settings.TOOLS, "off": (), "sample, models": ("sample", "models")}
+    for text, tools in said.items():
+        monkeypatch.setenv("VAE_MCP", text)
+        assert Settings.from_environment().mcp == tools
+
+
 def test_where_no_thread_keeps_a_device_training_is_off_unless_asked_for(monkeypatch):
     monkeypatch.setenv("SPACES_ZERO_GPU", "1")
     assert not Settings.from_environment().training
@@ -67,6 +83,8 @@ def test_where_no_thread_keeps_a_device_training_is_off_unless_asked_for(monkeyp
         *(("VAE_TRAINING", bad) for bad in ("maybe", "1")),
         *(("VAE_PUBLIC", bad) for bad in ("maybe", "1")),
         ("VAE_HOST", "maybe"),
+        ("VAE_MCP", "paint"),
+        ("VAE_MAX_RUNS_GB", "0"),
         *(("VAE_SERVER_NAMES", bad) for bad in ("http://studio.example.org", "*")),
         ("VAE_RUNS_DIR", __file__),
         *(("VAE_DATA_DIR", bad) for bad in (__file__, "/none/such")),

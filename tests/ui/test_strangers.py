@@ -112,6 +112,39 @@ def test_behind_a_proxy_nobody_opens_paths_of_a_private_machine(private, place):
     assert "error" in private.call("sample", str(place / "some/model"), 1, 0, 1.0, "normal", **PROXIED)
 
 
+def tools(asked: Door) -> set[str]:
+    """What agents are offered."""
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/list", "params": {}}
+    headers = {"Accept": "application/json, text/event-stream"}
+    _, text, _ = asked.ask("POST", "/gradio_api/mcp/", request, headers)
+    answer = next(line for line in text.splitlines() if line.startswith("data:"))
+    return {tool["name"] for tool in json.loads(answer.removeprefix("data:"))["result"]["tools"]}
+
+
+def test_agents_train_on_no_public_server_unless_asked_for(private, beyond, place):
+    pytest.importorskip("mcp")
+    assert {"sample", "train_start", "train_stop"} <= tools(private)
+    assert {"sample", "reconstruct"} <= tools(beyond) and not any(name.startswith("train") for name in tools(beyond))
+    demo, asked = door(place, "127.0.0.1", mcp=("models", "train_start"), public=True)
+    assert {name for name in tools(asked) if "upload" not in name} == {"models", "train_start"}
+    demo.close(verbose=False)
+
+
+def test_more_than_the_memory_is_not_begun(beyond, place):
+    settings = [None] * 14
+    settings[3] = 65_536  # images at once
+    said = beyond.call("train_start", "mnist-vae-large", "digits", *settings, **PROXIED)
+    assert "A batch of 65,536 images would take about" in said and "error" in said
+    assert not [*(place / "runs").glob("*")]
+
+
+def test_an_absurd_model_draws_nothing(beyond, place, monkeypatch):
+    folder = vae.save(build(LABELLED).eval(), place / "large")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"sample_size": 8192}))
+    assert "up to 6928 a side" in beyond.call("sample", str(folder), 1, 0, 1.0, "normal")
+
+
 def test_another_name_is_not_answered(private, beyond):
     for method, path in (("GET", "/"), ("GET", "/config"), ("POST", "/gradio_api/call/train_start")):
         status, text, _ = private.ask(method, path, {}, {"Host": "evil.example:7860"})

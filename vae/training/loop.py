@@ -21,6 +21,7 @@ from vae import loss
 from vae.checks import real_number
 from vae.errors import InputError
 from vae.models import build
+from vae.training import memory
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.distributed import accelerator_for, all_mean, share_batch_norm
@@ -165,6 +166,8 @@ class Trainer:
             share_batch_norm(model)
         update_images = saved and saved.state["update_images"]
         self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
+        if self.device.type == "cpu":  # a GPU says for itself when its memory is full
+            memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate))
         accelerator.gradient_accumulation_steps = self.plan.accumulate
         optimizer = torch.optim.Adam(
             model.parameters(),

@@ -1,7 +1,8 @@
 """The whole page: header, tabs, and what happens between them."""
 
 import importlib.util
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import gradio as gr
@@ -15,7 +16,7 @@ from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.requests import RequestCheck
 from vae.ui.serving.tasks import Tasks
-from vae.ui.settings import Settings
+from vae.ui.settings import TOOLS, TRAINING_TOOLS, Settings
 from vae.ui.tabs import compare, interpolate, latent_space, reconstruct, sample, train
 from vae.ui.theme import theme
 from vae.ui.training.training_job import TrainingJob
@@ -41,7 +42,25 @@ class Studio(gr.Blocks):
             bool(options.get("share", before.shared)),
             share_url=lambda: self.share_url,
         )
-        return super().launch(*arguments, **{**launch_options(before), **options})
+        options = {**launch_options(before), **options}
+        options["app_kwargs"] = {"lifespan": self._starting, **options["app_kwargs"]}
+        return super().launch(*arguments, **options)
+
+    def offered_tools(self) -> tuple[str, ...]:
+        """The endpoints that agents are offered over MCP."""
+        chosen = self.audience.settings and self.audience.settings.mcp
+        if chosen is None:
+            return tuple(tool for tool in TOOLS if not self.audience.public or tool not in TRAINING_TOOLS)
+        return chosen
+
+    @asynccontextmanager
+    async def _starting(self, app) -> AsyncIterator[None]:
+        """While the server runs. Gradio offers agents every endpoint; what is not meant for them is taken out here."""
+        if self.mcp_server_obj is not None:
+            tools, offered = self.mcp_server_obj.tool_to_endpoint, self.offered_tools()
+            for tool in [tool for tool, name in tools.items() if name.lstrip("/") not in offered]:
+                del tools[tool]
+        yield
 
 
 def launch_options(audience: Audience) -> dict:
@@ -76,7 +95,9 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
     audience = Audience(settings)
     catalog = Catalog(settings.runs_dir, settings.model, audience)
     server, tasks = ModelServer(catalog, settings.zero_gpu), Tasks()
-    training_job = TrainingJob(settings.runs_dir, settings.training, settings.max_train_minutes)
+    training_job = TrainingJob(
+        settings.runs_dir, settings.training, settings.max_train_minutes, audience, settings.max_run_bytes
+    )
     age = CACHE_HOURS * 3600
     with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
         demo.audience = audience
