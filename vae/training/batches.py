@@ -1,6 +1,6 @@
 """The pictures of one training: loaded, held on the device where they fit into memory, dealt out in batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -17,10 +17,16 @@ from vae.training.schedule import Plan, seeded
 class TrainingImages:
     """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its pictures.
 
-    Raises InputError if the config's data cannot be read.
+    progress: as load_data takes it. Raises InputError if the config's data cannot be read.
     """
 
-    def __init__(self, config: TrainConfig, model: AutoEncoder, device: torch.device):
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: AutoEncoder,
+        device: torch.device,
+        progress: Callable[[int, int], None] | None = None,
+    ):
         self.seed, self.device = config.seed, device
         fitted = {
             "size": model.config.sample_size,
@@ -28,8 +34,8 @@ class TrainingImages:
             "border": model.config.border,
             "test_size": config.test_size,
         }
-        self.train_set = load_data(config.data, "train", **fitted)
-        self.val_set = load_data(config.data, "test", **fitted)
+        self.train_set = load_data(config.data, "train", **fitted, progress=progress)
+        self.val_set = load_data(config.data, "test", **fitted, progress=progress)
         self._train, self._val = self._resident(self.train_set), self._resident(self.val_set)
 
     def _resident(self, data: ImageSet) -> Tensor | None:

@@ -8,7 +8,7 @@ that share an update draw, between them, what one would.
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,8 +31,9 @@ from vae.training.process import give_way, keep_freed_memory
 from vae.training.recorder import Recorder
 from vae.training.runs import Run, RunWriter, new_run_folder
 from vae.training.schedule import learning_rate, plan, preview_steps, seeded
-from vae.training.stopping import REASONS, Stopper
+from vae.training.stopping import REASONS, Interrupted, Stopper
 
+SLOW = 0.2  # seconds; an update that takes longer can be interrupted and taken back
 TERMS = ("loss", "reconstruction", "kl")
 EXPLODED = 1e4  # a loss so many times its first value will not come back
 LATENTS = 64  # validation images whose latents' spread gives the scaling_factor
@@ -137,6 +138,8 @@ class Trainer:
         self.device = accelerator.device
         self.main = accelerator.is_main_process
         self.recorder = Recorder(writer, on_progress)
+        self.step, self.undo, self.update_seconds = 0, None, math.inf
+        stopper.interrupts = accelerator.num_processes == 1
 
     def close(self) -> None:
         self.accelerator.end_training()
@@ -156,7 +159,7 @@ class Trainer:
         with torch.random.fork_rng(devices=[]):  # the initial weights; the process's own generator stays as it was
             torch.default_generator.manual_seed(config.seed)
             model = build(config.model)
-        self.feed = TrainingImages(config, model, self.device)
+        self.feed = TrainingImages(config, model, self.device, self.stopper.look)
         if saved:
             self.feed.expect(saved.state["images"])
             model.load_state_dict(saved.state["model"])
@@ -179,7 +182,7 @@ class Trainer:
         exact = torch.float32 if self.device.type == "mps" else torch.float64
         # [the epoch so far, since the last step line] x [loss, reconstruction, kl, batches]
         self.sums = torch.zeros(2, 4, dtype=exact, device=self.device)
-        self.step, self.seconds, self.first_loss = 0, 0.0, None
+        self.seconds, self.first_loss = 0.0, None
         if saved:
             self._restore(saved.state, saved.averaged)
         if self.step > self.plan.steps:
@@ -204,17 +207,45 @@ class Trainer:
 
     def train(self) -> str | None:
         """Train to the end. Returns None, or why it stopped before."""
-        self.prepare()
+        try:
+            self.prepare()
+            self._announce()
+            if self.step == 0:
+                self.preview()
+                self.checkpoint()
+            reason = self._updates()
+        except Interrupted:
+            reason = REASONS[self.stopper.reason()]
+            if self.undo is not None:
+                self.undo()
+            if not self.step:
+                return reason  # there is nothing yet to keep
+        self.batches = None
+        self.accelerator.wait_for_everyone()
+        if reason:
+            with suppress(Interrupted):
+                self.preview()
+        self.checkpoint()
+        if self.main:
+            self.writer.prune(keep=1)
+            self.recorder.progress({"step": self.step, "epoch": self._epoch(), "steps": self.plan.steps}, force=True)
+        return reason
+
+    def _updates(self) -> str | None:
+        """All updates that are left, and what is measured and kept on the way; returns as `train`."""
         plan, reason = self.plan, None
-        self._announce()
-        if self.step == 0:
-            self.preview()
-            self.checkpoint()
         start, first, before = time.perf_counter(), self.step, self.seconds
         while self.step < plan.steps and reason is None:
-            self.update()
-            self.step += 1
-            self.seconds = before + time.perf_counter() - start
+            self.stopper.begin()
+            if self.update_seconds > SLOW:
+                self.undo = self._undo()
+                with self.stopper.watching(self.raw):
+                    self.update()
+            else:
+                self.update()
+            self.undo, self.step = None, self.step + 1
+            now = before + time.perf_counter() - start
+            self.update_seconds, self.seconds = now - self.seconds, now
             rate = (self.step - first) * plan.update_images / (self.seconds - before)
             if self.step % plan.log_every == 0:
                 self.log("step", 1)
@@ -227,15 +258,20 @@ class Trainer:
                 if self.recorder.due():
                     self.checkpoint()
             reason = self._asked_to_stop()
-        self.batches = None
-        self.accelerator.wait_for_everyone()
-        if reason:
-            self.preview()
-        self.checkpoint()
-        if self.main:
-            self.writer.prune(keep=1)
-            self.recorder.progress({"step": self.step, "epoch": self._epoch(), "steps": plan.steps}, force=True)
+        self.stopper.begin()
         return reason
+
+    def _undo(self) -> Callable[[], None]:
+        """What takes back an update that is interrupted: a resumed run does it anew, to the last bit as it would."""
+        kept = [(tensor, tensor.clone()) for tensor in (self.sums, *self.raw.buffers())]
+
+        def undo() -> None:
+            with torch.no_grad():
+                for tensor, before in kept:
+                    tensor.copy_(before)
+            self.optimizer.zero_grad()
+
+        return undo
 
     def update(self) -> None:
         """One update of the weights, from this process's share of the update's images."""
@@ -342,7 +378,7 @@ class Trainer:
     def _evaluating(self):
         """The averaged model in evaluation mode, computing in the training's precision."""
         try:
-            with self.accelerator.autocast():
+            with self.accelerator.autocast(), self.stopper.watching(self.ema.model):
                 yield self.ema.model.eval()
         finally:
             self.raw.train()
@@ -406,7 +442,8 @@ class Trainer:
         tensors = (*self.raw.state_dict().values(), *self.ema.model.state_dict().values())
         if not all(torch.isfinite(tensor).all() for tensor in tensors):
             self._judge(math.nan)
-        self._describe()
+        with suppress(Interrupted):  # then it stays as it was
+            self._describe()
         state = {
             "model": self.raw.state_dict(),
             "optimizer": self.optimizer.state_dict(),
