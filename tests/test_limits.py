@@ -36,6 +36,17 @@ def test_strangers_may_take_less_than_the_owner(machine):
     assert limits.budget() == owner
 
 
+def test_in_a_process_that_serves_strangers_all_is_theirs_but_what_is_said_to_be_the_owners():
+    try:
+        limits.public_process(True)
+        assert limits.share() is limits.STRANGER
+        with limits.for_strangers(False):
+            assert limits.share() is limits.OWNER
+    finally:
+        limits.public_process(False)
+    assert limits.share() is limits.OWNER
+
+
 def test_the_machine_has_some_memory():
     assert 2**28 < limits.memory() < 2**50
 

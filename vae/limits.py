@@ -30,7 +30,8 @@ class Share:
 OWNER = Share(memory=0.75, image=0.25, download=None)
 STRANGER = Share(memory=0.25, image=1 / 16, download=2_000_000_000)
 
-_share: ContextVar[Share] = ContextVar("share", default=OWNER)
+_share: ContextVar[Share | None] = ContextVar("share", default=None)
+_usual = OWNER  # where nothing is said of who asks
 
 
 @contextmanager
@@ -43,8 +44,14 @@ def for_strangers(strangers: bool = True) -> Iterator[None]:
         _share.reset(token)
 
 
+def public_process(public: bool) -> None:
+    """Say whether this process serves strangers: then whatever is not said to be its owner's work counts as theirs."""
+    global _usual
+    _usual = STRANGER if public else OWNER
+
+
 def share() -> Share:
-    return _share.get()
+    return _share.get() or _usual
 
 
 @cache
@@ -65,7 +72,7 @@ def memory() -> int:
 
 def budget() -> int:
     """Bytes of memory that one piece of work may take."""
-    return int(memory() * _share.get().memory)
+    return int(memory() * share().memory)
 
 
 def check_memory(needed: float, what: str, remedy: str = "") -> None:

@@ -13,6 +13,7 @@ pytest.importorskip("gradio")
 import vae
 from vae.models import ConvConfig, build
 from vae.ui.app import create_app
+from vae.ui.serving.requests import policy
 from vae.ui.settings import Settings
 
 PROXIED = {"X-Forwarded-For": "192.0.2.7"}
@@ -166,7 +167,8 @@ def test_pages_of_other_sites_upload_nothing_anywhere(beyond):
 
 def test_the_page_stands_in_no_strangers_frame(private):
     _, _, headers = private.ask("GET", "/")
-    assert "frame-ancestors 'self'" in headers["content-security-policy"]
+    assert headers["content-security-policy"].endswith("frame-ancestors 'self'")
+    assert "frame-ancestors 'self' https://huggingface.co https://*.h" in policy(space=True)
     assert headers["x-content-type-options"] == "nosniff"
 
 

@@ -9,6 +9,7 @@ import gradio as gr
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from vae import limits
 from vae.ui import api, picker
 from vae.ui.components import head
 from vae.ui.serving.access import Audience
@@ -42,6 +43,7 @@ class Studio(gr.Blocks):
             bool(options.get("share", before.shared)),
             share_url=lambda: self.share_url,
         )
+        limits.public_process(before.public)
         options = {**launch_options(before), **options}
         options["app_kwargs"] = {"lifespan": self._starting, **options["app_kwargs"]}
         return super().launch(*arguments, **options)

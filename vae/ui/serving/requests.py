@@ -14,6 +14,7 @@ class RequestCheck:
 
     def __init__(self, app: ASGIApp, audience: Audience):
         self.app, self.audience = app, audience
+        self.policy = policy(bool(audience.settings and audience.settings.space))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] not in ("http", "websocket"):
@@ -28,7 +29,7 @@ class RequestCheck:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 if headers.get("content-type", "").startswith("text/html"):
-                    headers.setdefault("Content-Security-Policy", POLICY)
+                    headers.setdefault("Content-Security-Policy", self.policy)
                 headers.setdefault("X-Content-Type-Options", "nosniff")
                 headers.setdefault("Referrer-Policy", "same-origin")
             await send(message)
@@ -53,5 +54,23 @@ class RequestCheck:
         return PlainTextResponse("Pages of other sites cannot send this.", 403) if foreign and upload else None
 
 
-# Gradio's page starts scripts that stand in it, and makes styles as it goes; everything else comes from this server.
-POLICY = "frame-ancestors 'self' https://huggingface.co https://*.huggingface.co https://*.hf.space"
+def policy(space: bool) -> str:
+    """What the page may load, and whose frames it may stand in. space: whether on Spaces, whose pages it stands in."""
+    hub = " https://huggingface.co https://*.huggingface.co https://*.hf.space" if space else ""
+    resizer = " https://cdnjs.cloudflare.com" if space else ""  # the script with which Gradio fits the frame there
+    rules = {
+        "default-src": "'self'",
+        # Gradio's page begins with scripts that stand in it, and makes our components' from text.
+        "script-src": "'self' 'unsafe-inline' 'unsafe-eval' blob:" + resizer,
+        "worker-src": "'self' blob:",
+        "style-src": "'self' 'unsafe-inline'",
+        "img-src": "'self' data: blob:",
+        "media-src": "'self' data: blob:",
+        "font-src": "'self' data:",
+        "connect-src": "'self' data: blob:" + hub,
+        "object-src": "'none'",
+        "base-uri": "'self'",
+        "form-action": "'self'",
+        "frame-ancestors": "'self'" + hub,
+    }
+    return "; ".join(f"{name} {sources}" for name, sources in rules.items())

@@ -153,7 +153,7 @@ class Previews:
                 raise InputError("Too many data sets are being looked at just now; try again in a moment.")
             self._waiting += 1
         try:
-            with self._turn:
+            with self._turn, self.audience.limits():
                 found = _look(data, fitted)
         finally:
             with self._lock:

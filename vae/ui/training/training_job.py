@@ -1,6 +1,7 @@
 """The one training slot: a thread in this process, which outlives the page that started it."""
 
 import contextlib
+import contextvars
 import logging
 import shutil
 import threading
@@ -134,7 +135,10 @@ class TrainingJob:
     def _begin(self, config: TrainConfig, run: Run, resume: bool) -> tuple[threading.Thread, list[BaseException]]:
         failure: list[BaseException] = []
         arguments = (config, run, resume, failure)
-        thread = threading.Thread(target=self._train, args=arguments, name=f"train {run.name}", daemon=True)
+        with self.audience.limits():  # the training's, too, as whoever begins it has them
+            context = contextvars.copy_context()
+        begin = (self._train, *arguments)
+        thread = threading.Thread(target=context.run, args=begin, name=f"train {run.name}", daemon=True)
         self._run, self._thread = run, thread
         thread.start()
         return thread, failure
