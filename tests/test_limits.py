@@ -180,6 +180,11 @@ def test_large_images_are_decoded_one_at_a_time(monkeypatch):
     assert most == [1] * 6
 
 
+def test_a_large_image_is_whole(monkeypatch):
+    monkeypatch.setattr(images, "LARGE", 1000)
+    assert images.open_image(encoded((60, 40), "PNG")).getpixel((59, 39)) == (10, 200, 30)
+
+
 def test_what_is_much_larger_than_needed_is_reduced_at_once():
     assert images.open_image(encoded((900, 500), "PNG"), size_hint=60).size == (225, 125)
     assert images.open_image(encoded((900, 500), "PNG"), size_hint=200).size == (900, 500)

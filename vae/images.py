@@ -7,7 +7,6 @@ import base64
 import math
 import os
 import threading
-from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -92,8 +91,13 @@ def _decode(file: BinaryIO, name: str, size_hint: int | None) -> Image.Image:
     needed, allowed = image.width * image.height * per_pixel, limits.memory() * limits.share().image
     if needed > allowed:
         raise InputError(_too_many_pixels(name, int(allowed / per_pixel)))
-    with _one_large if needed > LARGE else nullcontext():
+    if needed <= LARGE:
         return _loaded(image, name, size_hint)
+    with _one_large:
+        try:
+            return _loaded(image, name, size_hint)
+        finally:
+            limits.give_back()
 
 
 def _loaded(image: Image.Image, name: str, size_hint: int | None) -> Image.Image:

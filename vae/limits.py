@@ -3,9 +3,11 @@
 Whoever sits at the machine, in Python or on the command line, may use most of its memory. What is computed for
 strangers is put inside `for_strangers()`, where the limits are tighter, since others want their share."""
 
+import ctypes
 import os
+import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from dataclasses import dataclass
 from functools import cache
@@ -73,6 +75,14 @@ def memory() -> int:
 def budget() -> int:
     """Bytes of memory that one piece of work may take."""
     return int(memory() * share().memory)
+
+
+def give_back() -> None:
+    """Have the C library return freed memory to the system, after something large; else each thread that ever did such
+    a thing would keep as much. Only glibc on Linux; elsewhere nothing."""
+    with suppress(OSError, AttributeError):  # another system, or another C library
+        if sys.platform.startswith("linux"):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def check_memory(needed: float, what: str, remedy: str = "") -> None:
