@@ -59,11 +59,12 @@ def row(i, broken=False):
 def hub(monkeypatch):
     """Sets up a Hub with one data set; call it with the splits' rows."""
 
-    def serve(count=None, features=None, **splits):
+    def serve(count=None, features=None, files=None, **splits):
         if features is None:
             features = {"title": Value(), "picture": ImageFeature(), "label": ClassLabel()}
         module = types.ModuleType("datasets")
         module.Image, module.ClassLabel = ImageFeature, ClassLabel
+        module.load_dataset_builder = lambda name: types.SimpleNamespace(config=types.SimpleNamespace(data_files=files))
         module.get_dataset_split_names = lambda name: list(splits)
 
         def load_dataset(name, split, streaming):
@@ -138,6 +139,27 @@ def test_a_cell_names_no_file_but_the_repositorys_own(path, own, monkeypatch, tm
         with pytest.raises(InputError, match="outside of it"):
             hub_data._bytes({"bytes": None, "path": path}, "some/pictures")
         assert not opened
+
+
+@pytest.mark.parametrize(
+    "value", ["/home/*/*.png", "~/a.png", "http://127.0.0.1/a.parquet", "../others/*.png", "a/../../b", "C:\\a.png"]
+)
+def test_a_card_leads_to_no_files_elsewhere(hub, monkeypatch, value):
+    hub(train=[row(i) for i in range(4)])
+    for data_files in (value, [value], {"train": value}, [{"split": "train", "path": ["a.png", value]}]):
+        info = types.SimpleNamespace(card_data={"configs": [{"config_name": "default", "data_files": data_files}]})
+        monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, name, timeout, info=info: info)
+        with pytest.raises(InputError, match="outside of it"):
+            load_data("some/pictures")
+    info = types.SimpleNamespace(card_data={"configs": [{"data_files": [{"split": "train", "path": "data/*.png"}]}]})
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, name, timeout: info)
+    assert len(load_data("some/pictures", size=8))
+
+
+def test_files_that_the_library_finds_elsewhere_are_not_opened(hub):
+    hub(files={"train": ["hf://datasets/some/pictures@0/a.png", "/home/me/b.png"]}, train=[row(0)])
+    with pytest.raises(InputError, match="outside of it"):
+        load_data("some/pictures")
 
 
 def test_rows_that_name_other_files_count_as_broken(hub, tmp_path):

@@ -4,7 +4,7 @@ import queue
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -46,7 +46,8 @@ def load(
 
     repository, _, column = name.partition(":")
     try:
-        HfApi().dataset_info(repository, timeout=10)  # fails at once where datasets would try for half a minute
+        info = HfApi().dataset_info(repository, timeout=10)  # fails at once where datasets would try for half a minute
+        _refuse_other_files(repository, getattr(info, "card_data", None) or {}, datasets)
         splits = datasets.get_dataset_split_names(repository)
         for_test = next((s for s in _TEST_SPLITS if s in splits), None)
         for_train = "train" if "train" in splits else splits[0]
@@ -85,6 +86,26 @@ def load(
         raise InputError(
             f"{name!r} is no folder or archive here, and the Hub does not give it: {_reason(error)}."
         ) from error
+
+
+def _refuse_other_files(repository: str, card: Mapping, datasets) -> None:
+    """InputError for a repository whose card says that its data lie elsewhere: `datasets` would read them from there,
+    this machine and its network included."""
+    pending = [
+        value
+        for config in card.get("configs") or ()
+        if isinstance(config, Mapping)
+        for value in (config.get("data_files"), config.get("data_dir"))
+    ]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Mapping | list | tuple):
+            pending += value.values() if isinstance(value, Mapping) else value
+        elif isinstance(value, str) and re.search(r"://|::|^[/\\~]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)", value):
+            raise InputError(f"{repository} has its data at {value[:80]!r}, outside of it, which is not opened.")
+    files = datasets.load_dataset_builder(repository).config.data_files or {}  # as the library itself understood it
+    if not all(_is_own(str(file), repository) for split in files.values() for file in split):
+        raise InputError(f"{repository} has data outside of it, which are not opened.")
 
 
 def _reason(error: Exception) -> str:
