@@ -123,10 +123,10 @@ class Audience:
         names = settings.names if settings else ()
         if self.listens_beyond and self.public and not names:
             return True
-        own = {self.server_name, _hostname(self._share_url() or "")}
-        if self.listens_beyond:
-            own |= {socket.gethostname().lower(), socket.getfqdn().lower()}
-        return name in own or any(name == known or name.endswith(f".{known}") for known in names)
+        if any(name == known or name.endswith(f".{known}") for known in names):
+            return True
+        machine = socket.gethostname().lower() if self.listens_beyond else None
+        return name in (self.server_name, machine, _hostname(self._share_url() or ""))
 
 
 def new_token() -> str:

@@ -1,7 +1,6 @@
 """Which models there are to choose from: bundled ones, finished runs, the live run; and their facts."""
 
 import hashlib
-import threading
 from pathlib import Path
 
 from vae.checkpoints import hub
@@ -12,7 +11,9 @@ from vae.errors import InputError
 from vae.models import AutoEncoder
 from vae.training.runs import ACTIVE, Run, list_runs
 from vae.ui.serving.access import Audience
+from vae.ui.serving.lru_cache import LruCache
 
+REMEMBERED = 1000  # models whose facts are kept
 HUB = "https://huggingface.co/"
 FIRST = "mnist-vae-large"  # the one that impresses most
 
@@ -25,8 +26,7 @@ class Catalog:
         who chooses among them, on this machine alone if left out. Raises InputError if the wanted one cannot be read.
         """
         self.runs_dir, self.audience = runs_dir, audience or Audience()
-        self._facts: dict[tuple, dict] = {}
-        self._lock = threading.Lock()
+        self._facts: LruCache[dict] = LruCache(REMEMBERED)
         self.wanted, self._wanted_source = None, wanted
         if wanted:
             known = wanted in self._sources()
@@ -67,14 +67,12 @@ class Catalog:
 
     def _describe(self, source: str | Path, model: AutoEncoder | None = None) -> dict:
         config = Path(source) / "config.json"
-        key = (str(source), config.stat().st_mtime_ns if config.is_file() else 0)
-        with self._lock:
-            known = self._facts.get(key)
-        if known is None:  # read outside the lock: a Hub may take its time
+        key = f"{config.stat().st_mtime_ns if config.is_file() else 0} {source}"
+        known = self._facts.get(key)
+        if known is None:
             with self.audience.limits():
                 known = describe(source if model is None else model)
-            with self._lock:
-                self._facts[key] = known
+            self._facts.put(key, known)
         return known
 
     def facts(self, name: str | None, model: AutoEncoder | None = None) -> dict:

@@ -78,10 +78,12 @@ class ModelServer:
             return found[0]
         self._models.pop(source)
         self._models.shrink(KEPT - 1)  # before it is loaded, so that there are never more in memory
-        model = load(source, progress=progress)
-        self._models.put(source, (model, stamp))
-        with self._lock:
-            self._locks = {s: lock for s, lock in self._locks.items() if s in self._models or lock.locked()}
+        try:
+            model = load(source, progress=progress)
+            self._models.put(source, (model, stamp))
+        finally:  # names that cannot be opened leave no locks behind
+            with self._lock:
+                self._locks = {s: lock for s, lock in self._locks.items() if s in self._models or lock.locked()}
         return model
 
     def open(self, name: str, progress: Callable[[int, int], None] | None = None) -> dict:
