@@ -79,6 +79,11 @@ def test_tiles_are_smaller_where_the_memory_is(machine):
     assert tiling.SMALLEST_TILE <= tiling.tile_for(model, 1024, 1024) < large == tiling.TILE
 
 
+def test_many_channels_are_counted():
+    config = KLConfig(block_out_channels=(8, 16), norm_num_groups=4, out_channels=1000)
+    assert config.floats_per_pixel >= 1000 > KLConfig(block_out_channels=(8, 16), norm_num_groups=4).floats_per_pixel
+
+
 def hollow(shape=(8, 4, 3, 3)) -> torch.Tensor:
     return torch.zeros(1).expand(shape)
 

@@ -78,11 +78,12 @@ class KLConfig(ModelConfig):
 
     @property
     def floats_per_pixel(self) -> int:
-        return 3 * max(
+        widths = [
             math.ceil(width / 4 ** max(i - 1, 0))  # a level is enlarged before its width changes
             for widths in (self.block_out_channels, self.decoder_widths)
             for i, width in enumerate(widths)
-        )
+        ]
+        return 3 * max(*widths, self.in_channels, self.out_channels, 2 * self.latent_channels // self.downscale**2)
 
     @property
     def decoder_widths(self) -> tuple[int, ...]:

@@ -57,7 +57,8 @@ class TinyConfig(ModelConfig):
 
     @property
     def floats_per_pixel(self) -> int:
-        return 4 * max(*self.encoder_block_out_channels, *self.decoder_block_out_channels)
+        widths = self.encoder_block_out_channels[0], self.decoder_block_out_channels[0]
+        return 4 * max(*widths, self.in_channels, self.out_channels, self.latent_channels // self.downscale**2)
 
 
 class Block(nn.Module):

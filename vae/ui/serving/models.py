@@ -199,6 +199,7 @@ def _pixels(model: AutoEncoder, z: Tensor) -> Tensor:
 def _sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str | None, small: bool) -> Drawn:
     prior = prior or priors.best(model)
     size = _side(model, small, [prior])
+    _check_shown(model)
     _check_room(n, size)
     return _with_priors(model, inference.generate(model, n, seed, temperature, prior, size))
 
@@ -222,6 +223,7 @@ def _interpolate(
     names = [end.prior or drawn_from for end in endpoints if isinstance(end, Draw)]
     points = any(isinstance(end, Tensor) for end in endpoints)  # these are of the model's own size
     size = _side(model, small and not points, names + ([drawn_from] if through else []))
+    _check_shown(model)
     if isinstance(steps, int):
         _check_room({"path": steps, "grid": steps**2, "loop": steps * len(endpoints)}[kind], size)
     return _with_priors(model, inference.interpolate(model, endpoints, steps, mode, kind, size, progress))
@@ -238,6 +240,12 @@ def _side(model: AutoEncoder, small: bool, names: Sequence[str]) -> int:
     side = model.config.sample_size
     free = small and not model.config.fixed_size and all(name == "normal" for name in names)
     return min(side, DRAWN) if free else side
+
+
+def _check_shown(model: AutoEncoder) -> None:
+    channels = getattr(model.config, "out_channels", model.in_channels)
+    if channels not in (1, 3):
+        raise InputError(f"This model makes images of {channels} channels; those of 1 or 3 can be shown.")
 
 
 def _check_room(n: int, size: int) -> None:
