@@ -1,11 +1,13 @@
 """The whole page: header, tabs, and what happens between them."""
 
 import importlib.util
+import inspect
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
 import gradio as gr
+from gradio.utils import colab_check, is_hosted_notebook
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -37,12 +39,11 @@ class Studio(gr.Blocks):
     audience: Audience
 
     def launch(self, *arguments, **options):
-        before = self.audience
-        before.settle(
-            options.get("server_name") or before.server_name,
-            bool(options.get("share", before.shared)),
-            share_url=lambda: self.share_url,
-        )
+        before, said = self.audience, inspect.signature(super().launch).bind_partial(*arguments, **options).arguments
+        share = said.get("share")
+        if share is None:  # Gradio opens a tunnel by itself where the page could not be seen otherwise
+            share = before.shared or colab_check() or is_hosted_notebook()
+        before.settle(said.get("server_name") or before.server_name, bool(share), share_url=lambda: self.share_url)
         limits.public_process(before.public)
         options = {**launch_options(before), **options}
         options["app_kwargs"] = {"lifespan": self._starting, **options["app_kwargs"]}
