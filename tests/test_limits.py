@@ -20,6 +20,12 @@ from vae.models.autoencoder_kl import KLConfig
 SMALL = ConvConfig(features=(1, 4, 6, 4))
 
 
+@pytest.fixture(autouse=True)
+def nobody_served():
+    """As in a process that has launched no public page, whatever tests before did."""
+    limits.public_process(False)
+
+
 @pytest.fixture
 def machine(monkeypatch):
     """Sets how much memory there seems to be."""
