@@ -6,6 +6,7 @@ A picture here is a PIL image of mode "L" or "RGB". A tensor of pictures is (N, 
 import base64
 import math
 import os
+import threading
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -15,14 +16,19 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from vae import limits
 from vae.errors import InputError
 
 MAX_PIXELS = 100_000_000  # decoded, such a picture takes some 400 MB
+# Bytes that decoding takes at its height for each pixel, measured; OpenJPEG keeps each colour as 32 bits.
+DECODING, DECODING_MORE = 14, {"JPEG2000": 40, "WEBP": 24, "AVIF": 24, "TIFF": 24}
+LARGE = 64_000_000  # bytes; what takes more to decode is decoded one at a time
 MAX_ASPECT = 20  # a longer strip would be cropped to almost nothing
 ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 and PPM"
 # Named, or Pillow would also try formats that start another program (EPS) or have old, little used parsers.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
+_one_large = threading.Lock()
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -43,10 +49,11 @@ def open_image(source: str | os.PathLike | bytes | BinaryIO, size_hint: int | No
     header, before anything is decoded.
 
     size_hint: the side in pixels the picture will be fitted to. A large JPEG is then decoded at a fraction of its size,
-    which is many times cheaper; what comes back is at least twice the hint on its short side, if the file is.
+    which is many times cheaper, and any other reduced once it is decoded; what comes back is at least twice the hint on
+    its short side, if the file is.
 
-    Raises InputError if the source is missing, empty, truncated or no picture, has over MAX_PIXELS pixels, or is more
-    than MAX_ASPECT times as long as it is wide (or the reverse).
+    Raises InputError if the source is missing, empty, truncated or no picture, has over MAX_PIXELS pixels or more than
+    this machine's memory allows to decode, or is more than MAX_ASPECT times as long as it is wide (or the reverse).
     """
     if isinstance(source, bytes | bytearray | memoryview):
         return _decode(BytesIO(source), "The file", size_hint)
@@ -75,15 +82,35 @@ def _decode(file: BinaryIO, name: str, size_hint: int | None) -> Image.Image:
     except Exception as error:  # parsers raise whatever they like on bad bytes
         raise InputError(_not_a_picture(file, name)) from error
     _check_size(image, name)
+    per_pixel = DECODING_MORE.get(image.format, DECODING)
     try:
         if size_hint:
             image.draft(None, (2 * size_hint, 2 * size_hint))
+    except Exception as error:
+        raise InputError(_damaged(name)) from error
+    needed, allowed = image.width * image.height * per_pixel, limits.memory() * limits.share().image
+    if needed > allowed:
+        raise InputError(_too_many_pixels(name, int(allowed / per_pixel)))
+    if needed <= LARGE:
+        return _loaded(image, name, size_hint)
+    with _one_large:
+        try:
+            return _loaded(image, name, size_hint)
+        finally:
+            limits.give_back()
+
+
+def _loaded(image: Image.Image, name: str, size_hint: int | None) -> Image.Image:
+    try:
         image.load()
     except MemoryError:
         raise InputError(f"{name} is too large for this machine's memory.") from None
     except Exception as error:
-        raise InputError(f"{name} is damaged or cut off: it cannot be decoded to its end.") from error
+        raise InputError(_damaged(name)) from error
     image = flatten(_upright(image))
+    factor = min(image.size) // (2 * size_hint) if size_hint else 1
+    if factor > 1:
+        image = image.reduce(factor)
     image.info.clear()  # position, camera and profile of a visitor's photograph end here
     return image
 
@@ -102,8 +129,12 @@ def _not_a_picture(file: BinaryIO, name: str) -> str:
     return f"{name} is not a picture that can be read; {ACCEPTED} are accepted."
 
 
-def _too_many_pixels(name: str) -> str:
-    return f"{name} has too many pixels; up to {MAX_PIXELS // 1_000_000} megapixels are accepted."
+def _damaged(name: str) -> str:
+    return f"{name} is damaged or cut off: it cannot be decoded to its end."
+
+
+def _too_many_pixels(name: str, most: int = MAX_PIXELS) -> str:
+    return f"{name} has too many pixels; up to {most / 1e6:.3g} megapixels are accepted."
 
 
 def _check_size(image: Image.Image, name: str) -> None:

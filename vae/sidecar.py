@@ -54,7 +54,7 @@ def read(path: Path, weights: str, remedy: str) -> tuple[dict, dict[str, Tensor]
             content = json.loads(file.metadata()[_CONTENT])
             belongs = content.pop(_WEIGHTS)
             tensors = {name: file.get_tensor(name).clone() for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise InputError(f"{path.name} is damaged, or none of this library's; {remedy}.") from error
     if belongs != weights:
         raise InputError(f"{path.name} belongs to another checkpoint than the weights beside it; {remedy}.")

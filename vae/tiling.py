@@ -18,15 +18,16 @@ from itertools import pairwise, product
 import torch
 from torch import Tensor
 
+from vae import limits
 from vae.checks import as_images, as_latents, whole_number
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
-from vae.models.autoencoder_kl import KLConfig
 from vae.models.base import AutoEncoder
 from vae.models.group_norm import SHARED_STATISTICS
-from vae.models.tiny import TinyConfig
 
 TILE, OVERLAP = 768, 64  # pixels
+SMALLEST_TILE = 192
+PER_PIXEL = 32  # bytes of an image and what is made of it, beside the network
 CROPS, CROP = 3, 32  # a sample: up to CROPS x CROPS crops, of a third of a tile but at least CROP latent pixels
 
 
@@ -71,21 +72,41 @@ def tile_for(model: AutoEncoder, height: int, width: int, tile: int | None = Non
     computed whole.
     """
     if tile is None:
-        tile = 0 if _at_once(model, height, width) else TILE
+        tile = 0 if model.config.fixed_size or _at_once(model, height, width) else _largest_tile(model)
     tile = whole_number("A tile's side", tile, 0)
-    return tile if max(height, width) > tile else 0
+    tile = tile if max(height, width) > tile else 0
+    if model.device.type == "cpu":
+        pixels = tile**2 if tile else height * width
+        limits.check_memory(
+            pixels * _bytes_per_pixel(model) + height * width * PER_PIXEL,
+            f"An image of {width}x{height} pixels with this model",
+            "a smaller image or tile will do" if not model.config.fixed_size else "",
+        )
+    return tile
+
+
+def _largest_tile(model: AutoEncoder) -> int:
+    """TILE, or less where the memory is small."""
+    tile = TILE
+    while tile > SMALLEST_TILE and tile**2 * _bytes_per_pixel(model) > _room(model):
+        tile //= 2
+    return tile
 
 
 def _at_once(model: AutoEncoder, height: int, width: int) -> int:
     """How many images of that size the memory allows to compute together; 0 if not even one."""
-    if isinstance(model.config, KLConfig):
-        floats = 3 * max(*model.config.block_out_channels[:2], *model.config.decoder_widths[:2])
-    elif isinstance(model.config, TinyConfig):
-        floats = 4 * max(*model.config.encoder_block_out_channels, *model.config.decoder_block_out_channels)
-    else:
-        return 1024  # small images of a fixed size
-    budget = torch.cuda.mem_get_info(model.device)[0] // 2 if model.device.type == "cuda" else 3 * 2**30
-    return int(budget // (height * width * floats * model.dtype.itemsize))
+    return int(min(1024, _room(model) // (height * width * _bytes_per_pixel(model))))
+
+
+def _bytes_per_pixel(model: AutoEncoder) -> int:
+    return model.config.floats_per_pixel * model.dtype.itemsize
+
+
+def _room(model: AutoEncoder) -> int:
+    """Bytes that activations may take."""
+    if model.device.type == "cuda":
+        return torch.cuda.mem_get_info(model.device)[0] // 2
+    return min(3 * 2**30, limits.budget())
 
 
 @torch.no_grad()

@@ -22,7 +22,10 @@ import json, os, sys
 from pathlib import Path
 import torch
 torch.set_num_threads(1)
+from dataclasses import replace
 import vae
+from vae import limits
+from vae.checkpoints import hub
 from vae.checkpoints.store import push
 
 for line in sys.stdin:
@@ -32,14 +35,21 @@ for line in sys.stdin:
         if job.pop("push", None):
             answer = {"url": push(**job)}
         else:
-            model = vae.load(job.pop("source"), progress=lambda done, total: seen.append((done, total)), **job)
+            if job.get("stranger"):
+                limits.STRANGER = replace(limits.STRANGER, download=job["stranger"])
+                hub.CACHED = job["cached"]
+            with limits.for_strangers(bool(job.pop("stranger", False))):
+                job.pop("cached", None)
+                model = vae.load(job.pop("source"), progress=lambda done, total: seen.append((done, total)), **job)
             first = next(iter(model.parameters())).flatten()[:4].tolist()
             answer = {"first": first, "space": model.config.latent_space}
     except vae.InputError as error:
         answer = {"refused": str(error)}
     cache = Path(os.environ["HF_HUB_CACHE"])
     files = sorted(p.relative_to(cache).as_posix() for p in cache.rglob("*") if p.is_file() and "snapshots" in p.parts)
-    print(json.dumps({**answer, "progress": seen, "cache": files}), flush=True)
+    theirs = hub.strangers_cache()
+    visitors = sorted(p.name for p in theirs.glob("models--*") if any(p.rglob("*.safetensors")))
+    print(json.dumps({**answer, "progress": seen, "cache": files, "visitors": visitors}), flush=True)
 """
 
 
@@ -203,6 +213,26 @@ def test_refusals_are_one_sentence_and_leave_nothing(hub, worker, job, message):
 def test_a_repository_without_a_vae_is_not_downloaded(hub, worker):
     worker(source="org/llm")
     assert set(served(hub, "org/llm")) == {"config.json"}
+
+
+def test_what_strangers_fetch_is_bounded_and_lies_apart(hub, models, tmp_path):
+    worker = Worker(hub.url, tmp_path, HOME=str(tmp_path))
+    try:
+        room = {"stranger": 10**9, "cached": 10**9}
+        answer = worker(source="org/plain", stranger=1000, cached=10**9)
+        assert "GB are accepted" in answer["refused"] and not answer["visitors"] and not answer["progress"]
+        answer = worker(source="org/plain", **room)
+        assert answer["visitors"] == ["models--org--plain"] and not answer["cache"]
+        both = worker(source="org/odd", **room)["visitors"]
+        assert both == ["models--org--odd", "models--org--plain"]
+        worker(source="org/plain", **room)  # used again, so the other is now the one that goes
+        size = sum(path.stat().st_size for name in ("org/plain", "me/taef1") for path in (hub.root / name).iterdir())
+        assert worker(source="me/taef1", stranger=10**9, cached=size + 1000)["visitors"] == ["models--org--plain"]
+        worker(source="org/gated", token="good-token")
+        answer = worker(source="org/gated", token="good-token", **room)
+        assert "first" in answer and "models--org--gated" not in answer["visitors"]
+    finally:
+        worker.close()
 
 
 def test_a_token_opens_a_gated_repository(worker, models):

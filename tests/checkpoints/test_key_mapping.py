@@ -18,6 +18,7 @@ from peers import (
 from safetensors.torch import save_file
 
 import vae
+from vae.checkpoints.key_mapping import _part, recognise
 from vae.errors import InputError
 
 
@@ -306,3 +307,10 @@ def test_what_diffusers_cannot_hold_is_not_exported(tmp_path):
     with pytest.raises(InputError, match="export format 'onnx'"):
         vae.export(build(ConvConfig()), tmp_path / "out", format="onnx")
     assert not (tmp_path / "out").exists()
+
+
+def test_names_and_shapes_that_no_network_has_are_one_sentence():
+    with pytest.raises(InputError, match="as no network's has"):
+        recognise({f"decoder.up.{'9' * 5000}.block.0.conv1.weight": (1,)})
+    with pytest.raises(InputError, match="a single number"):
+        _part("encoder.mid_block.attentions.0.to_q.weight", "encoder.9.in_proj.weight", (), third=0)

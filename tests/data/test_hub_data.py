@@ -2,6 +2,7 @@
 one, from files on the disk."""
 
 import gc
+import io
 import sys
 import threading
 import time
@@ -58,11 +59,12 @@ def row(i, broken=False):
 def hub(monkeypatch):
     """Sets up a Hub with one data set; call it with the splits' rows."""
 
-    def serve(count=None, features=None, **splits):
+    def serve(count=None, features=None, files=None, **splits):
         if features is None:
             features = {"title": Value(), "picture": ImageFeature(), "label": ClassLabel()}
         module = types.ModuleType("datasets")
         module.Image, module.ClassLabel = ImageFeature, ClassLabel
+        module.load_dataset_builder = lambda name: types.SimpleNamespace(config=types.SimpleNamespace(data_files=files))
         module.get_dataset_split_names = lambda name: list(splits)
 
         def load_dataset(name, split, streaming):
@@ -103,6 +105,67 @@ def test_broken_pictures_are_counted(hub):
     hub(train=[row(0, broken=True)], test=[])
     with pytest.raises(InputError, match="no pictures that can be read"):
         hub_data.load("some/pictures", "train", FIT, SHAPE, 2**20)
+
+
+@pytest.mark.parametrize(
+    ("path", "own"),
+    [
+        ("hf://datasets/some/pictures/a.png", True),
+        ("hf://datasets/some/pictures@0123/train/a.png", True),
+        ("zip://a.png::hf://datasets/some/pictures@0123/all.zip", True),
+        ("hf://datasets/some/pictures-of-others/a.png", False),
+        ("hf://datasets/some/pictures/../others/a.png", False),
+        ("hf://some/pictures/a.png", False),
+        ("http://127.0.0.1:7860/a.png", False),
+        ("zip://a.png::http://127.0.0.1/all.zip", False),
+        ("simplecache::file:///etc/passwd::hf://datasets/some/pictures/a.png", False),
+        ("{file}", False),
+        ("file://{file}", False),
+    ],
+)
+def test_a_cell_names_no_file_but_the_repositorys_own(path, own, monkeypatch, tmp_path):
+    opened = []
+
+    def open_(path, mode):
+        opened.append(path)
+        return io.BytesIO(b"an image")
+
+    monkeypatch.setitem(sys.modules, "fsspec", types.SimpleNamespace(open=open_))
+    (tmp_path / "a.png").write_bytes(b"an image")
+    path = path.format(file=tmp_path / "a.png")
+    if own:
+        assert hub_data._bytes({"bytes": None, "path": path}, "some/pictures") == b"an image" and opened == [path]
+    else:
+        with pytest.raises(InputError, match="outside of it"):
+            hub_data._bytes({"bytes": None, "path": path}, "some/pictures")
+        assert not opened
+
+
+@pytest.mark.parametrize(
+    "value", ["/home/*/*.png", "~/a.png", "http://127.0.0.1/a.parquet", "../others/*.png", "a/../../b", "C:\\a.png"]
+)
+def test_a_card_leads_to_no_files_elsewhere(hub, monkeypatch, value):
+    hub(train=[row(i) for i in range(4)])
+    for data_files in (value, [value], {"train": value}, [{"split": "train", "path": ["a.png", value]}]):
+        info = types.SimpleNamespace(card_data={"configs": [{"config_name": "default", "data_files": data_files}]})
+        monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, name, timeout, info=info: info)
+        with pytest.raises(InputError, match="outside of it"):
+            load_data("some/pictures")
+    info = types.SimpleNamespace(card_data={"configs": [{"data_files": [{"split": "train", "path": "data/*.png"}]}]})
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, name, timeout: info)
+    assert len(load_data("some/pictures", size=8))
+
+
+def test_files_that_the_library_finds_elsewhere_are_not_opened(hub):
+    hub(files={"train": ["hf://datasets/some/pictures@0/a.png", "/home/me/b.png"]}, train=[row(0)])
+    with pytest.raises(InputError, match="outside of it"):
+        load_data("some/pictures")
+
+
+def test_rows_that_name_other_files_count_as_broken(hub, tmp_path):
+    (tmp_path / "a.png").write_bytes(png_bytes(Image.new("L", (9, 9))))
+    hub(train=[row(0), {**row(1), "picture": {"bytes": None, "path": str(tmp_path / "a.png")}}, row(2)])
+    assert load_data("some/pictures", "train", size=8, channels=1).skipped == 1
 
 
 def test_columns(hub):
@@ -190,6 +253,7 @@ def test_the_real_library_on_files(tmp_path, monkeypatch):
     datasets = pytest.importorskip("datasets", reason="the library datasets is not installed")
     monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", lambda self, name, timeout: None)
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(hub_data, "_is_own", lambda path, repository: path.startswith(repository))
     for name in ("cat", "dog"):
         folder = tmp_path / "files" / "train" / name
         folder.mkdir(parents=True)

@@ -195,7 +195,17 @@ def test_rename_and_delete(writer, tmp_path):
 
 
 def test_checked_name_passes_good_ones():
-    assert checked_name("mnist-vae 2.1_b") == "mnist-vae 2.1_b"
+    for fine in ("mnist-vae 2.1_b", "mnist-vae-9999", "seed 12345", "alive"):
+        assert checked_name(fine) == fine
+    for wrong in ("live", "LIVE", "Live", "mnist-vae-10000", f"mnist-vae-{'9' * 60}"):
+        with pytest.raises(InputError):
+            checked_name(wrong)
+
+
+def test_absurd_numbers_are_not_counted_on_from(tmp_path):
+    (tmp_path / f"mnist-vae-{'9' * 60}").mkdir()
+    (tmp_path / "mnist-vae-007").mkdir()
+    assert new_run_folder("mnist-vae", tmp_path).name == "mnist-vae-008"
 
 
 def test_what_is_no_run_is_said_to_be_none(tmp_path):

@@ -56,7 +56,7 @@ def refused(client, *arguments, **named) -> str:
 
 
 def test_models_lists_facts(client, model):
-    entry = next(m for m in client.predict(api_name="/models") if m["name"] == model)
+    entry = next(m for m in client.predict(api_name="/models") if m["name"] == Path(model).name)
     assert entry["family"] == "conv" and entry["image_size"] == 32 and entry["latent_shape"] == [4, 8, 8]
     assert entry["parameters"] == vae.load(model).parameter_count
 

@@ -11,17 +11,19 @@ from PIL import Image
 pytest.importorskip("gradio")
 
 import vae
-from vae import images, metrics, tiling
+from vae import images, limits, metrics, tiling
 from vae.errors import InputError
 from vae.models import ConvConfig, build
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.tiny import TinyConfig
 from vae.ui import not_generative, uploads
 from vae.ui.serving import latent_spread, popular_models
+from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.model_loader import PUBLIC_LIMIT, ModelLoader
+from vae.ui.serving.model_loader import ModelLoader
 from vae.ui.serving.models import DRAWN, ModelServer
 from vae.ui.serving.tasks import Done, Progress, Stopped, Tasks
+from vae.ui.settings import Settings
 from vae.ui.tabs.compare import answers, compare
 
 TINY = {
@@ -35,6 +37,10 @@ NARROW = {"block_out_channels": (8, 8, 16), "layers_per_block": 1, "norm_num_gro
 
 def no_report(what, share):
     pass
+
+
+def public(place: Path) -> Audience:
+    return Audience(Settings(None, place, True, None, public=True))
 
 
 @pytest.fixture
@@ -224,19 +230,30 @@ def test_large_pictures_travel_as_files_and_are_swept_away(tmp_path, monkeypatch
     ],
 )
 def test_hub_ids_are_taken_in_their_short_form(tmp_path, text, name):
-    assert Catalog(tmp_path, public=True).outside(text) == name
+    assert Catalog(tmp_path, audience=public(tmp_path)).outside(text) == name
 
 
 @pytest.mark.parametrize(
-    "text", ["", "name", "org/../name", "/etc", "~", "checkpoints/mnist-ae", "org/na me", "a/b/../c"]
+    "text",
+    ["", "name", "org/../name", "/etc", "~", "org/na me", "a/b/../c", "./a/b", "checkpoints/mnist-ae/config.json/.."],
 )
 def test_strangers_open_nothing_but_hub_ids(tmp_path, models, text):
-    catalog = Catalog(tmp_path, public=True)
+    catalog = Catalog(tmp_path, audience=public(tmp_path))
     for wanted in (text, models["digits"]):
         with pytest.raises(InputError):
             catalog.outside(wanted)
     with pytest.raises(InputError, match="on a public server"):
         catalog.source(models["digits"])
+
+
+@pytest.mark.parametrize("text", ["{}", "{}/tree/main", "{}/", "https://huggingface.co/{}", "{}@main"])
+def test_a_strangers_id_is_never_a_folder_of_the_same_name(tmp_path, monkeypatch, text):
+    monkeypatch.chdir(tmp_path)
+    vae.save(build(ConvConfig(features=(1, 4, 6, 4))).eval(), tmp_path / "some" / "model")
+    catalog = Catalog(tmp_path / "runs", audience=public(tmp_path))
+    there, nowhere = (catalog.source(text.format(name)) for name in ("some/model", "some/other"))
+    assert there.replace("model", "other") == nowhere and there.startswith("https://huggingface.co/some/model")
+    assert not Path(there).exists()
 
 
 def test_on_a_private_machine_paths_are_taken(server, models):
@@ -288,16 +305,16 @@ def test_openings_are_shared_and_tell_how_far_they_are(server, monkeypatch):
     assert begun in (["org/name"], ["org/name"] * 2)
 
 
-def test_strangers_do_not_fill_the_disk(tmp_path, monkeypatch):
-    server, kept = ModelServer(Catalog(tmp_path, public=True)), []
-
-    def fetch(name, progress):
-        progress(0, PUBLIC_LIMIT + 1)
-        kept.append(name)
-
-    monkeypatch.setattr(server, "open", fetch)
-    opening = opened(ModelLoader(server, server.catalog), "org/huge")
-    assert opening.state == "failed" and "on this public server" in opening.error and not kept
+def test_what_strangers_have_opened_is_held_to_their_share(tmp_path, monkeypatch):
+    seen = {}
+    monkeypatch.setattr("vae.ui.serving.models.load", lambda source, progress: seen.update(source=limits.share()))
+    monkeypatch.setattr("vae.ui.serving.catalog.describe", lambda source: seen.update(facts=limits.share()) or {})
+    for audience, share in ((public(tmp_path), limits.STRANGER), (Audience(), limits.OWNER)):
+        server = ModelServer(Catalog(tmp_path, audience=audience))
+        opened(ModelLoader(server, server.catalog), "org/huge")
+        server.catalog.facts("org/other")
+        assert seen == {"source": share, "facts": share}
+        seen.clear()
 
 
 def test_what_was_downloaded_before_is_marked_without_a_network(tmp_path, monkeypatch):

@@ -11,21 +11,32 @@ import pytest
 pytest.importorskip("gradio")
 
 from vae.errors import InputError
+from vae.ui import settings
 from vae.ui.settings import Settings
 
 REPO = Path(__file__).parents[2]
 NAMES = ("VAE_MODEL", "VAE_RUNS_DIR", "VAE_DATA_DIR", "VAE_TRAINING", "VAE_MAX_TRAIN_MINUTES", "SPACE_ID")
 
+PUBLIC = (
+    "VAE_MCP",
+    "VAE_MAX_RUNS_GB",
+    "VAE_PUBLIC",
+    "VAE_HOST",
+    "VAE_SERVER_NAMES",
+    "GRADIO_SERVER_NAME",
+    "GRADIO_SHARE",
+)
+
 
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch):
-    for name in (*NAMES, "SPACES_ZERO_GPU"):
+    for name in (*NAMES, *PUBLIC, "SPACES_ZERO_GPU"):
         monkeypatch.delenv(name, raising=False)
 
 
 def test_of_nothing_set_come_the_defaults(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    assert Settings.from_environment() == Settings(None, tmp_path / "runs", True, None, False, False)
+    assert Settings.from_environment() == Settings(None, tmp_path / "runs", True, None)
 
 
 def test_what_is_set_is_taken(monkeypatch, tmp_path):
@@ -33,7 +44,29 @@ def test_what_is_set_is_taken(monkeypatch, tmp_path):
     values = ("org/name", "~/mine", str(tmp_path), "OFF", "2.5", "org/space")
     for name, value in zip(NAMES, values, strict=True):
         monkeypatch.setenv(name, value)
-    assert Settings.from_environment() == Settings("org/name", tmp_path / "mine", False, 2.5, True, False)
+    on_a_space = {"public": True, "host": False, "space": True}
+    assert Settings.from_environment() == Settings("org/name", tmp_path / "mine", False, 2.5, **on_a_space)
+
+
+def test_who_uses_the_server(monkeypatch):
+    said = {"on": True, "OFF": False, "auto": None, "": None}
+    for word, public in said.items():
+        monkeypatch.setenv("VAE_PUBLIC", word)
+        assert Settings.from_environment().public is public
+    monkeypatch.setenv("VAE_HOST", "off")
+    monkeypatch.setenv("VAE_SERVER_NAMES", "Studio.example.org, other.example.org")
+    monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
+    monkeypatch.setenv("GRADIO_SHARE", "True")
+    found = Settings.from_environment()
+    assert not found.host and found.names == ("studio.example.org", "other.example.org")
+    assert found.server_name == "0.0.0.0" and found.share
+
+
+def test_which_tools_agents_are_offered(monkeypatch):
+    said = {"": None, "on": settings.TOOLS, "off": (), "sample, models": ("sample", "models")}
+    for text, tools in said.items():
+        monkeypatch.setenv("VAE_MCP", text)
+        assert Settings.from_environment().mcp == tools
 
 
 def test_where_no_thread_keeps_a_device_training_is_off_unless_asked_for(monkeypatch):
@@ -48,13 +81,18 @@ def test_where_no_thread_keeps_a_device_training_is_off_unless_asked_for(monkeyp
     [
         *(("VAE_MAX_TRAIN_MINUTES", bad) for bad in ("soon", "0", "-1", "nan", "inf")),
         *(("VAE_TRAINING", bad) for bad in ("maybe", "1")),
+        *(("VAE_PUBLIC", bad) for bad in ("maybe", "1")),
+        ("VAE_HOST", "maybe"),
+        ("VAE_MCP", "paint"),
+        ("VAE_MAX_RUNS_GB", "0"),
+        *(("VAE_SERVER_NAMES", bad) for bad in ("http://studio.example.org", "*")),
         ("VAE_RUNS_DIR", __file__),
         *(("VAE_DATA_DIR", bad) for bad in (__file__, "/none/such")),
     ],
 )
 def test_what_cannot_be_is_refused_by_name(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
-    with pytest.raises(InputError, match=f"^{name} must be .*{value}"):
+    with pytest.raises(InputError, match=f"^{name} must be .*{re.escape(value)}"):
         Settings.from_environment()
 
 

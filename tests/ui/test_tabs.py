@@ -14,6 +14,7 @@ from vae import images
 from vae.errors import InputError
 from vae.inference import Draw
 from vae.models import ConvConfig, build
+from vae.models.autoencoder_kl import KLConfig
 from vae.ui.downloads import animation
 from vae.ui.endpoints import read_endpoint
 from vae.ui.serving.catalog import Catalog
@@ -130,6 +131,13 @@ def test_an_animation_goes_there_and_back_enlarged(tmp_path):
             100,
             50,
         ]
+
+
+def test_images_of_other_channels_are_not_drawn(server, tmp_path):
+    config = KLConfig(block_out_channels=(8, 16), norm_num_groups=4, sample_size=32, out_channels=5)
+    name = str(vae.save(build(config).eval(), tmp_path / "five"))
+    with pytest.raises(InputError, match="images of 5 channels"):
+        server.sample(name, 1, 0, 1.0, "normal")
 
 
 def test_without_any_model_the_page_says_so(tmp_path, monkeypatch):

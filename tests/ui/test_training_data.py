@@ -11,6 +11,7 @@ from tiny_runs import tiny
 
 pytest.importorskip("gradio")
 
+from vae.data.sets import ADDRESS
 from vae.errors import InputError
 from vae.training.presets import PRESETS
 from vae.training.runs import RunWriter
@@ -48,17 +49,20 @@ def test_strangers_may_train_on_what_is_listed_uploaded_or_on_the_hub(uploads, t
     monkeypatch.chdir(tmp_path)
     (tmp_path / "owner" / "pictures").mkdir(parents=True)
     mine = archive(uploads / "mine.zip")
-    for fine in ("digits", "mnist", "someone/some-pictures", "someone/some-pictures:image", mine):
+    for fine in ("digits", "mnist", mine):
         assert checked(fine, public=True) == fine
+    for name in ("someone/some-pictures", "someone/some-pictures:image", "owner/pictures"):  # a folder is never meant
+        assert checked(name, public=True) == ADDRESS + name == checked(ADDRESS + name, public=True)
     elsewhere = archive(tmp_path / "elsewhere.zip")
     outside = f"{uploads}/../elsewhere.zip"
-    for path in (str(tmp_path), elsewhere, "/etc", ".", "~", "owner/pictures", "../x", outside, ""):
+    for path in (str(tmp_path), elsewhere, "/etc", ".", "~", "../x", outside, ""):
         with pytest.raises(InputError, match="no data"):
             checked(path, public=True)
 
 
 def test_at_home_a_folder_is_fine_too(uploads, tmp_path):
     assert training("mnist-vae", str(tmp_path), public=False, epochs=3).data == str(tmp_path)
+    assert training("mnist-vae", "someone/some-pictures", public=False).data == ADDRESS + "someone/some-pictures"
     for wrong in ("/none/such", "none-such", "a b", "x" * 5000, "\0"):
         with pytest.raises(InputError, match=r"no folder|no data"):
             training("mnist-vae", wrong, public=False)

@@ -207,7 +207,8 @@ def test_a_run_that_goes_leaves_the_list(run, watcher):
 def test_only_its_owner_is_told_that_a_run_is_theirs(run, watcher, monkeypatch):
     Visitor(frozenset({"mine"})).claim(run)
     for keys, mine in (("mine", True), ("other", None)):
-        monkeypatch.setattr(watch, "visitor", lambda token, public, keys=keys: Visitor(frozenset({keys})))
+        who = Visitor(frozenset({keys}))
+        monkeypatch.setattr(watcher.catalog.audience, "visitor", lambda token, who=who: who)
         assert watcher.watch_run({})["list"]["changed"][0].get("mine") is mine
 
 

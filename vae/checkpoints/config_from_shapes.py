@@ -27,7 +27,7 @@ def infer_config(naming: Naming, name: str = "") -> ModelConfig:
         if naming.kind == "tiny":
             return in_space(_tiny(shapes), name)
         config = _kl(shapes)
-    except (KeyError, IndexError, ValueError) as error:
+    except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError) as error:
         if isinstance(error, InputError):
             raise
         missing = f": {error.args[0]} is missing" if isinstance(error, KeyError) else ""

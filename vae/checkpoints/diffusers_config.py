@@ -72,9 +72,9 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
 
     name: of the folder or repository; from TAESD's the latent space is told. Raises InputError for anything else.
     """
-    if not isinstance(entries, dict) or "fixed_size" in entries or entries.get("_class_name") not in DIFFUSERS_DEFAULTS:
+    kind = entries.get("_class_name") if isinstance(entries, dict) else None
+    if not isinstance(kind, str) or "fixed_size" in entries or kind not in DIFFUSERS_DEFAULTS:
         return _with_whole_latents(entries)  # ours, or refused there with the list of what is known
-    kind = entries["_class_name"]
     family = FAMILIES[kind][0]
     values = {**DIFFUSERS_DEFAULTS[kind]}
     for key, value in entries.items():
@@ -83,7 +83,7 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
                 raise InputError(f"The config's {key} is {json.dumps(value)[:80]}; only {FIXED[key]} is known.")
         elif key in family.__dataclass_fields__ and value is not None:
             values[key] = value
-    if isinstance(values.get("sample_size"), list):
+    if isinstance(values.get("sample_size"), list) and values["sample_size"]:
         values["sample_size"] = values["sample_size"][0]
     if kind == "AutoencoderTiny":
         if entries.get("act_fn", "relu") != "relu":

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from vae.checkpoints.config_text import parse
 from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS
 from vae.checkpoints.weight_files import SUFFIXES
 from vae.errors import InputError
@@ -82,13 +83,15 @@ def _unknown(text: str, config: str) -> str | None:
     """Why the config is none of ours, or None."""
     known = ", ".join(sorted(FAMILIES))
     try:
-        entries = json.loads(text)
-    except ValueError:
-        return f"{config} is not readable JSON."
+        entries = parse(text, config)
+    except InputError as error:
+        return str(error)
     name = entries.get("_class_name") if isinstance(entries, dict) else None
     if name is None:
         return f"{config} has no _class_name; known are {known}."
-    return None if name in FAMILIES else f"{config} is of the unknown class {json.dumps(name)[:80]}; known are {known}."
+    if isinstance(name, str) and name in FAMILIES:
+        return None
+    return f"{config} is of the unknown class {json.dumps(name)[:80]}; known are {known}."
 
 
 def _choose(names: list[str], variant: str | None) -> tuple[str, ...]:

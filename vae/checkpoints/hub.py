@@ -1,16 +1,24 @@
 """Models on the Hugging Face Hub: fetching the few files that are needed, and publishing."""
 
+import os
 import re
+import shutil
 import tempfile
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from vae import limits
+from vae.checkpoints.config_text import LONGEST
 from vae.checkpoints.discover import BESIDE, Found, find
 from vae.errors import InputError
 from vae.files import NO_ROOM_OR_RIGHT
+from vae.folders import cache_dir
 
+CACHED = 20_000_000_000  # bytes of all models that strangers had fetched, or a quarter of the disk if that is less
+_making_room = threading.Lock()
 NAME = r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,94}[A-Za-z0-9_])?"
 URL = re.compile(r"(?:https?://)?(?:www\.)?huggingface\.co/")
 
@@ -69,6 +77,8 @@ def fetch(
         with tempfile.TemporaryDirectory() as peek:
 
             def read_text(name: str) -> str:
+                if sizes[name] > LONGEST:
+                    raise InputError(f"{name} of {wanted} has {sizes[name]:,} bytes, as no config has.")
                 path = hf_hub_download(wanted.repo, name, revision=info.sha, cache_dir=peek, token=token)
                 return Path(path).read_text(encoding="utf-8")
 
@@ -78,11 +88,17 @@ def fetch(
         folder = PurePosixPath(found.weights[0]).parent
         files = [name for name in (str(folder / name) for name in BESIDE) if name in sizes] + list(found.files)
         total = sum(sizes[name] for name in files)
+        most = limits.share().download
+        if most is not None and total > most:
+            raise InputError(f"{wanted} takes {total / 1e9:.1f} GB; here up to {most / 1e9:.3g} GB are accepted.")
         if progress:
             progress(0, total)  # an InputError raised there ends it before anything is kept
+        kept = _kept_in(wanted, info.sha, files, total)
         bar = _bar(progress, total)
         for name in files:
-            path = hf_hub_download(wanted.repo, name, revision=wanted.revision, token=token, tqdm_class=bar)
+            path = hf_hub_download(
+                wanted.repo, name, revision=wanted.revision, token=token, tqdm_class=bar, cache_dir=kept
+            )
         return Path(path).parents[name.count("/")], found
 
 
@@ -106,18 +122,64 @@ def _cached(wanted: HubId, variant: str | None, error: Exception) -> tuple[Path,
     """What an earlier download left: used when the Hub does not answer."""
     from huggingface_hub import constants
 
-    home = Path(constants.HF_HUB_CACHE) / ("models--" + wanted.repo.replace("/", "--"))
     revision = wanted.revision or constants.DEFAULT_REVISION
-    ref = home / "refs" / revision
-    root = home / "snapshots" / (ref.read_text().strip() if ref.is_file() else revision)
-    files = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
-    if not files:
+    for cache in (Path(constants.HF_HUB_CACHE), strangers_cache()):
+        home = cache / ("models--" + wanted.repo.replace("/", "--"))
+        ref = home / "refs" / revision
+        root = home / "snapshots" / (ref.read_text().strip() if ref.is_file() else revision)
+        files = [path.relative_to(root).as_posix() for path in root.rglob("*") if path.is_file()]
+        if files:
+            break
+    else:
         raise InputError(
             f"There is no {wanted} on this machine, and the Hugging Face Hub cannot be reached; "
             "connect to the network and try again."
         ) from error
     read_text = lambda name: (root / name).read_text(encoding="utf-8")  # noqa: E731
     return root, find(files, read_text, f"The cached copy of {wanted}", wanted.subfolder, variant)
+
+
+def strangers_cache() -> Path:
+    """Where models lie that strangers had fetched: apart from the owner's own, none of which is ever removed."""
+    return cache_dir() / "models-of-visitors"
+
+
+def _kept_in(wanted: HubId, commit: str, files: list[str], total: int) -> Path | None:
+    """The cache to fetch into, None for the owner's own: for a stranger theirs, unless the owner's has the model. Room
+    is made there first: what was longest not used goes until CACHED bytes are not passed."""
+    from huggingface_hub import try_to_load_from_cache
+
+    if limits.share().download is None:
+        return None
+    if all(isinstance(try_to_load_from_cache(wanted.repo, name, revision=commit), str) for name in files):
+        return None
+    cache = strangers_cache()
+    cache.mkdir(parents=True, exist_ok=True)
+    own = cache / ("models--" + wanted.repo.replace("/", "--"))
+    with _making_room:
+        folders = [(_last_used(folder), _bytes(folder), folder) for folder in cache.glob("models--*")]
+        room = min(CACHED, shutil.disk_usage(cache).total // 4) - total
+        held = sum(size for _, size, folder in folders)
+        for _, size, folder in sorted(folders):
+            if held <= room:
+                break
+            if folder != own:
+                shutil.rmtree(folder, ignore_errors=True)
+                held -= size
+        own.mkdir(exist_ok=True)
+        os.utime(own)  # used now
+    return cache
+
+
+def _last_used(folder: Path) -> float:
+    try:
+        return folder.stat().st_mtime
+    except OSError:  # removed meanwhile
+        return 0.0
+
+
+def _bytes(folder: Path) -> int:
+    return sum(path.lstat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
 
 
 def _check_header(wanted: HubId, commit: str, name: str, token: str | None) -> None:

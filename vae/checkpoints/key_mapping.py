@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vae.errors import InputError
 
+LONGEST_NAME = 300  # characters of a tensor's name
 Shape = tuple[int, ...]
 
 # What a whole pipeline's file, or a training checkpoint, holds beside the auto-encoder.
@@ -63,8 +64,12 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
     Names that are neither an auto-encoder's nor known companions are passed on as they are, so that strict loading
     reports them. Raises InputError if there is no auto-encoder in the file at all.
     """
+    longest = max(shapes, key=len, default="")
+    if len(longest) > LONGEST_NAME:
+        raise InputError(f"A tensor's name has {len(longest):,} characters ({longest[:40]}…), as no network's has.")
     companions = tuple(name for name in shapes if COMPANIONS.fullmatch(name))
-    left = {name: name for name in shapes if name not in companions}
+    known = set(companions)
+    left = {name: name for name in shapes if name not in known}
     for prefix in PREFIXES:
         if any(name.startswith((f"{prefix}encoder.", f"{prefix}decoder.")) for name in left):
             left = {name.removeprefix(prefix): source for name, source in left.items()}
@@ -92,6 +97,8 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
 
 def _part(ours: str, source: str, shape: Shape, third: int | None) -> Part:
     if third is not None:
+        if not shape:
+            raise InputError(f"The tensor {source[:100]} is a single number, where three matrices are expected.")
         shape = (shape[0] // 3, *shape[1:])
     if ".attentions." in ours and len(shape) == 4 and shape[2:] == (1, 1):
         shape = shape[:2]

@@ -12,8 +12,10 @@ from safetensors import SafetensorError
 from safetensors.torch import save_file
 from torch import Tensor
 
+from vae import limits
 from vae.checkpoints import hub
 from vae.checkpoints.config_from_shapes import infer_config
+from vae.checkpoints.config_text import LONGEST, parse
 from vae.checkpoints.diffusers_config import TINY_SPACES, diffusers_config, read_config
 from vae.checkpoints.discover import Found, find, partner
 from vae.checkpoints.key_mapping import Naming, recognise, taesd_name
@@ -72,6 +74,7 @@ def load(
     opened = _open(source, revision, subfolder, variant, token, progress)
     with torch.device("meta"):
         model = build(opened.config)
+    limits.check_memory(model.parameter_count * wanted.itemsize, f"The model's {model.parameter_count:,} parameters")
     _fill(model, opened, device, wanted)
     priors.attach(model, opened.weights.files)
     to_fast_layout(model.eval().requires_grad_(False))
@@ -301,24 +304,21 @@ def _recognised(weights: Weights, config: Path | None, name: str) -> Opened:
     """config: the config.json that goes with the weights; without one, theirs is in their header or in their shapes."""
     naming = recognise(weights.shapes)
     if config is not None:
-        return Opened(read_config(_json(_read_text(config), config.name), name), naming, weights)
+        return Opened(read_config(parse(_read_text(config), config.name), name), naming, weights)
     if "config" in weights.metadata:
-        return Opened(read_config(_json(weights.metadata["config"], name), name), naming, weights)
+        return Opened(read_config(parse(weights.metadata["config"], name), name), naming, weights)
     return Opened(infer_config(naming, name), naming, weights)
 
 
 def _read_text(path: Path) -> str:
     try:
+        if path.stat().st_size > 4 * LONGEST:  # a character has up to four bytes
+            raise InputError(f"{path.name} has {path.stat().st_size:,} bytes, as no text of a model's has.")
         return path.read_text(encoding="utf-8")
+    except InputError:
+        raise
     except (OSError, ValueError) as error:
         raise InputError(f"{path.name} is not readable text.") from error
-
-
-def _json(text: str, name: str) -> dict:
-    try:
-        return json.loads(text)
-    except ValueError as error:
-        raise InputError(f"{name} is not readable JSON.") from error
 
 
 def _fill(model: AutoEncoder, opened: Opened, device: torch.device, dtype: torch.dtype) -> None:

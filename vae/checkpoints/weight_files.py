@@ -23,6 +23,7 @@ DTYPES = {
     "I64": torch.int64,
     "I32": torch.int32,
 }
+HEADER = 32 * 2**20  # bytes; that of a whole pipeline in one file has half a million
 SUFFIXES = (".safetensors", ".pth", ".pt", ".ckpt", ".bin")
 
 
@@ -62,14 +63,20 @@ def _open_safetensors(path: Path) -> Weights:
     """The library checks the header; the bytes are read here, since a mapped file counts as a second copy in memory,
     and takes the whole process down if somebody truncates it later."""
     try:
+        with path.open("rb") as raw:
+            length = int.from_bytes(raw.read(8), "little")
+        if length > HEADER:
+            raise InputError(f"{path.name} has a header of {length:,} bytes; up to {HEADER:,} are accepted.")
         with safe_open(path, framework="pt") as file:
             slices = {name: file.get_slice(name) for name in file.keys()}  # noqa: SIM118
             shapes = {name: tuple(part.get_shape()) for name, part in slices.items()}
             dtypes = {name: part.get_dtype() for name, part in slices.items()}
             metadata = file.metadata() or {}
         with path.open("rb") as raw:
-            length = int.from_bytes(raw.read(8), "little")
+            raw.seek(8)
             header = json.loads(raw.read(length))
+    except InputError:
+        raise
     except (SafetensorError, OSError, ValueError) as error:
         raise InputError(f"{path.name} is not a complete safetensors file.") from error
 
@@ -93,15 +100,18 @@ def _open_safetensors(path: Path) -> Weights:
 
 def _open_pickle(path: Path) -> Weights:
     try:
+        _refuse_packed(path)
         # A whole pipeline's file is mapped, so that only the auto-encoder's part of it is read.
         mapped = path.stat().st_size > 2**30 and zipfile.is_zipfile(path)
         content = torch.load(path, map_location="cpu", weights_only=True, mmap=mapped)
+    except InputError:
+        raise
     except pickle.UnpicklingError as error:
         raise InputError(
             f"{path.name} is damaged or holds more than tensors, and reading it could run code; save its state_dict "
             "alone, best as .safetensors."
         ) from error
-    except (RuntimeError, ValueError, EOFError, OSError, KeyError, AttributeError) as error:
+    except Exception as error:  # a pickle can make its reader stumble in any way
         raise InputError(f"{path.name} is not a complete weight file.") from error
     for key in ("state_dict", "model_state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(key), dict):
@@ -109,5 +119,29 @@ def _open_pickle(path: Path) -> Weights:
     tensors = {n: t for n, t in content.items() if isinstance(t, Tensor)} if isinstance(content, dict) else {}
     if not tensors or not all(isinstance(name, str) for name in tensors):
         raise InputError(f"{path.name} holds no tensors by name, as a state_dict does.")
+    for name, tensor in tensors.items():
+        _refuse_hollow(path, name, tensor)
     read = (lambda name: tensors[name].clone()) if mapped else tensors.__getitem__
     return Weights({name: tuple(tensor.shape) for name, tensor in tensors.items()}, read, files=(path,))
+
+
+def _refuse_packed(path: Path) -> None:
+    """InputError for an archive that unpacks to more than it has: torch writes none, and would unpack it unasked."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        entries = archive.infolist()
+    if any(entry.compress_type != zipfile.ZIP_STORED for entry in entries) or (
+        sum(entry.file_size for entry in entries) > path.stat().st_size
+    ):
+        raise InputError(f"{path.name} claims to hold more than its own size; save it anew with torch.save.")
+
+
+def _refuse_hollow(path: Path, name: str, tensor: Tensor) -> None:
+    """InputError for a tensor with fewer bytes than its shape asks for: one number may be said to be a billion."""
+    plain = tensor.layout == torch.strided and not tensor.is_meta and not tensor.is_quantized and not tensor.is_nested
+    if not plain or tensor.untyped_storage().nbytes() < tensor.numel() * tensor.element_size():
+        raise InputError(
+            f"The tensor {name[:100]} of {path.name} has fewer numbers than its shape "
+            f"{list(tensor.shape)[:8]} asks for."
+        )

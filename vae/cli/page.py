@@ -19,7 +19,7 @@ def page(
             raise
         raise InputError("The page needs the library gradio: pip install 'gradio[mcp]'.") from None
     try:
-        create_app().launch(server_name=host, server_port=port)
+        create_app(server_name=host).launch(server_name=host, server_port=port)
     except OSError as error:
         where = f"port {port}" if port else "any port from 7860 to 7959"
         raise InputError(

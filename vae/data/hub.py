@@ -1,9 +1,10 @@
 """Pictures from a data set on the Hugging Face Hub, through the optional library `datasets`."""
 
 import queue
+import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import islice
 
 import numpy as np
@@ -16,6 +17,7 @@ from vae.errors import InputError
 from vae.images import open_image, to_array
 
 WINDOW = 8192  # pictures a set too large to hold is shuffled within
+LARGEST = 64 * 2**20  # bytes of one image's file
 _TEST_SPLITS = ("test", "validation", "valid", "val")
 
 
@@ -44,7 +46,8 @@ def load(
 
     repository, _, column = name.partition(":")
     try:
-        HfApi().dataset_info(repository, timeout=10)  # fails at once where datasets would try for half a minute
+        info = HfApi().dataset_info(repository, timeout=10)  # fails at once where datasets would try for half a minute
+        _refuse_other_files(repository, getattr(info, "card_data", None) or {}, datasets)
         splits = datasets.get_dataset_split_names(repository)
         for_test = next((s for s in _TEST_SPLITS if s in splits), None)
         for_train = "train" if "train" in splits else splits[0]
@@ -64,7 +67,7 @@ def load(
             for i, row in enumerate(stream):
                 if own or (i % 5 == 4) == (split == "test"):
                     try:
-                        pixels = to_array(fitting(open_image(_bytes(row[column]), size_hint=shape[-1])))
+                        pixels = to_array(fitting(open_image(_bytes(row[column], repository), size_hint=shape[-1])))
                     except InputError:
                         pixels = None
                     yield pixels, row[label] if label else -1
@@ -75,7 +78,7 @@ def load(
         room = max(1, limit_bytes // int(np.prod(shape)))
         names = list(features[label].names) if label else None
         if split == "train" and count and count > room:
-            return StreamedSet(name, shape, rows, count, min(window, max(room, 64)), progress)
+            return StreamedSet(name, shape, rows, count, min(window, room), progress)
         return _held(name, shape, rows(), room, names, lambda done: progress and progress(done, count or room))
     except InputError:
         raise
@@ -83,6 +86,26 @@ def load(
         raise InputError(
             f"{name!r} is no folder or archive here, and the Hub does not give it: {_reason(error)}."
         ) from error
+
+
+def _refuse_other_files(repository: str, card: Mapping, datasets) -> None:
+    """InputError for a repository whose card says that its data lie elsewhere: `datasets` would read them from there,
+    this machine and its network included."""
+    pending = [
+        value
+        for config in card.get("configs") or ()
+        if isinstance(config, Mapping)
+        for value in (config.get("data_files"), config.get("data_dir"))
+    ]
+    while pending:
+        value = pending.pop()
+        if isinstance(value, Mapping | list | tuple):
+            pending += value.values() if isinstance(value, Mapping) else value
+        elif isinstance(value, str) and re.search(r"://|::|^[/\\~]|^[A-Za-z]:|(^|[/\\])\.\.([/\\]|$)", value):
+            raise InputError(f"{repository} has its data at {value[:80]!r}, outside of it, which is not opened.")
+    files = datasets.load_dataset_builder(repository).config.data_files or {}  # as the library itself understood it
+    if not all(_is_own(str(file), repository) for split in files.values() for file in split):
+        raise InputError(f"{repository} has data outside of it, which are not opened.")
 
 
 def _reason(error: Exception) -> str:
@@ -100,16 +123,31 @@ def _guess_features(stream, datasets) -> dict:
     return {k: datasets.Image() if isinstance(v, Image.Image) else None for k, v in first.items()}
 
 
-def _bytes(cell: dict | None) -> bytes:
-    """The undecoded file in an image cell: in the row itself, or at an address."""
+def _bytes(cell: dict | None, repository: str) -> bytes:
+    """The undecoded file in an image cell: in the row itself, or at an address within the repository.
+
+    Raises InputError for any other address: a cell could name a file of this machine or of its network."""
     if not cell:
         return b""
     if cell.get("bytes"):
         return cell["bytes"]
+    path = str(cell.get("path"))
+    if not _is_own(path, repository):
+        raise InputError(f"A row of {repository} names a file outside of it, which is not opened.")
     import fsspec
 
-    with fsspec.open(cell["path"], "rb") as file:
-        return file.read()
+    with fsspec.open(path, "rb") as file:
+        content = file.read(LARGEST + 1)
+    if len(content) > LARGEST:
+        raise InputError(f"An image of {repository} has over {LARGEST // 2**20} MB.")
+    return content
+
+
+def _is_own(path: str, repository: str) -> bool:
+    """Whether the address is that of a file of the repository, or of one inside an archive there."""
+    *within, outer = path.split("::")
+    own = re.fullmatch(rf"hf://datasets/{re.escape(repository)}(@[^/]+)?/.+", outer)
+    return bool(own) and ".." not in path and all(part.startswith(("zip://", "tar://", "gzip://")) for part in within)
 
 
 def _held(name, shape, rows, room: int, classes: list[str] | None, progress) -> ImageSet:

@@ -127,10 +127,14 @@ def fill(
 
     step, done = 64, 0
     with ThreadPoolExecutor(WORKERS) as pool:
-        for _ in pool.map(work, range(0, count, step)):
-            done = min(done + step, count)
-            if progress:
-                progress(done, count)
+        try:
+            for _ in pool.map(work, range(0, count, step)):
+                done = min(done + step, count)
+                if progress:
+                    progress(done, count)
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)  # what is left need not be read
+            raise
     data.skipped = count - int(sound.sum())
     if data.skipped == count:
         raise InputError(f"None of the {count:,} pictures of {data.name} can be read.")

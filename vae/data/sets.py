@@ -21,6 +21,7 @@ from vae.images import fit, to_array
 
 MAX_SIZE = 8192  # pixels of a side
 LIMIT_BYTES = 2 * 2**30  # of fitted images held in memory
+ADDRESS = "https://huggingface.co/datasets/"  # before a Hub data set's name: what it then names is no path
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[^/:]+)?", re.ASCII)
 
 
@@ -38,7 +39,8 @@ def load_data(
     """The pictures called `name`, fitted as vae.images.fit does with size, channels and border.
 
     name: "digits", "mnist", "fashion" or "cifar10"; the name of a folder or archive in the data root; a folder; a
-      .zip or .tar archive; or a data set on the Hugging Face Hub, "owner/name" or "owner/name:column". A folder's
+      .zip or .tar archive; or a data set on the Hugging Face Hub, "owner/name" or "owner/name:column", bare or after
+      ADDRESS. A folder's
       subfolders are its classes; if it holds folders "train" and "test" (or "val"), these are its splits.
     split: "train" or "test". A set without its own split gives `test_size` of its pictures, always the same, to test.
     root: where data sets lie, read only; by default the environment's VAE_DATA_DIR.
@@ -75,11 +77,11 @@ def load_data(
             return data
         return fill(data, len(pixels), lambda i: to_array(fitting(Image.fromarray(pixels[i]))))
 
-    path = _find(name, root)
-    if path is None and _HUB_ID.fullmatch(name):
+    path = None if name.startswith(ADDRESS) else _find(name, root)
+    if path is None and _HUB_ID.fullmatch(name.removeprefix(ADDRESS)):
         from vae.data import hub
 
-        return hub.load(name, split, fitting, shape, limit_bytes, progress)
+        return hub.load(name.removeprefix(ADDRESS), split, fitting, shape, limit_bytes, progress)
     if path is None:
         raise InputError(
             f"There is no data set {name!r}; {', '.join(builtin.NAMES)}, a folder of pictures, a .zip or .tar archive, "

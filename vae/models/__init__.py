@@ -1,7 +1,7 @@
 """The model families, and how a config becomes a model."""
 
 import json
-import math
+import sys
 from dataclasses import fields
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -85,9 +85,9 @@ def _checked(name: str, value: Any, hint: Any) -> Any:
         hint = get_args(hint)[0]
     if get_origin(hint) is tuple and isinstance(value, list | tuple):
         return tuple(_checked(name, item, get_args(hint)[0]) for item in value)
-    if hint is float and type(value) in (int, float) and math.isfinite(value):
+    if hint is float and type(value) in (int, float) and abs(value) < sys.float_info.max:
         return float(value)
-    if hint in (int, bool, str) and type(value) is hint:
+    if hint in (int, bool, str) and type(value) is hint and (hint is not int or abs(value) < 2**53):
         return value
     wanted = getattr(hint, "__name__", str(hint))
-    raise InputError(f"The config's {name} must be of type {wanted}, not {json.dumps(value, default=str)[:80]}.")
+    raise InputError(f"The config's {name} must be of type {wanted}, not {repr(value)[:80]}.")

@@ -77,6 +77,15 @@ class KLConfig(ModelConfig):
         return 2 ** (len(self.block_out_channels) - 1)
 
     @property
+    def floats_per_pixel(self) -> int:
+        widths = [
+            math.ceil(width / 4 ** max(i - 1, 0))  # a level is enlarged before its width changes
+            for widths in (self.block_out_channels, self.decoder_widths)
+            for i, width in enumerate(widths)
+        ]
+        return 3 * max(*widths, self.in_channels, self.out_channels, 2 * self.latent_channels // self.downscale**2)
+
+    @property
     def decoder_widths(self) -> tuple[int, ...]:
         """Width of each decoder level, the image's first."""
         return self.block_out_channels
@@ -178,6 +187,11 @@ class Flux2Config(KLConfig):
     patch_size: tuple[int, ...] = (2, 2)
     batch_norm_eps: float = 1e-4
     batch_norm_momentum: float = 0.1
+
+    def __post_init__(self):
+        if len(self.patch_size) != 2 or not all(type(side) is int and 1 <= side <= 16 for side in self.patch_size):
+            raise InputError(f"patch_size must be two whole numbers from 1 to 16, not {repr(self.patch_size)[:80]}.")
+        super().__post_init__()
 
     @property
     def decoder_widths(self) -> tuple[int, ...]:

@@ -45,11 +45,18 @@ class ModelConfig:
                 f"such as {near}, not {size}."
             )
         object.__setattr__(self, "sample_size", size)
+        border = whole_number("border", self.border, 0, (size - 1) // 2)
+        object.__setattr__(self, "border", border)
 
     @property
     def downscale(self) -> int:
         """How many pixels of an image's side make one of its latent's."""
         return 1
+
+    @property
+    def floats_per_pixel(self) -> int:
+        """Numbers held at once for each pixel of an image when it is encoded or decoded without gradients."""
+        return 16
 
     def to_dict(self) -> dict:
         return asdict(self)

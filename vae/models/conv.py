@@ -6,6 +6,7 @@ convolution: moments that come out of a batch norm and a LeakyReLU cannot become
 log-variance need, and the KL stays high.
 """
 
+import math
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -15,6 +16,8 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.fused import conv_norm_act, is_faster
+
+MAX_LEVELS, MAX_FEATURES = 16, 8192
 
 
 @dataclass(frozen=True)
@@ -27,13 +30,22 @@ class ConvConfig(ModelConfig):
 
     def __post_init__(self):
         object.__setattr__(self, "features", tuple(self.features))
-        if len(self.features) < 3 or any(not isinstance(f, int) or f < 1 for f in self.features):
-            raise InputError(f"features must be at least three positive whole numbers, not {list(self.features)}.")
+        sound = all(type(f) is int and 1 <= f <= MAX_FEATURES for f in self.features)
+        if not 3 <= len(self.features) <= MAX_LEVELS or not sound:
+            raise InputError(
+                f"features must be 3 to {MAX_LEVELS} whole numbers from 1 to {MAX_FEATURES}, "
+                f"not {repr(list(self.features))[:80]}."
+            )
         super().__post_init__()
 
     @property
     def downscale(self) -> int:
         return 2 ** (len(self.features) - 2)
+
+    @property
+    def floats_per_pixel(self) -> int:
+        # Before the image and after it come the first level's channels; below, each level has a quarter of the pixels.
+        return 4 * max(math.ceil(width / 4**i) for i, width in enumerate((max(self.features[:2]), *self.features[2:])))
 
 
 class ConvBlock(nn.Sequential):

@@ -55,6 +55,11 @@ class TinyConfig(ModelConfig):
     def downscale(self) -> int:
         return 2 ** (len(self.num_encoder_blocks) - 1)
 
+    @property
+    def floats_per_pixel(self) -> int:
+        widths = self.encoder_block_out_channels[0], self.decoder_block_out_channels[0]
+        return 4 * max(*widths, self.in_channels, self.out_channels, self.latent_channels // self.downscale**2)
+
 
 class Block(nn.Module):
     """relu(x + conv(relu(conv(relu(conv(x)))))); with `pool`, x + pool(x) takes x's place."""

@@ -24,6 +24,7 @@ from vae.latents import scaling
 from vae.metrics import psnr
 from vae.models import AutoEncoder, build, config_to_dict
 from vae.perceptual import check_installed
+from vae.training import memory
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.discriminator import Adversary
@@ -180,6 +181,8 @@ class Trainer:
             share_batch_norm(model)
         update_images = saved and saved.state["update_images"]
         self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
+        if self.device.type == "cpu":  # a GPU says for itself when its memory is full
+            memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate))
         accelerator.gradient_accumulation_steps = self.plan.accumulate
         optimizer = torch.optim.Adam(
             [parameter for parameter in model.parameters() if parameter.requires_grad],

@@ -31,10 +31,12 @@ try:
 except ImportError:  # Windows: a run is then known for dead by its silence
     fcntl = None
 
+LIVE = "live"  # what the run that trains now is called, besides its name
 SILENCE = 120.0  # seconds without a sign of life after which a run elsewhere counts as interrupted
 ACTIVE = ("starting", "running")
 _ENTRIES = ("state.json", "metrics.jsonl", "previews", "checkpoints", "lock", "stop")
 _MACHINE = "host"  # the key in state.json under which the machine that trains is named
+_FAR = re.compile(r"-[0-9]{5,}$")  # like the name of a generated run, so far on that the next ones would look absurd
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
 
 
@@ -180,6 +182,10 @@ def checked_name(name: str) -> str:
     """`name` if it can name a run folder; InputError otherwise, so that no name leads out of the runs' folder."""
     if not isinstance(name, str) or not _NAME.fullmatch(name):
         raise InputError(f"A run's name is 1 to 80 letters, digits, spaces, dots, dashes or underscores, not {name!r}.")
+    if name.casefold() == LIVE:
+        raise InputError(f"{name!r} means the training that runs now; give the run another name.")
+    if _FAR.search(name):
+        raise InputError(f"A run's name ends in a dash and up to 4 digits at most, not {name!r}; new runs count on.")
     return name
 
 
@@ -191,9 +197,9 @@ def list_runs(folder: str | Path | None = None) -> list[Run]:
 
 
 def new_run_folder(preset: str, folder: str | Path | None = None) -> Path:
-    """A folder name that is not taken: the preset's and the lowest free number."""
+    """A folder name that is not taken: the preset's and the next number."""
     folder = Path(folder) if folder is not None else runs_dir()
-    numbers = [int(m[1]) for path in folder.glob(f"{preset}-*") if (m := re.fullmatch(r".*-(\d+)", path.name))]
+    numbers = [int(m[1]) for path in folder.glob(f"{preset}-*") if (m := re.fullmatch(r".*-([0-9]{1,6})", path.name))]
     return folder / f"{preset}-{max(numbers, default=0) + 1:03d}"
 
 

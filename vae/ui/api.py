@@ -121,9 +121,9 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         with which train_stop stops it from another session.
         """
         named = dict(zip(SETTINGS, settings, strict=True))
-        config = training(preset, named.pop("data"), catalog.public, **named)
+        config = training(preset, named.pop("data"), not catalog.audience.may_open_paths(), **named)
         token = access.new_token()
-        return {"run": training_job.start(config, access.visitor(token, catalog.public)).name, "token": token}
+        return {"run": training_job.start(config, catalog.audience.visitor(token)).name, "token": token}
 
     def train_status(run: str, since: int = 0) -> dict:
         """Say where a training stands.
@@ -147,7 +147,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
             token: As train_start gave it; needed from another session than the one that started the run.
         """
         stopped = catalog.run(run)
-        training_job.stop(stopped, access.visitor(token, catalog.public))
+        training_job.stop(stopped, catalog.audience.visitor(token))
         return {"run": stopped.name, "state": stopped.state()["state"]}
 
     endpoint(models, {}, {"models": "list"}, queue=False)

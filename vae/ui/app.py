@@ -1,18 +1,25 @@
 """The whole page: header, tabs, and what happens between them."""
 
 import importlib.util
-from collections.abc import Iterator
+import inspect
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
 
 import gradio as gr
+from gradio.utils import colab_check, is_hosted_notebook
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
+from vae import limits
 from vae.ui import api, picker, scripts
 from vae.ui.page_head import PageHead, page_head
+from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.models import ModelServer
+from vae.ui.serving.requests import RequestCheck
 from vae.ui.serving.tasks import Tasks
-from vae.ui.settings import Settings
+from vae.ui.settings import TOOLS, TRAINING_TOOLS, Settings
 from vae.ui.tabs import compare, interpolate, latent_space, reconstruct, sample, train
 from vae.ui.theme import theme
 from vae.ui.training.training_job import TrainingJob
@@ -29,11 +36,37 @@ CACHE_HOURS = 1
 class Studio(gr.Blocks):
     """The app. `launch()` without arguments launches it as it is meant to be; any argument may be given otherwise."""
 
+    audience: Audience
+
     def launch(self, *arguments, **options):
-        return super().launch(*arguments, **{**launch_options(), **options})
+        before, said = self.audience, inspect.signature(super().launch).bind_partial(*arguments, **options).arguments
+        share = said.get("share")
+        if share is None:  # Gradio opens a tunnel by itself where the page could not be seen otherwise
+            share = before.shared or colab_check() or is_hosted_notebook()
+        before.settle(said.get("server_name") or before.server_name, bool(share), share_url=lambda: self.share_url)
+        limits.public_process(before.public)
+        options = {**launch_options(before), **options}
+        options["app_kwargs"] = {"lifespan": self._starting, **options["app_kwargs"]}
+        return super().launch(*arguments, **options)
+
+    def offered_tools(self) -> tuple[str, ...]:
+        """The endpoints that agents are offered over MCP."""
+        chosen = self.audience.settings and self.audience.settings.mcp
+        if chosen is None:
+            return tuple(tool for tool in TOOLS if not self.audience.public or tool not in TRAINING_TOOLS)
+        return chosen
+
+    @asynccontextmanager
+    async def _starting(self, app) -> AsyncIterator[None]:
+        """While the server runs. Gradio offers agents every endpoint; what is not meant for them is taken out here."""
+        if self.mcp_server_obj is not None:
+            tools, offered = self.mcp_server_obj.tool_to_endpoint, self.offered_tools()
+            for tool in [tool for tool, name in tools.items() if name.lstrip("/") not in offered]:
+                del tools[tool]
+        yield
 
 
-def launch_options() -> dict:
+def launch_options(audience: Audience) -> dict:
     """Gradio's launch() options of this app."""
     return {
         "theme": theme(),
@@ -45,25 +78,36 @@ def launch_options() -> dict:
         "state_session_capacity": 1000,
         # Gradio compresses its scripts but not the page itself, which holds the layout and our components.
         "app_kwargs": {
-            "middleware": [Middleware(GZipMiddleware, compresslevel=6), Middleware(PageHead, text=page_head())],
+            "middleware": [
+                Middleware(RequestCheck, audience=audience),
+                Middleware(GZipMiddleware, compresslevel=6),
+                Middleware(PageHead, text=page_head()),
+            ],
             "routes": [scripts.route()],
         },
         "footer_links": ["api", "gradio", "settings"],
     }
 
 
-def create_app(settings: Settings | None = None) -> gr.Blocks:
+def create_app(settings: Settings | None = None, server_name: str | None = None) -> gr.Blocks:
     """The page and its endpoints, with their own engine and training slot; not launched.
 
-    settings: as the environment has them if left out. Raises InputError for one that cannot be, and for a model to open
-    first that cannot be read.
+    settings: as the environment has them if left out. server_name: what it will listen on, if that is known and not
+    the environment's: the page says nothing of folders where strangers will see it. Raises InputError for a setting
+    that cannot be, and for a model to open first that cannot be read.
     """
     settings = settings or Settings.from_environment()
-    catalog = Catalog(settings.runs_dir, settings.model, settings.public)
+    if server_name:
+        settings = replace(settings, server_name=server_name)
+    audience = Audience(settings)
+    catalog = Catalog(settings.runs_dir, settings.model, audience)
     server, tasks = ModelServer(catalog, settings.zero_gpu), Tasks()
-    training_job = TrainingJob(settings.runs_dir, settings.training, settings.max_train_minutes)
+    training_job = TrainingJob(
+        settings.runs_dir, settings.training, settings.max_train_minutes, audience, settings.max_run_bytes
+    )
     age = CACHE_HOURS * 3600
     with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
+        demo.audience = audience
         with gr.Row(elem_classes=["vs-header"]):
             brand = f'<div class="vs-brand"><h1>{MARK}{TITLE}</h1><p>{SENTENCE}</p></div>'
             gr.HTML(brand, apply_default_css=False, container=False)

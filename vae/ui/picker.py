@@ -61,7 +61,10 @@ def build(catalog: Catalog, server: ModelServer):
 
     def opening(name: str) -> dict:
         """How far the opening of a model is, asked for a few times a second while there is one."""
-        found = loader.find(name) if isinstance(name, str) else None
+        try:
+            found = loader.find(name) if isinstance(name, str) else None
+        except InputError as error:
+            found = Opening(name[:200], "failed", error=str(error))
         lost = Opening(str(name)[:200], "failed", error="The server no longer knows of this opening; try again.")
         return opening_facts(found or lost)
 
@@ -72,7 +75,7 @@ def build(catalog: Catalog, server: ModelServer):
         functions=[raising_gradio_errors(function) for function in (model_list, known_models, open_model, opening)],
         models=first["models"],
         version=first["version"],
-        public=catalog.public,
+        public=catalog.audience.public,
     )
 
 

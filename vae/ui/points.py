@@ -9,6 +9,8 @@ from torch import Tensor
 
 from vae.errors import InputError
 
+LONGEST = 4_000_000  # characters: 750,000 numbers
+
 
 def write_point(z: Tensor) -> str:
     """A latent's numbers as the page keeps them."""
@@ -17,6 +19,8 @@ def write_point(z: Tensor) -> str:
 
 def read_point(text: object) -> Tensor:
     """The numbers (D,) that `write_point` wrote. Raises InputError for what is none, or not finite."""
+    if isinstance(text, str) and len(text) > LONGEST:
+        raise InputError(f"A latent in a request has up to {LONGEST:,} characters, not {len(text):,}.")
     try:
         numbers = base64.b64decode(text, validate=True)
         z = torch.from_numpy(np.frombuffer(numbers, "<f4").copy())

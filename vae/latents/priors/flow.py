@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import jacrev, vmap
 
+from vae.checks import whole_number
 from vae.device import has_bfloat16
 from vae.errors import InputError
 
@@ -31,6 +32,9 @@ class Flow(nn.Module):
         super().__init__()
         self.settings = {"dims": dims, "width": width, "blocks": blocks, "steps": steps}
         self.steps = steps
+        for name, value, most in (("dims", dims, LARGEST), ("width", width, 2**14), ("blocks", blocks, 64)):
+            whole_number(f"The flow's {name}", value, 1, most)  # they may come from a file
+        whole_number("The flow's steps", steps, 1, 1024)
         self.into = nn.Linear(dims, width)
         self.time = nn.Linear(2 * HARMONICS, (blocks + 1) * width)
         self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in range(blocks + 1))

@@ -1,20 +1,28 @@
-"""Who may change a run: whoever started it, and the host, that is, the person at the machine itself."""
+"""Who asks: the host, that is, the person at the machine itself, or a stranger; and what each may open and change."""
 
 import contextlib
 import hashlib
 import ipaddress
 import secrets
+import socket
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
 from urllib.parse import urlsplit
 
 from gradio.context import LocalContext
 
 from vae.errors import InputError
 from vae.files import write_text
+from vae.limits import for_strangers
 from vae.training.runs import Run
+from vae.ui.settings import Settings
 
 FILE = "owner"  # in a run's folder: a line for each token that may change it, as its SHA-256
 TOKEN = (16, 128)  # characters
+PROXY = frozenset(["forwarded", "via", "x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip"])
+PROXY_PREFIXES = ("x-forwarded", "x-original-", "cf-")
 
 
 @dataclass(frozen=True)
@@ -38,23 +46,91 @@ class Visitor:
             write_text(run.folder / FILE, "".join(f"{key}\n" for key in sorted(self.keys | owners(run))))
 
 
+class Audience:
+    """Who uses this server. It listens to the world or not by how it is launched, which is only known then."""
+
+    def __init__(self, settings: Settings | None = None):
+        """settings: how the server is run; left out, as on somebody's own machine."""
+        self.settings = settings
+        self.listens_beyond = self.shared = False
+        self._share_url: Callable[[], str | None] = lambda: None
+        self.settle(settings and settings.server_name, bool(settings and settings.share))
+
+    def settle(
+        self, server_name: str | None, share: bool = False, share_url: Callable[[], str | None] | None = None
+    ) -> None:
+        """Say what the server listens on, whether a tunnel leads to it, and how to find out the tunnel's address."""
+        self.server_name = server_name
+        self.listens_beyond = bool(server_name) and not _loopback(server_name.strip("[]"))
+        self.shared = share
+        self._share_url = share_url or self._share_url
+
+    @property
+    def public(self) -> bool:
+        """Whether strangers use this server."""
+        said = self.settings and self.settings.public
+        return (self.listens_beyond or self.shared or not self._has_host) if said is None else said
+
+    @property
+    def _has_host(self) -> bool:
+        return self.settings is None or self.settings.host
+
+    def may_open_paths(self) -> bool:
+        """Whether whoever is being answered may open files and folders of this machine, or learn that they exist.
+
+        On a public server the host alone may; on a private one whoever comes to it straight, and where VAE_PUBLIC=off
+        says that all who reach it are trusted, they all.
+        """
+        request = LocalContext.request.get(None)
+        if self.public:
+            return self._has_host and is_host(request)
+        return bool(self.settings and self.settings.public is False) or request is None or is_local(request)
+
+    def limits(self) -> AbstractContextManager[None]:
+        """Inside, memory and downloads are limited as whoever is being answered may have them."""
+        return for_strangers(self.public and not self.may_open_paths())
+
+    def visitor(self, token: object) -> "Visitor":
+        """Whoever's event or call is being answered.
+
+        Known by the token that their browser keeps or their script was given, and, so that a client need not pass one,
+        by their session.
+        """
+        request = LocalContext.request.get(None)
+        known = {token} if isinstance(token, str) and TOKEN[0] <= len(token) <= TOKEN[1] else set()
+        session = getattr(request, "session_hash", None)  # chosen by the client, eight letters or more
+        if isinstance(session, str) and 8 <= len(session) <= TOKEN[1]:
+            known.add(f"session {session}")
+        keys = frozenset(hashlib.sha256(word.encode()).hexdigest() for word in known)
+        return Visitor(keys, host=self._has_host and is_host(request))
+
+    def knows(self, host: str | None) -> bool:
+        """Whether a request's Host header is a name of this server.
+
+        A page elsewhere can have its own name lead to this machine (DNS rebinding), so another name is nobody's who
+        means this server. An address in numbers is always one: no name was looked up. A server on the open network
+        has names that only its operator can tell; until VAE_SERVER_NAMES does, it takes any, and whoever comes by one
+        is a stranger, who may do no more than they could from a machine of their own.
+        """
+        settings = self.settings
+        if settings and settings.space:  # Spaces' own proxy looks at it
+            return True
+        name = _hostname(f"//{host}")
+        if name is None:
+            return False
+        if name == "localhost" or name.endswith(".localhost") or _address(name):
+            return True
+        names = settings.names if settings else ()
+        if self.listens_beyond and self.public and not names:
+            return True
+        if any(name == known or name.endswith(f".{known}") for known in names):
+            return True
+        machine = socket.gethostname().lower() if self.listens_beyond else None
+        return name in (self.server_name, machine, _hostname(self._share_url() or ""))
+
+
 def new_token() -> str:
     return secrets.token_urlsafe(16)
-
-
-def visitor(token: object, public: bool) -> Visitor:
-    """Whoever's event or call is being answered; on a public server nobody is its host.
-
-    Known by the token that their browser keeps or their script was given, and, so that a client need not pass one, by
-    their session.
-    """
-    request = LocalContext.request.get(None)
-    known = {token} if isinstance(token, str) and TOKEN[0] <= len(token) <= TOKEN[1] else set()
-    session = getattr(request, "session_hash", None)  # chosen by the client, eight letters or more
-    if isinstance(session, str) and 8 <= len(session) <= TOKEN[1]:
-        known.add(f"session {session}")
-    keys = frozenset(hashlib.sha256(word.encode()).hexdigest() for word in known)
-    return Visitor(keys, host=not public and is_host(request))
 
 
 def owners(run: Run) -> frozenset[str]:
@@ -64,21 +140,36 @@ def owners(run: Run) -> frozenset[str]:
         return frozenset()
 
 
-def is_host(request: object) -> bool:
+def is_local(request: object) -> bool:
     """Whether the request comes straight from a browser or script on this machine.
 
     A tunnel or proxy on this machine connects from loopback for strangers; it gives itself away by the headers it adds,
-    or by the name by which its visitors know the server.
+    or by the name by which its visitors know the server. A page that another server on this machine serves has another
+    port than this one.
     """
     client, headers = getattr(request, "client", None), getattr(request, "headers", None)
     if client is None or headers is None or not _loopback(getattr(client, "host", None)):
         return False
-    if any(name in headers for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via")):
+    if any(name.lower() in PROXY or name.lower().startswith(PROXY_PREFIXES) for name in headers):
         return False
-    if headers.get("x-gradio-user") == "mcp":  # an agent, whose call Gradio passes on to itself
+    host, origin = headers.get("host"), headers.get("origin")
+    return _loopback(_hostname(f"//{host}")) and (not origin or same_site(origin, host))
+
+
+def is_host(request: object) -> bool:
+    """Whether the person at this machine asks: as is_local, but no agent, whose call Gradio passes on to itself."""
+    return is_local(request) and request.headers.get("x-gradio-user") != "mcp"
+
+
+def same_site(origin: str, host: str | None) -> bool:
+    """Whether an Origin header names the server that a Host header does, port included."""
+    try:
+        ours, theirs = urlsplit(f"//{host}"), urlsplit(origin)
+        usual = {"http": 80, "https": 443}.get(theirs.scheme)
+        # A Host without a port leaves the scheme's own, which a server behind TLS does not know.
+        return theirs.hostname == ours.hostname is not None and (theirs.port or usual) == (ours.port or usual)
+    except ValueError:
         return False
-    origin = headers.get("origin")
-    return _loopback(_hostname(f"//{headers.get('host')}")) and (not origin or _loopback(_hostname(origin)))
 
 
 def _hostname(address: str) -> str | None:
@@ -88,8 +179,13 @@ def _hostname(address: str) -> str | None:
         return None
 
 
-def _loopback(name: str | None) -> bool:
+def _address(name: str | None) -> IPv4Address | IPv6Address | None:
     try:
-        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+        return ipaddress.ip_address(name)
     except ValueError:
-        return False
+        return None
+
+
+def _loopback(name: str | None) -> bool:
+    address = _address(name)
+    return name == "localhost" or (address is not None and address.is_loopback)

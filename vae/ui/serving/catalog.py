@@ -1,31 +1,39 @@
 """Which models there are to choose from: bundled ones, finished runs, the live run; and their facts."""
 
 import hashlib
-import threading
 from pathlib import Path
 
 from vae.checkpoints import hub
 from vae.checkpoints.describe import describe
 from vae.checkpoints.store import bundled
+from vae.data.sets import ADDRESS
 from vae.errors import InputError
 from vae.models import AutoEncoder
 from vae.training.runs import ACTIVE, Run, list_runs
+from vae.ui.serving.access import Audience
+from vae.ui.serving.lru_cache import LruCache
 
+REMEMBERED = 1000  # models whose facts are kept
+HUB = "https://huggingface.co/"
 FIRST = "mnist-vae-large"  # the one that impresses most
 
 
 class Catalog:
     """The models by name. Reads folders, keeps each checkpoint's facts; all methods may be called from any thread."""
 
-    def __init__(self, runs_dir: Path, wanted: str | None = None, public: bool = False):
-        """wanted: the model that opens first, any source vae.load takes. public: whether strangers choose among them.
-        Raises InputError if the wanted one cannot be read."""
-        self.runs_dir, self.public = runs_dir, public
-        self._facts: dict[tuple, dict] = {}
-        self._lock = threading.Lock()
-        self.wanted = wanted
-        if self.wanted and self.wanted not in self._sources():
-            describe(self.wanted)
+    def __init__(self, runs_dir: Path, wanted: str | None = None, audience: Audience | None = None):
+        """wanted: the model that opens first, any source vae.load takes; of a path only the name is shown. audience:
+        who chooses among them, on this machine alone if left out. Raises InputError if the wanted one cannot be read.
+        """
+        self.runs_dir, self.audience = runs_dir, audience or Audience()
+        self._facts: LruCache[dict] = LruCache(REMEMBERED)
+        self.wanted, self._wanted_source = None, wanted
+        if wanted:
+            known = wanted in self._sources()
+            if not known:
+                describe(wanted)
+            own = Path(wanted).expanduser().resolve().name if not known and _exists(wanted) else wanted
+            self.wanted = f"{own} (opened first)" if own != wanted and own in bundled() else own
 
     def _sources(self) -> dict[str, tuple[str, str | Path, dict]]:
         """name -> (kind, what vae.load takes, more facts). The live run comes first, then bundled, then other runs."""
@@ -42,7 +50,7 @@ class Catalog:
                 done[run.name] = ("run", folder, {"trained_on": data})
         ready = {name: ("bundled", folder, {}) for name, folder in bundled().items()}
         if self.wanted and self.wanted not in {**ready, **live, **done}:
-            ready[self.wanted] = ("bundled", self.wanted, {})
+            ready[self.wanted] = ("bundled", self._wanted_source, {})
         return live | ready | {name: entry for name, entry in done.items() if name not in ready}
 
     def models(self) -> list[dict]:
@@ -59,13 +67,12 @@ class Catalog:
 
     def _describe(self, source: str | Path, model: AutoEncoder | None = None) -> dict:
         config = Path(source) / "config.json"
-        key = (str(source), config.stat().st_mtime_ns if config.is_file() else 0)
-        with self._lock:
-            known = self._facts.get(key)
-        if known is None:  # read outside the lock: a Hub may take its time
-            known = describe(source if model is None else model)
-            with self._lock:
-                self._facts[key] = known
+        key = f"{config.stat().st_mtime_ns if config.is_file() else 0} {source}"
+        known = self._facts.get(key)
+        if known is None:
+            with self.audience.limits():
+                known = describe(source if model is None else model)
+            self._facts.put(key, known)
         return known
 
     def facts(self, name: str | None, model: AutoEncoder | None = None) -> dict:
@@ -104,16 +111,19 @@ class Catalog:
 
     def typed(self, name: str) -> str:
         """What to type for the model called `name` on the command line, where the app was started."""
+        if name == self.wanted and self.audience.may_open_paths():
+            return self._wanted_source
         if self._sources().get(name, ("",))[0] not in ("run", "live"):
             return name
-        here = self.runs_dir.is_relative_to(Path.cwd())
-        return str((self.runs_dir.relative_to(Path.cwd()) if here else Path(self.runs_dir.name)) / name)
+        if self.runs_dir.is_relative_to(Path.cwd()):
+            return str(self.runs_dir.relative_to(Path.cwd()) / name)
+        return str((self.runs_dir if self.audience.may_open_paths() else Path(self.runs_dir.name)) / name)
 
     def source(self, name: str | None) -> str | Path:
         """What vae.load takes for the model called `name`; the first model for None, the live run for "live".
 
-        A Hub id that is not listed is passed on, and so is a folder or file on this machine, except on a public server.
-        Raises InputError if there is no such model.
+        A Hub id that is not listed is passed on as an address, which can be no path, and so is a folder or file on this
+        machine for those who may open paths. Raises InputError if there is no such model.
         """
         sources = self._sources()
         if not name:
@@ -128,25 +138,29 @@ class Catalog:
             raise InputError(f"A model is chosen by its name, not by {str(name)[:80]!r}.")
         if name in sources:
             return sources[name][1]
-        return self.outside(name)
+        path, name = self._outside(name)
+        return name if path else HUB + name
 
     def outside(self, text: str) -> str:
         """What a visitor typed to open a model that is not listed: a Hub id in its short form, or a path as it is.
 
-        Raises InputError for a path on a public server, and for what is neither an id nor there.
+        Raises InputError for what is neither an id nor there, and for every path, there or not, if they may open none.
         """
+        return self._outside(text)[1]
+
+    def _outside(self, text: str) -> tuple[bool, str]:
+        """`outside`'s answer, and whether that is a path."""
         text = text.strip()
-        identifier = hub.parse(text)
+        identifier, paths = hub.parse(text), self.audience.may_open_paths()
         if not text:
-            raise InputError("Give a Hugging Face id like org/name" + ("." if self.public else ", a folder or a file."))
-        there = _exists(text)
-        if self.public and (there or identifier is None):
+            raise InputError("Give a Hugging Face id like org/name" + (", a folder or a file." if paths else "."))
+        if not paths and identifier is None:
             raise InputError(
                 f"{text[:200]!r} is no Hugging Face id like org/name; on a public server that is all that can be "
                 "opened, no files or folders."
             )
-        if there:
-            return text
+        if paths and _exists(text):
+            return True, text
         if identifier is None:
             raise InputError(
                 f"There is no model {text[:200]!r}: no folder or file of that name is on this machine, "
@@ -154,7 +168,7 @@ class Catalog:
             )
         within = f"/{identifier.subfolder}" if identifier.subfolder else ""
         revision = f"@{identifier.revision}" if identifier.revision else ""
-        return identifier.repo + within + revision
+        return False, identifier.repo + within + revision
 
     def run(self, name: str) -> Run:
         """The run called `name`. Raises InputError if there is none; a name never leads out of the runs' folder."""
@@ -172,7 +186,10 @@ class Catalog:
 
 def data_title(data: object) -> str | None:
     """What people call the data of a training: of a folder or archive its name, not where it lies."""
-    return Path(str(data)).name if data and Path(str(data)).is_absolute() else data
+    if not data:
+        return None
+    text = str(data).removeprefix(ADDRESS)
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def _exists(text: str) -> bool:

@@ -224,7 +224,7 @@ def missing(catalog: Catalog, name: str) -> dict:
     source, entry = catalog.source(name), next((m for m in catalog.models() if m["name"] == name), None)
     facts = entry or catalog.facts(name)
     data = str(facts.get("trained_on") or "").casefold()
-    commands, place = [], Path(name)
+    commands, place = [], catalog.typed(name)
     says = "This takes a few seconds for a small model, and the map is here as soon as it is done."
     if elsewhere(source):
         found = hub.parse(name)
@@ -233,11 +233,8 @@ def missing(catalog: Catalog, name: str) -> dict:
         commands = [["hf", "download", found.repo, *revision, "--local-dir", place]]
         place = f"{place}/{found.subfolder}" if found.subfolder else place
         says = "A model from the Hub takes two steps: fetch it into a folder, and measure that. Then open it here."
-    elif entry is not None and entry["kind"] in ("run", "live"):
-        place = catalog.runs_dir / name
-        place = place.relative_to(Path.cwd()) if place.is_relative_to(Path.cwd()) else place
     data = data if data in NAMES else "FOLDER-OF-PICTURES"
-    commands.append(["python", "-m", "vae", "statistics", str(place), "--data", data])
+    commands.append(["python", "-m", "vae", "statistics", place, "--data", data])
     return {"name": name, "says": says, "commands": [shlex.join(words) for words in commands], "refused": False}
 
 

@@ -1,5 +1,6 @@
 """Opens models that are not listed, in threads of their own: a download may take minutes, a request may not."""
 
+import contextvars
 import logging
 import threading
 from dataclasses import dataclass
@@ -14,7 +15,6 @@ log = logging.getLogger(__name__)
 
 AT_ONCE = 2  # downloads
 KEPT = 64  # openings remembered
-PUBLIC_LIMIT = 2_000_000_000  # bytes of one model that a stranger may bring onto a public server's disk
 
 
 @dataclass
@@ -52,21 +52,21 @@ class ModelLoader:
             if len(self._running) >= KEPT:
                 raise InputError("Too many models are being opened right now; try again in a minute.")
             opening = self._running[name] = Opening(name)
-        threading.Thread(target=self._open, args=(opening,), name=f"open {name}", daemon=True).start()
+        # The request that says what may be opened is in a context variable.
+        context = contextvars.copy_context()
+        threading.Thread(target=context.run, args=(self._open, opening), name=f"open {name}", daemon=True).start()
         return opening
 
     def find(self, name: str) -> Opening | None:
-        """The opening of that name; None if there is none, or no longer."""
+        """The opening of that name; None if there is none, or no longer.
+
+        Raises InputError for a name that whoever asks could not open."""
+        name = self.catalog.outside(name)
         with self._lock:
             return self._running.get(name) or self._ended.get(name)
 
     def _open(self, opening: Opening) -> None:
         def progress(done: int, total: int) -> None:
-            if self.catalog.public and total > PUBLIC_LIMIT:
-                raise InputError(
-                    f"{opening.name} takes {total / 1e9:.1f} GB; on this public server up to "
-                    f"{PUBLIC_LIMIT / 1e9:.0f} GB are accepted."
-                )
             opening.done, opening.total = done, total
 
         with self._turn:

@@ -4,6 +4,7 @@ What is computed is in vae/inference.py; here is what a page adds: models by nam
 """
 
 import hashlib
+import math
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -77,24 +78,28 @@ class ModelServer:
             return found[0]
         self._models.pop(source)
         self._models.shrink(KEPT - 1)  # before it is loaded, so that there are never more in memory
-        model = load(source, progress=progress)
-        self._models.put(source, (model, stamp))
-        with self._lock:
-            self._locks = {s: lock for s, lock in self._locks.items() if s in self._models or lock.locked()}
+        try:
+            model = load(source, progress=progress)
+            self._models.put(source, (model, stamp))
+        finally:  # names that cannot be opened leave no locks behind
+            with self._lock:
+                self._locks = {s: lock for s, lock in self._locks.items() if s in self._models or lock.locked()}
         return model
 
     def open(self, name: str, progress: Callable[[int, int], None] | None = None) -> dict:
         """Download the model of that name if need be, load it, and return its facts. progress(bytes done, in all)."""
         source = str(self.catalog.source(name))
-        if self.zero_gpu:  # its workers cannot report, and forget what they load
-            return self.catalog.facts(name, load(source, device="cpu", progress=progress))
-        with self._lock_of(source):
-            return self.catalog.facts(name, self._model(source, progress))
+        with self.catalog.audience.limits():
+            if self.zero_gpu:  # its workers cannot report, and forget what they load
+                return self.catalog.facts(name, load(source, device="cpu", progress=progress))
+            with self._lock_of(source):
+                return self.catalog.facts(name, self._model(source, progress))
 
     def _call(self, job: Callable, names: Sequence[str | None], *arguments, **options):
         """job(models, *arguments, **options), with the models of those names."""
         try:
-            return self._run(job, [str(self.catalog.source(name)) for name in names], *arguments, **options)
+            with self.catalog.audience.limits():
+                return self._run(job, [str(self.catalog.source(name)) for name in names], *arguments, **options)
         except torch.OutOfMemoryError:
             raise InputError("The device has too little memory for this; try a smaller image or number.") from None
 
@@ -194,6 +199,7 @@ def _pixels(model: AutoEncoder, z: Tensor) -> Tensor:
 def _sample(model: AutoEncoder, n: int, seed: int, temperature: float, prior: str | None, small: bool) -> Drawn:
     prior = prior or priors.best(model)
     size = _side(model, small, [prior])
+    _check_shown(model)
     _check_room(n, size)
     return _with_priors(model, inference.generate(model, n, seed, temperature, prior, size))
 
@@ -217,6 +223,7 @@ def _interpolate(
     names = [end.prior or drawn_from for end in endpoints if isinstance(end, Draw)]
     points = any(isinstance(end, Tensor) for end in endpoints)  # these are of the model's own size
     size = _side(model, small and not points, names + ([drawn_from] if through else []))
+    _check_shown(model)
     if isinstance(steps, int):
         _check_room({"path": steps, "grid": steps**2, "loop": steps * len(endpoints)}[kind], size)
     return _with_priors(model, inference.interpolate(model, endpoints, steps, mode, kind, size, progress))
@@ -235,8 +242,18 @@ def _side(model: AutoEncoder, small: bool, names: Sequence[str]) -> int:
     return min(side, DRAWN) if free else side
 
 
+def _check_shown(model: AutoEncoder) -> None:
+    channels = getattr(model.config, "out_channels", model.in_channels)
+    if channels not in (1, 3):
+        raise InputError(f"This model makes images of {channels} channels; those of 1 or 3 can be shown.")
+
+
 def _check_room(n: int, size: int) -> None:
-    most = max(1, MAX_PIXELS // size**2)
+    most = MAX_PIXELS // size**2
+    if most < 1:
+        raise InputError(
+            f"An image of this model has {size}x{size} pixels; up to {math.isqrt(MAX_PIXELS)} a side are drawn here."
+        )
     if n > most:
         raise InputError(f"{n} images of this model are too many at once; up to {min(most, 4096)} are accepted.")
 

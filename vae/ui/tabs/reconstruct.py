@@ -57,7 +57,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
                     again = gr.Button("Draw again", min_width=110)
                 with gr.Accordion("Advanced", open=False, elem_classes=["vs-advanced"]):
                     side = gr.Dropdown(
-                        SIDES[:-1] if server.catalog.public else SIDES,
+                        SIDES[:-1] if server.catalog.audience.public else SIDES,
                         value=1024,
                         label="Longest side",
                         info="In pixels. A larger picture is scaled down, if the model takes any size",

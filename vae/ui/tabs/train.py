@@ -10,7 +10,7 @@ from vae.training.presets import PRESETS, preset
 from vae.training.setting import settings_of
 from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
-from vae.ui.serving.access import visitor
+from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
 from vae.ui.training.controls import control
 from vae.ui.training.metric_rows import EPOCH_FIELDS
@@ -48,7 +48,7 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
     lead(LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
-            controls = _controls(training_job, catalog.public) if training_job.allowed else _no_controls()
+            controls = _controls(training_job, catalog.audience) if training_job.allowed else _no_controls()
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
@@ -65,7 +65,7 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
                 preview_fields=PREVIEW_FIELDS,
             )
     if controls:
-        _wire(controls, view, training_job, catalog.public)
+        _wire(controls, view, training_job, catalog.audience)
     return Parts(view)
 
 
@@ -85,8 +85,8 @@ def _no_controls() -> None:
         _caption("Training is switched off on this server, but its runs can be watched.")
 
 
-def _controls(training_job: TrainingJob, public: bool) -> Controls:
-    first, settings, previews = PRESETS[FIRST], {}, Previews(public)
+def _controls(training_job: TrainingJob, audience: Audience) -> Controls:
+    first, settings, previews = PRESETS[FIRST], {}, Previews(audience)
 
     def look_at_data(asked: object) -> dict:
         """For the script: how the data {preset, data} look to the preset's model; {error} if they cannot be had."""
@@ -103,7 +103,7 @@ def _controls(training_job: TrainingJob, public: bool) -> Controls:
             value=CUSTOM,
             label="Data",
             allow_custom_value=True,
-            info="A name or a Hub id (owner/name)" + ("" if public else ", or a folder on this machine"),
+            info="A name or a Hub id (owner/name)" + ("" if audience.public else ", or a folder on this machine"),
         )
         archive = widget("training_data", functions=[look_at_data], data=CUSTOM, preset=FIRST)
         with gr.Row(elem_classes=["vs-row"]):
@@ -125,7 +125,7 @@ def _caption(text: str) -> None:
     gr.HTML(f'<p class="vs-caption">{text}</p>', apply_default_css=False)
 
 
-def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, public: bool) -> None:
+def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience: Audience) -> None:
     names = list(controls.settings)
 
     def defaults(name: str) -> list:
@@ -137,8 +137,8 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, public: 
     def begin(name, data, archive, token, *settings) -> dict:
         file = archive.get("file") if isinstance(archive, dict) else None
         source = file.get("path") if isinstance(file, dict) else data
-        config = training(name, source, public, **dict(zip(names, settings, strict=True)))
-        return {view: {"run": training_job.start(config, visitor(token, public)).name}}
+        config = training(name, source, not audience.may_open_paths(), **dict(zip(names, settings, strict=True)))
+        return {view: {"run": training_job.start(config, audience.visitor(token)).name}}
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [controls.recipe, controls.data]
@@ -167,7 +167,7 @@ def changer(catalog: Catalog, training_job: TrainingJob):
         """asked: {run, token, do: "stop" | "continue" | "rename" | "delete", epochs or name} -> {run} or {error}."""
         asked = asked if isinstance(asked, dict) else {}
         try:
-            run, who = catalog.run(asked.get("run")), visitor(asked.get("token"), catalog.public)
+            run, who = catalog.run(asked.get("run")), catalog.audience.visitor(asked.get("token"))
             match asked.get("do"):
                 case "stop":
                     training_job.stop(run, who)
@@ -190,8 +190,8 @@ def changer(catalog: Catalog, training_job: TrainingJob):
 def training(name: object, data: object, public: bool, **settings) -> TrainConfig:
     """The TrainConfig for what a visitor or client asked; what is None or left out is as in the preset.
 
-    public: whether it may be any stranger who asks. Raises InputError for a value that is not accepted, an unknown
-    preset, or data they may not train on.
+    public: whether a stranger asks, to whom no path is open. Raises InputError for a value that is not accepted, an
+    unknown preset, or data they may not train on.
     """
     base = preset(str(name or FIRST))
     data = checked(str(data) if data not in (None, "") else base.data, public)

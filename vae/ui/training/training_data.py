@@ -14,11 +14,12 @@ from gradio.utils import get_upload_folder
 
 from vae.data import archives
 from vae.data.image_set import ImageSet
-from vae.data.sets import data_names, load_data
+from vae.data.sets import ADDRESS, data_names, load_data
 from vae.errors import InputError
 from vae.models import build
 from vae.training.config import TrainConfig
 from vae.training.runs import list_runs
+from vae.ui.serving.access import Audience
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.uploads import sprite
 
@@ -39,10 +40,10 @@ def choices() -> list[str]:
 
 
 def checked(data: str, public: bool) -> str:
-    """`data` as load_data takes it, if a visitor may train on it.
+    """`data` as load_data takes it, if a visitor may train on it: of a Hub id its address, which can be no path.
 
-    Raises InputError for a path on a public server, for one that does not exist, and for what is neither listed nor a
-    Hub id.
+    public: whether a stranger asks. Raises InputError for any path of theirs but an upload, for one that does not
+    exist, and for what is neither listed nor a Hub id.
     """
     data = data.strip()
     if data in choices():
@@ -50,9 +51,10 @@ def checked(data: str, public: bool) -> str:
     uploaded = is_upload(data)
     if uploaded and not archives.is_archive(data):
         raise InputError(f"{Path(data).name[:80]} is no archive of pictures; .zip, .tar and .tar.gz are accepted.")
-    there = _exists(data)
-    if uploaded or (there and not public) or (_HUB_ID.fullmatch(data) and not there):
+    if uploaded or (not public and _exists(data)):
         return data
+    if _HUB_ID.fullmatch(data.removeprefix(ADDRESS)):
+        return ADDRESS + data.removeprefix(ADDRESS)
     if public:
         raise InputError(
             f"There is no data set {data[:80]!r} here; accepted are {', '.join(choices())}, an archive of yours, "
@@ -121,8 +123,9 @@ def sweep(runs_dir: Path, age: float = 3600.0) -> None:
 class Previews:
     """The pictures of a data set as a model would see them, made by a few threads at most, kept for all who ask."""
 
-    def __init__(self, public: bool = False):
-        self.public = public
+    def __init__(self, audience: Audience | None = None):
+        """audience: who asks; those at this machine alone if left out."""
+        self.audience = audience or Audience()
         self._lock = threading.Lock()
         self._turn = threading.Semaphore(AT_ONCE)
         self._waiting = 0
@@ -134,7 +137,7 @@ class Previews:
         skipped: pictures of an archive that cannot be read; None where they were not all looked at. Of a known set that
         is not here yet there is nothing to see: it is only fetched for a training.
         """
-        data = checked(data, self.public)
+        data = checked(data, not self.audience.may_open_paths())
         if data in KNOWN and data not in data_names():
             says = "Fetched when a training begins; until then there is nothing to show."
             return {"sprite": None, "n": 0, "says": says, "classes": [], "more": 0, "skipped": None}
@@ -150,7 +153,7 @@ class Previews:
                 raise InputError("Too many data sets are being read right now; try again in a moment.")
             self._waiting += 1
         try:
-            with self._turn:
+            with self._turn, self.audience.limits():
                 found = _look(data, fitted)
         finally:
             with self._lock:

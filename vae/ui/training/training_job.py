@@ -1,6 +1,7 @@
 """The one training slot: a thread in this process, which outlives the page that started it."""
 
 import contextlib
+import contextvars
 import logging
 import shutil
 import threading
@@ -10,24 +11,45 @@ from pathlib import Path
 
 from vae.checkpoints.store import bundled
 from vae.errors import InputError
+from vae.training import memory
 from vae.training.config import TrainConfig
 from vae.training.runs import Run, new_run_folder
-from vae.ui.serving.access import Visitor
+from vae.ui.serving.access import Audience, Visitor
 from vae.ui.training import training_data
 
 log = logging.getLogger(__name__)
+PUBLIC_MINUTES, PUBLIC_BYTES = 30.0, 10_000_000_000
 PATIENCE = 4.0  # seconds to wait for a training to leave its setting up
 
 
 class TrainingJob:
     """Starts and stops trainings, one at a time."""
 
-    def __init__(self, runs_dir: Path, allowed: bool = True, max_minutes: float | None = None):
-        """allowed: whether trainings can be started here at all. max_minutes: after which they end; None is never."""
-        self.runs_dir, self.allowed, self.max_minutes = runs_dir, allowed, max_minutes
+    def __init__(
+        self,
+        runs_dir: Path,
+        allowed: bool = True,
+        max_minutes: float | None = None,
+        audience: Audience | None = None,
+        max_bytes: int | None = None,
+    ):
+        """allowed: whether trainings can be started here at all. max_minutes: after which they end; None is never, or
+        PUBLIC_MINUTES where strangers use the server. audience: who starts them; those at this machine alone if left
+        out. max_bytes: of all runs together, beyond which none begins; None is as many as the disk holds, or
+        PUBLIC_BYTES."""
+        self.runs_dir, self.allowed, self.audience = runs_dir, allowed, audience or Audience()
+        self._max_minutes, self._max_bytes = max_minutes, max_bytes
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._run: Run | None = None
+
+    @property
+    def max_minutes(self) -> float | None:
+        return self._max_minutes or (PUBLIC_MINUTES if self.audience.public else None)
+
+    @property
+    def max_bytes(self) -> int | None:
+        return self._max_bytes or (PUBLIC_BYTES if self.audience.public else None)
 
     def current(self) -> Run | None:
         """The run that trains in this process now."""
@@ -40,8 +62,11 @@ class TrainingJob:
         Raises InputError if trainings are switched off here, one is running, or it could not begin.
         """
         self._check_allowed()
+        with self.audience.limits():
+            memory.check(config)
         with self._lock:
             self._check_free()
+            self._check_room()
             training_data.sweep(self.runs_dir)
             config = replace(config, data=training_data.kept(config.data, self.runs_dir))
             run = Run(new_run_folder(config.preset, self.runs_dir))
@@ -67,6 +92,7 @@ class TrainingJob:
         who.check(run, "continue")
         with self._lock:
             self._check_free()
+            self._check_room()
             state = run.state()
             if run.active():
                 raise InputError(f"The run {run.name} is training.")
@@ -98,10 +124,25 @@ class TrainingJob:
                 f"{state.get('epochs', '?')}); wait for its end or stop it first."
             )
 
+    def _check_room(self) -> None:
+        """InputError if the runs have filled what they may."""
+        most = self.max_bytes
+        if most is None:
+            return
+        held = sum(path.lstat().st_size for path in self.runs_dir.rglob("*") if path.is_file())
+        if held > most:
+            raise InputError(
+                f"The runs on this server take {held / 1e9:.1f} GB, and {most / 1e9:.3g} GB are allowed; delete a run "
+                "of yours, or wait until others have deleted theirs."
+            )
+
     def _begin(self, config: TrainConfig, run: Run, resume: bool) -> tuple[threading.Thread, list[BaseException]]:
         failure: list[BaseException] = []
         arguments = (config, run, resume, failure)
-        thread = threading.Thread(target=self._train, args=arguments, name=f"train {run.name}", daemon=True)
+        with self.audience.limits():  # the training's, too, as whoever begins it has them
+            context = contextvars.copy_context()
+        begin = (self._train, *arguments)
+        thread = threading.Thread(target=context.run, args=begin, name=f"train {run.name}", daemon=True)
         self._run, self._thread = run, thread
         thread.start()
         return thread, failure

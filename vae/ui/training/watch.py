@@ -7,7 +7,7 @@ import threading
 import time
 
 from vae.training.runs import ACTIVE, Run
-from vae.ui.serving.access import owners, visitor
+from vae.ui.serving.access import owners
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.training.metric_rows import Tail, short
@@ -56,7 +56,7 @@ class Watcher:
         counts as not known.
         """
         known = known if isinstance(known, dict) else {}
-        who = visitor(known.get("token"), self.catalog.public)
+        who = self.catalog.audience.visitor(known.get("token"))
         with self._lock:
             self._list(now=known.get("run") not in self._runs)
             run = self._choose(known.get("run"), bool(known.get("follow")))
