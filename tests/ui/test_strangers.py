@@ -15,6 +15,7 @@ from vae.models import ConvConfig, build
 from vae.ui.app import create_app
 from vae.ui.serving.requests import policy
 from vae.ui.settings import Settings
+from vae.ui.tabs.train import SETTINGS
 
 PROXIED = {"X-Forwarded-For": "192.0.2.7"}
 BY_NAME = {"Host": "studio.example.org"}
@@ -132,8 +133,7 @@ def test_agents_train_on_no_public_server_unless_asked_for(private, beyond, plac
 
 
 def test_more_than_the_memory_is_not_begun(beyond, place):
-    settings = [None] * 14
-    settings[3] = 65_536  # images at once
+    settings = [65_536 if name == "batch_size" else None for name in SETTINGS if name != "data"]
     said = beyond.call("train_start", "mnist-vae-large", "digits", *settings, **PROXIED)
     assert "A batch of 65,536 images would take about" in said and "error" in said
     assert not [*(place / "runs").glob("*")]
