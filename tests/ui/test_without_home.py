@@ -138,15 +138,18 @@ def test_what_a_read_only_home_holds_is_still_found(temporary):
     python, environment = interpreter()
     models = temporary / "read-only" / ".cache" / "huggingface"
     models.mkdir(parents=True)
-    code = "from vae.user_folders import provide_home; provide_home(); import huggingface_hub.constants as c; print(c.HF_HOME)"
+    code = (
+        "from vae.user_folders import provide_home; provide_home(); "
+        "import huggingface_hub.constants as c; print(c.HF_HOME)"
+    )
     environment = environment | {"TMPDIR": str(temporary), "HOME": str(temporary / "read-only")}
     done = subprocess.run([python, "-c", code], **as_user(environment))
     assert done.stdout.strip() == str(models), done.stderr
 
 
 def test_a_home_that_can_be_written_is_left_alone(tmp_path, monkeypatch):
-    from vae import folders
+    from vae import user_folders
 
     monkeypatch.setenv("HOME", str(tmp_path))
-    folders.provide_home()
-    assert os.environ["HOME"] == str(tmp_path) and folders.cache_dir() == tmp_path / ".cache" / "vae-studio"
+    user_folders.provide_home()
+    assert os.environ["HOME"] == str(tmp_path) and user_folders.cache_dir() == tmp_path / ".cache" / "vae-studio"
