@@ -28,7 +28,8 @@ from PIL import Image
 from torch import Tensor
 
 from vae import images
-from vae.checkpoints.store import load, weight_files
+from vae.checkpoints.find_model import weight_files
+from vae.checkpoints.store import load
 from vae.data.sets import load_data
 from vae.device import pick_device
 from vae.evaluation.frechet import Moments, frechet

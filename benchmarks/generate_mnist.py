@@ -25,7 +25,8 @@ from pathlib import Path
 
 import torch
 
-from vae.checkpoints.store import bundled, load
+from vae.checkpoints.find_model import bundled
+from vae.checkpoints.store import load
 from vae.data.sets import load_data
 from vae.device import pick_device
 from vae.evaluation.classifier import CONFIDENT, classifier_for, judge

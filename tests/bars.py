@@ -3,7 +3,7 @@
 import torch
 
 import vae
-from vae.checkpoints.store import weight_files
+from vae.checkpoints.find_model import weight_files
 from vae.data.image_set import ImageSet
 from vae.latents import statistics
 from vae.models import ConvConfig, build

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 import vae
-from vae.checkpoints.store import bundled
+from vae.checkpoints.find_model import bundled
 
 REPO = Path(__file__).resolve().parents[1]
 SCRIPT = """\

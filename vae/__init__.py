@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:  # the names of _HOME once more, with their types
-    from vae.checkpoints.store import bundled as bundled
+    from vae.checkpoints.find_model import bundled as bundled
     from vae.checkpoints.store import export as export
     from vae.checkpoints.store import load as load
     from vae.checkpoints.store import save as save
@@ -32,7 +32,7 @@ _HOME = {
     "DiagonalGaussian": "distributions",
     "load": "checkpoints.store",
     "save": "checkpoints.store",
-    "bundled": "checkpoints.store",
+    "bundled": "checkpoints.find_model",
     "export": "checkpoints.store",
     "sample": "inference",
     "reconstruct": "inference",

@@ -28,7 +28,11 @@ ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 and PPM"
 # Named, or Pillow would also try formats that start another program (EPS) or have old, little used parsers.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
 
-_one_large = threading.Lock()
+_one_large = threading.Lock()  # Of the files that are taken from folders and archives.
+SUFFIXES = frozenset(
+    [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"]
+)
+
 _ORIENTATION = 0x0112
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

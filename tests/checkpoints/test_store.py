@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 import vae
 from vae.checkpoints.discover import WEIGHTS
-from vae.checkpoints.store import load_config
+from vae.checkpoints.find_model import load_config
 from vae.errors import InputError
 from vae.models import build, config_to_dict
 from vae.models.autoencoder_kl import KLConfig
@@ -100,7 +100,7 @@ def test_dtype_is_float32_unless_asked_for(saved):
 
 
 def test_bundled_names(tmp_path, monkeypatch):
-    monkeypatch.setattr("vae.checkpoints.store.BUNDLED", tmp_path)
+    monkeypatch.setattr("vae.checkpoints.find_model.BUNDLED", tmp_path)
     vae.save(randomise(build(CONV)), tmp_path / "mine")
     assert vae.bundled() == {"mine": tmp_path / "mine"}
     assert vae.load("mine").config == CONV

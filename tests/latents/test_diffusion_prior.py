@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from tests.latents.test_priors import network, noise, pictures
-from vae.checkpoints.store import load, save, weight_files
+from vae.checkpoints.find_model import weight_files
+from vae.checkpoints.store import load, save
 from vae.errors import InputError
 from vae.inference import sample_latents
 from vae.latents import priors

@@ -4,7 +4,8 @@ import pytest
 import torch
 
 from vae import sidecar
-from vae.checkpoints.store import load, save, weight_files
+from vae.checkpoints.find_model import weight_files
+from vae.checkpoints.store import load, save
 from vae.data.image_set import ImageSet
 from vae.errors import InputError
 from vae.inference import sample, sample_latents

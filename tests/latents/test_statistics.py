@@ -4,7 +4,8 @@ import pytest
 import torch
 from PIL import Image
 
-from vae.checkpoints.store import load, save, weight_files
+from vae.checkpoints.find_model import weight_files
+from vae.checkpoints.store import load, save
 from vae.data.image_set import ImageSet
 from vae.errors import InputError
 from vae.latents import statistics

@@ -11,12 +11,12 @@ pytest.importorskip("gradio")
 
 import vae
 from vae import images
-from vae.checkpoints.store import weight_files
+from vae.checkpoints.find_model import weight_files
 from vae.errors import InputError
 from vae.inference import Draw
 from vae.latents import statistics
 from vae.ui.endpoints import read_endpoint
-from vae.ui.points import packed, read_point, write_point
+from vae.ui.latent_points import packed, read_point, write_point
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.latent_maps import SLIDERS, STEPS, WAITING, LatentMaps
 from vae.ui.serving.models import ModelServer

@@ -16,7 +16,7 @@ pytest.importorskip("gradio")
 
 import vae
 from vae import images, tiling
-from vae.checkpoints.store import weight_files
+from vae.checkpoints.find_model import weight_files
 from vae.cli import main
 from vae.data.image_set import ImageSet
 from vae.errors import InputError

@@ -105,7 +105,7 @@ def test_a_folder_that_may_not_be_read_is_named_at_the_start(temporary, variable
 
 def test_a_temporary_folder_whose_name_another_user_took_is_not_used(temporary):
     python, environment = interpreter()
-    code = "from vae.folders import own_temporary; print(own_temporary())"
+    code = "from vae.user_folders import own_temporary; print(own_temporary())"
     other = temporary / "taken"
     other.mkdir()
     other.chmod(0o1777)
@@ -119,7 +119,7 @@ def test_a_temporary_folder_whose_name_another_user_took_is_not_used(temporary):
 def test_libraries_find_a_home_and_a_user_name(temporary, home):
     python, environment = interpreter()
     code = (
-        "from vae.folders import cache_dir, provide_home; provide_home()\n"
+        "from vae.user_folders import cache_dir, provide_home; provide_home()\n"
         "import getpass; from pathlib import Path; from huggingface_hub.constants import HF_HUB_CACHE\n"
         "print(cache_dir()); print(HF_HUB_CACHE); print(Path.home()); print(getpass.getuser() != '')"
     )
@@ -139,7 +139,8 @@ def test_what_a_read_only_home_holds_is_still_found(temporary):
     models = temporary / "read-only" / ".cache" / "huggingface"
     models.mkdir(parents=True)
     code = (
-        "from vae.folders import provide_home; provide_home(); import huggingface_hub.constants as c; print(c.HF_HOME)"
+        "from vae.user_folders import provide_home; provide_home(); "
+        "import huggingface_hub.constants as c; print(c.HF_HOME)"
     )
     environment = environment | {"TMPDIR": str(temporary), "HOME": str(temporary / "read-only")}
     done = subprocess.run([python, "-c", code], **as_user(environment))
@@ -147,8 +148,8 @@ def test_what_a_read_only_home_holds_is_still_found(temporary):
 
 
 def test_a_home_that_can_be_written_is_left_alone(tmp_path, monkeypatch):
-    from vae import folders
+    from vae import user_folders
 
     monkeypatch.setenv("HOME", str(tmp_path))
-    folders.provide_home()
-    assert os.environ["HOME"] == str(tmp_path) and folders.cache_dir() == tmp_path / ".cache" / "vae-studio"
+    user_folders.provide_home()
+    assert os.environ["HOME"] == str(tmp_path) and user_folders.cache_dir() == tmp_path / ".cache" / "vae-studio"

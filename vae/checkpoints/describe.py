@@ -4,7 +4,7 @@ from pathlib import Path
 
 import torch
 
-from vae.checkpoints.store import load_config
+from vae.checkpoints.find_model import load_config
 from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
 
 

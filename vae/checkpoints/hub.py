@@ -15,7 +15,7 @@ from vae.checkpoints.config_text import LONGEST
 from vae.checkpoints.discover import BESIDE, Found, find
 from vae.errors import InputError
 from vae.files import NO_ROOM_OR_RIGHT
-from vae.folders import cache_dir
+from vae.user_folders import cache_dir
 
 CACHED = 20_000_000_000  # bytes of all models that strangers had fetched, or a quarter of the disk if that is less
 _making_room = threading.Lock()

@@ -1,9 +1,8 @@
-"""Models by name, folder, file or Hub id. Loading is strict, and nothing in a file is ever executed."""
+"""Models read and written. Loading is strict, and nothing in a file is ever executed."""
 
 import json
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
 
@@ -14,32 +13,21 @@ from torch import Tensor
 
 from vae import limits
 from vae.checkpoints import hub
-from vae.checkpoints.config_from_shapes import infer_config
-from vae.checkpoints.config_text import LONGEST, parse
-from vae.checkpoints.diffusers_config import TINY_SPACES, diffusers_config, read_config
-from vae.checkpoints.discover import Found, find, partner
-from vae.checkpoints.key_mapping import Naming, recognise, taesd_name
-from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS, complete_checkpoints
-from vae.checkpoints.weight_files import SUFFIXES, Weights, join, open_weights
+from vae.checkpoints.diffusers_config import TINY_SPACES, diffusers_config
+from vae.checkpoints.find_model import Opened, local_folder, open_model, read_text
+from vae.checkpoints.key_mapping import taesd_name
+from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS
+from vae.checkpoints.weight_files import SUFFIXES
 from vae.device import pick_device
 from vae.errors import InputError
 from vae.files import appearing, replacing
 from vae.latents import priors
-from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
+from vae.models import AutoEncoder, build, config_to_dict
 from vae.models.base import as_model
 from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
 from vae.models.tiny import TinyAE
 
 DTYPES = {name: getattr(torch, name) for name in ("float32", "bfloat16", "float16", "float64")}
-
-_HERE = Path(__file__).resolve()
-_INSTALLED = _HERE.with_name("bundled")  # in a wheel; in a clone they lie at its root
-BUNDLED = _INSTALLED if _INSTALLED.is_dir() else _HERE.parents[2] / "checkpoints"
-
-
-def bundled() -> dict[str, Path]:
-    """The checkpoints that come with the app: name -> folder."""
-    return {path.parent.name: path.parent for path in sorted(BUNDLED.glob(f"*/{CONFIG}"))}
 
 
 def load(
@@ -71,7 +59,7 @@ def load(
     subfolder = None if subfolder is None else str(subfolder)
     device = pick_device(device)
     wanted = _dtype(dtype, device)
-    opened = _open(source, revision, subfolder, variant, token, progress)
+    opened = open_model(source, revision, subfolder, variant, token, progress)
     with torch.device("meta"):
         model = build(opened.config)
     limits.check_memory(model.parameter_count * wanted.itemsize, f"The model's {model.parameter_count:,} parameters")
@@ -90,24 +78,6 @@ def _dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype
     if found is None:
         raise InputError(f"The dtype must be auto, {', '.join(DTYPES)}, not {str(dtype)[:80]!r}.")
     return found
-
-
-def load_config(source: str | Path) -> ModelConfig:
-    """The config of the model at `source`, as `load` takes it, without reading its weights."""
-    return _open(source).config
-
-
-def weight_files(source: str | Path) -> tuple[Path, ...]:
-    """The files on this machine that `load(source)` reads the weights from; what belongs to the model lies beside.
-
-    Raises InputError as `load` does, and for a Hub id: its files are the cache's.
-    """
-    if not _local_folder(source).exists():
-        raise InputError(
-            f"{str(source)[:200]!r} is no checkpoint on this machine, which is what this can be stored beside; "
-            "give a bundled name, a checkpoint or run folder, or a weight file."
-        )
-    return _open(source).weights.files
 
 
 def save(model: AutoEncoder, folder: str | Path) -> Path:
@@ -165,10 +135,10 @@ def push(source: str | Path, repo: str, token: str | None = None, private: bool 
     it back. Raises InputError for a model that does not load, a bad repository name, or a Hub that refuses.
     """
     model = load(source, device="cpu")
-    card = _local_folder(source) / "README.md"
+    card = local_folder(source) / "README.md"
     with tempfile.TemporaryDirectory() as place:
         folder = save(model, Path(place) / "model")
-        text = _read_text(card) if card.is_file() else model_card(model, repo)
+        text = read_text(card) if card.is_file() else model_card(model, repo)
         (folder / "README.md").write_text(text, encoding="utf-8")
         return hub.push(folder, repo, token, private)
 
@@ -226,99 +196,6 @@ def _folder(folder: str | Path) -> Path:
 
 def _on_cpu(model: AutoEncoder) -> dict[str, Tensor]:
     return {name: tensor.detach().cpu().contiguous() for name, tensor in model.state_dict().items()}
-
-
-@dataclass(frozen=True)
-class Opened:
-    config: ModelConfig
-    naming: Naming
-    weights: Weights
-
-
-def _open(source, revision=None, subfolder=None, variant=None, token=None, progress=None) -> Opened:
-    """Everything about the model but its tensors' values."""
-    path = _local_folder(source)
-    if path.is_dir():
-        return _open_found(path, _find(path, subfolder, variant), path.resolve().name)
-    if path.is_file():
-        return _open_file(path)
-    identifier = hub.parse(str(source), revision, subfolder)
-    if identifier is None:
-        raise _no_model(source)
-    root, found = hub.fetch(identifier, variant, token, progress)
-    return _open_found(root, found, identifier.repo)
-
-
-def _local_folder(source: str | Path) -> Path:
-    """The checkpoint folder that a bundled name, a folder or a run folder means; any other path as it is."""
-    if isinstance(source, str) and source in bundled():
-        return bundled()[source]
-    if not isinstance(source, str | PathLike) or not str(source):
-        raise _no_model(source)
-    try:
-        path = Path(source).expanduser()
-        path.stat()
-    except FileNotFoundError:
-        return path
-    except (OSError, ValueError, RuntimeError) as error:  # no right to look, or no path at all
-        raise _no_model(source) from error
-    return max(complete_checkpoints(path), default=path)
-
-
-def _no_model(source: str | Path) -> InputError:
-    shown = repr(str(source)[:200]) if isinstance(source, str | PathLike) else repr(source)[:200]
-    return InputError(
-        f"There is no model {shown}; give a bundled name ({', '.join(bundled()) or 'none here'}), "
-        "a checkpoint or run folder, a .safetensors or .pth file, or a Hugging Face id like org/name."
-    )
-
-
-def _find(folder: Path, subfolder: str | None, variant: str | None) -> Found:
-    """The model in a local folder or a folder of that."""
-    if subfolder and not (folder / subfolder).resolve().is_relative_to(folder.resolve()):
-        raise InputError(f"The subfolder {subfolder[:200]!r} does not lie inside {folder.name}.")
-    try:
-        paths = (folder / subfolder).glob("*") if subfolder else (*folder.glob("*"), *folder.glob("*/*"))
-        files = [path.relative_to(folder).as_posix() for path in paths if path.is_file()]
-    except OSError as error:
-        raise InputError(f"The folder {folder.name} cannot be read.") from error
-    return find(files, lambda name: _read_text(folder / name), f"The folder {folder.name}", subfolder, variant)
-
-
-def _open_found(root: Path, found: Found, name: str) -> Opened:
-    parts = [open_weights(root / file) for file in found.weights]
-    weights = join(parts, ("encoder.", "decoder.") if found.pair else ())
-    name = found.weights[0] if found.config is None else name
-    return _recognised(weights, root / found.config if found.config else None, name)
-
-
-def _open_file(path: Path) -> Opened:
-    pair = partner(path)
-    if pair:
-        return _recognised(join([open_weights(file) for file in pair], ("encoder.", "decoder.")), None, path.name)
-    beside = path.with_name(CONFIG)
-    return _recognised(open_weights(path), beside if beside.is_file() else None, path.name)
-
-
-def _recognised(weights: Weights, config: Path | None, name: str) -> Opened:
-    """config: the config.json that goes with the weights; without one, theirs is in their header or in their shapes."""
-    naming = recognise(weights.shapes)
-    if config is not None:
-        return Opened(read_config(parse(_read_text(config), config.name), name), naming, weights)
-    if "config" in weights.metadata:
-        return Opened(read_config(parse(weights.metadata["config"], name), name), naming, weights)
-    return Opened(infer_config(naming, name), naming, weights)
-
-
-def _read_text(path: Path) -> str:
-    try:
-        if path.stat().st_size > 4 * LONGEST:  # a character has up to four bytes
-            raise InputError(f"{path.name} has {path.stat().st_size:,} bytes, as no text of a model's has.")
-        return path.read_text(encoding="utf-8")
-    except InputError:
-        raise
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path.name} is not readable text.") from error
 
 
 def _fill(model: AutoEncoder, opened: Opened, device: torch.device, dtype: torch.dtype) -> None:

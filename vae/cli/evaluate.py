@@ -41,7 +41,7 @@ def evaluate(
     from vae.evaluation.bound import importance_bound
     from vae.evaluation.evaluate import evaluate as measure
     from vae.evaluation.generation import measure_generation
-    from vae.folders import cache_dir
+    from vae.user_folders import cache_dir
 
     if samples < 0:
         raise InputError(f"The number of samples must be 0 or more, not {samples}.")

@@ -16,7 +16,8 @@ def statistics(
     json_: Json = False,
 ) -> None:
     """Measure a model's latents over a data set, and store what the map of them needs beside the checkpoint."""
-    from vae.checkpoints.store import load, weight_files
+    from vae.checkpoints.find_model import weight_files
+    from vae.checkpoints.store import load
     from vae.data.sets import load_data
     from vae.files import writing
     from vae.latents.statistics import FILE, measure, write
@@ -49,7 +50,8 @@ def fit_prior(
 
     A diffusion is a training of its own, best on a GPU; interrupted, the same command goes on where it was.
     """
-    from vae.checkpoints.store import load, weight_files
+    from vae.checkpoints.find_model import weight_files
+    from vae.checkpoints.store import load
     from vae.data.sets import load_data
     from vae.errors import InputError
     from vae.files import writing

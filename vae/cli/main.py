@@ -40,7 +40,7 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line. Input that cannot be used ends with one sentence and exit code 2."""
     from vae.errors import InputError
-    from vae.folders import provide_home
+    from vae.user_folders import provide_home
 
     try:
         provide_home()

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vae.errors import InputError
 from vae.files import NO_ROOM_OR_RIGHT
-from vae.folders import cache_dir
+from vae.user_folders import cache_dir
 
 NAMES = ("digits", "mnist", "fashion", "cifar10")
 SPLIT = ("mnist", "fashion", "cifar10")  # these come with a test set of their own

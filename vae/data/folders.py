@@ -9,11 +9,8 @@ import torch
 from vae.data.image_set import ImageSet, Vanished
 from vae.data.splits import split_indices
 from vae.errors import InputError
-from vae.images import open_image, to_array
+from vae.images import SUFFIXES, open_image, to_array
 
-SUFFIXES = frozenset(
-    [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"]
-)
 LOOKED_AT = 16  # images whose colours are looked at
 _TEST_FOLDERS = ("test", "val", "valid", "validation")
 

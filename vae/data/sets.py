@@ -12,12 +12,12 @@ from PIL import Image
 
 from vae.checks import whole_number
 from vae.data import archives, builtin
-from vae.data.folders import SUFFIXES, from_folder, walk
+from vae.data.folders import from_folder, walk
 from vae.data.image_set import ImageSet
 from vae.data.image_set import fill as fill_set
 from vae.data.splits import checked_share, split_indices
 from vae.errors import InputError
-from vae.images import fit, to_array
+from vae.images import SUFFIXES, fit, to_array
 
 MAX_SIZE = 8192  # pixels of a side
 LIMIT_BYTES = 2 * 2**30  # of fitted images held in memory

@@ -18,7 +18,7 @@ from vae import images
 from vae.data.image_set import ImageSet
 from vae.errors import InputError
 from vae.files import replacing
-from vae.folders import cache_dir
+from vae.user_folders import cache_dir
 
 # Changing any of these gives other features: the cache is keyed by them.
 RECIPE = {

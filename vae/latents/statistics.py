@@ -163,7 +163,7 @@ def write(weights: Sequence[Path], found: Statistics) -> Path:
 
 
 def read(weights: Sequence[Path]) -> Statistics | None:
-    """The statistics stored beside those weight files (see checkpoints.store), None if there are none.
+    """The statistics stored beside those weight files (see find_model.py), None if there are none.
 
     Raises InputError for a file that is damaged or belongs to another checkpoint.
     """

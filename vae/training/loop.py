@@ -17,7 +17,7 @@ from accelerate import Accelerator
 from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
-from vae.checkpoints import store
+from vae.checkpoints import find_model
 from vae.checks import real_number
 from vae.errors import InputError
 from vae.latents import scaling
@@ -84,7 +84,7 @@ def fit(
     if resume and writer.begun():
         config = replace(TrainConfig.from_dict(writer.config()), epochs=config.epochs)
     elif config.init:
-        config = replace(config, model=config_to_dict(store.load_config(config.init)))
+        config = replace(config, model=config_to_dict(find_model.load_config(config.init)))
     if config.perceptual:
         check_installed()
     with accelerator_for(config.precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:

@@ -2,7 +2,7 @@
 
 import os
 
-from vae.folders import own_temporary, provide_home
+from vae.user_folders import own_temporary, provide_home
 
 # Here, since gradio and huggingface_hub look at them when they are first imported. Gradio's own choice, /tmp/gradio,
 # belongs to the first user who starts an app on the machine; the uploads of all others would fail.

@@ -3,7 +3,7 @@
 from vae.errors import InputError
 from vae.inference import MAX_SEED, Draw, Endpoint
 from vae.ui.components import number, whole
-from vae.ui.points import read_point
+from vae.ui.latent_points import read_point
 from vae.ui.uploads import read_picture
 
 MAX_INDEX = 4095  # of a sample on the page

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vae.checkpoints import hub
 from vae.checkpoints.describe import describe
-from vae.checkpoints.store import bundled
+from vae.checkpoints.find_model import bundled
 from vae.data.sets import ADDRESS
 from vae.errors import InputError
 from vae.models import AutoEncoder

@@ -13,14 +13,14 @@ from torch import Tensor
 
 from vae import images
 from vae.checkpoints import hub
-from vae.checkpoints.store import bundled, weight_files
+from vae.checkpoints.find_model import bundled, weight_files
 from vae.data.builtin import NAMES
 from vae.errors import InputError
 from vae.latents import statistics
 from vae.latents.projections import Projection
 from vae.latents.statistics import COLUMNS, Statistics
 from vae.ui.components import error_text, number, whole
-from vae.ui.points import packed, read_point, write_point
+from vae.ui.latent_points import packed, read_point, write_point
 from vae.ui.serving.catalog import FIRST, Catalog
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.models import ModelServer

@@ -24,10 +24,10 @@ from vae.latents import priors
 from vae.models import AutoEncoder
 from vae.tiling import decode
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.device import on_zero_gpu
 from vae.ui.serving.latent_spread import Spread, spread
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.tasks import Report
+from vae.ui.serving.zero_gpu import on_zero_gpu
 
 KEPT = 2  # models in memory
 INTERPOLATIONS = 128_000_000  # bytes of the last ones, for those who then want them as a file

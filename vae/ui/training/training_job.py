@@ -9,7 +9,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
-from vae.checkpoints.store import bundled
+from vae.checkpoints.find_model import bundled
 from vae.errors import InputError
 from vae.training import memory
 from vae.training.config import TrainConfig
