@@ -1,0 +1,116 @@
+"""The residual block and its norms in training on a GPU, in channels-last order: what the modules compute, in fewer
+passes over memory, which is what they cost beside their convolutions.
+
+Of a block only its input and its first convolution's result are kept for the backward; what lies between is computed
+again there, which costs less than it would to read what PyTorch keeps. The kernels are in `triton_norm`.
+"""
+
+from functools import cache
+from importlib.util import find_spec
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+@cache
+def is_available() -> bool:
+    """Whether Triton is installed, which writes the kernels. PyTorch for CUDA on Linux brings it."""
+    return find_spec("triton") is not None
+
+
+def is_faster(x: Tensor) -> bool:
+    """Whether these functions may be used on x, and are faster: on a GPU, where a gradient is recorded, channels last.
+
+    A training that wants PyTorch's own kernels, as for torch.compile, keeps its model and images contiguous.
+    """
+    lined = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
+    return lined and x.device.type == "cuda" and torch.is_grad_enabled() and is_available()
+
+
+def residual_block(
+    x: Tensor, shortcut: Tensor | None, norms: tuple[nn.GroupNorm, nn.GroupNorm], convs, acts: tuple[str, str | None]
+) -> Tensor:
+    """shortcut + conv(act(norm(conv(act(norm(x)))))); without a shortcut x itself. x: (N, C, H, W), channels last."""
+    (norm1, norm2), (conv1, conv2) = norms, convs
+    x = _in_autocasts_format(x)
+    shortcut = None if shortcut is None else shortcut.to(x.dtype)
+    with torch.autocast(x.device.type, enabled=False):
+        return _Residual.apply(
+            *(x, shortcut, norm1.weight, norm1.bias, conv1.weight, conv1.bias),
+            *(norm2.weight, norm2.bias, conv2.weight, conv2.bias, norm1.num_groups, norm1.eps, acts),
+        )
+
+
+def norm_act(x: Tensor, norm: nn.GroupNorm, act: str | None) -> Tensor:
+    """act(norm(x)). x: (N, C, H, W), channels last."""
+    x = _in_autocasts_format(x)
+    with torch.autocast(x.device.type, enabled=False):
+        return _NormAct.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps, act)
+
+
+def _in_autocasts_format(x: Tensor) -> Tensor:
+    kind = x.device.type
+    return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
+
+
+def _lined(x: Tensor, dtype: torch.dtype) -> Tensor:
+    return x.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+class _NormAct(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, gamma, beta, groups, eps, act):
+        from vae.models.triton_norm import measure, normalize
+
+        moments = measure(x, gamma, beta, None, groups, eps)
+        ctx.save_for_backward(x, gamma, *moments)
+        ctx.act = act
+        return normalize(x, moments, act)
+
+    @staticmethod
+    def backward(ctx, dy):
+        from vae.models.triton_norm import Moments, differentiate
+
+        x, gamma, *moments = ctx.saved_tensors
+        dx, (dgamma, dbeta, _) = differentiate(x, _lined(dy, x.dtype), Moments(*moments), gamma, None, ctx.act)
+        return dx, dgamma.to(gamma.dtype), dbeta.to(gamma.dtype), None, None, None
+
+
+class _Residual(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x, shortcut, gamma1, beta1, weight1, bias1, gamma2, beta2, weight2, bias2, groups, eps, acts):
+        from vae.models.triton_norm import add_, measure, normalize
+
+        kernel1, kernel2 = _lined(weight1, x.dtype), _lined(weight2, x.dtype)
+        moments1 = measure(x, gamma1, beta1, None, groups, eps)
+        h = _lined(F.conv2d(normalize(x, moments1, acts[0]), kernel1, padding=1), x.dtype)  # without its bias,
+        moments2 = measure(h, gamma2, beta2, bias1, groups, eps)  # which the norm takes in
+        out = _lined(F.conv2d(normalize(h, moments2, acts[1]), kernel2, padding=1), x.dtype)
+        ctx.save_for_backward(x, h, kernel1, kernel2, gamma1, gamma2, bias1, *moments1, *moments2)
+        ctx.identity, ctx.acts = shortcut is None, acts
+        return add_(out, bias2, x if shortcut is None else _lined(shortcut, x.dtype))
+
+    @staticmethod
+    def backward(ctx, dout):
+        from vae.models.triton_norm import Moments, differentiate, normalize
+
+        x, h, kernel1, kernel2, gamma1, gamma2, bias1, *moments = ctx.saved_tensors
+        moments1, moments2 = Moments(*moments[:2]), Moments(*moments[2:])
+        dout, exact = _lined(dout, x.dtype), gamma1.dtype
+        dbias2 = dout.permute(0, 2, 3, 1).flatten(0, 2).sum(0, dtype=torch.float32)
+        dy, dweight2 = _conv_backward(dout, normalize(h, moments2, ctx.acts[1]), kernel2)
+        dh, (dgamma2, dbeta2, dbias1) = differentiate(h, dy, moments2, gamma2, bias1, ctx.acts[1])
+        dy, dweight1 = _conv_backward(dh, normalize(x, moments1, ctx.acts[0]), kernel1)
+        added = dout if ctx.identity else None
+        dx, (dgamma1, dbeta1, _) = differentiate(x, dy, moments1, gamma1, None, ctx.acts[0], added)
+        gradients = (dgamma1, dbeta1, dweight1, dbias1, dgamma2, dbeta2, dweight2, dbias2)
+        return dx, None if ctx.identity else dout, *(g.to(exact) for g in gradients), None, None, None
+
+
+def _conv_backward(dout: Tensor, y: Tensor, kernel: Tensor) -> tuple[Tensor, Tensor]:
+    """Gradients of a 3x3 convolution's input and kernel."""
+    dy, dkernel, _ = torch.ops.aten.convolution_backward(
+        dout, y, kernel, None, [1, 1], [1, 1], [1, 1], False, [0, 0], 1, [True, True, False]
+    )
+    return _lined(dy, y.dtype), dkernel
