@@ -52,7 +52,7 @@ def fused(block, x):
         (12, 24, 3, (9, 7), "silu", True),  # widths that are no powers of two, and a shortcut
         (12, 24, 3, (5, 4), "selu", False),  # the notebook's
         (8, 8, 2, (40, 33), "relu", True),  # several rows of tiles
-        (8, 8, 8, (3, 4), "silu", True),
+        (8, 8, 2, (1, 2), "silu", True),
     ],
 )
 def test_a_block_and_its_gradients_are_the_modules(fan_in, fan_out, groups, size, act, act_twice):

@@ -38,7 +38,13 @@ def test_changes_are_taken_and_none_changes_nothing():
         *(("beta", bad) for bad in (-1.0, float("nan"))),
         *(("test_size", bad) for bad in (0.0, 1.0)),
         *(("seed", -1), ("seed", 2**63), ("accumulate", 0), ("clip", -1.0), ("ema_images", -1)),
-        *(("schedule", "x"), ("reconstruction", "x"), ("precision", "fp8"), ("model", {"_class_name": "x"})),
+        *(
+            ("schedule", "x"),
+            ("reconstruction", "x"),
+            ("precision", "fp8"),
+            ("compile", "yes"),
+            ("model", {"_class_name": "x"}),
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(name, value):

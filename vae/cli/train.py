@@ -38,6 +38,9 @@ def train(
     flip: Annotated[bool | None, typer.Option(help="Mirror half of the training images.")] = None,
     test_size: Annotated[float | None, typer.Option(help="Share held out, where the data have no test split.")] = None,
     precision: Annotated[str | None, typer.Option(help="auto, fp32, bf16 or fp16.")] = None,
+    compile_: Annotated[
+        str | None, typer.Option("--compile", help="torch.compile: auto (on a GPU, where it pays), on or off.")
+    ] = None,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.01)] = None,
     log_with: Annotated[str | None, typer.Option(help="Also log to tensorboard, trackio or wandb.")] = None,
     device: Device = "auto",
@@ -64,6 +67,7 @@ def train(
         "flip": flip,
         "test_size": test_size,
         "precision": precision,
+        "compile": compile_,
     }
     config = _settings(preset, changes, run if resume else None)
     run = run or new_run_folder(config.preset)

@@ -10,7 +10,7 @@ from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import get_available_trackers
 from torch import Tensor, nn
 
-from vae.device import has_bfloat16, pick_device
+from vae.device import pick_device
 from vae.errors import InputError
 
 _ONE = threading.Lock()  # Accelerate keeps its state in module globals: one training at a time in a process
@@ -20,7 +20,7 @@ _ONE = threading.Lock()  # Accelerate keeps its state in module globals: one tra
 def accelerator_for(precision: str, device: str | None, log_with: str | None, folder: Path):
     """An Accelerator of our own for the length of a training; whatever the process had of Accelerate is put back.
 
-    precision: "fp32", "bf16", "fp16" or "auto". log_with: a tracker's name; its files go into `folder`.
+    precision: "fp32", "bf16" or "fp16". log_with: a tracker's name; its files go into `folder`.
     Raises InputError if this process is training already, the device or precision is not to be had, or the tracker is
     not installed.
     """
@@ -37,8 +37,6 @@ def _create(precision: str, device: torch.device, log_with: str | None, folder: 
     if log_with is not None and log_with not in (known := [str(t.value) for t in get_available_trackers()]):
         have = ", ".join(known) if known else "none"
         raise InputError(f"The tracker {log_with!r} is not known or not installed; installed here: {have}.")
-    if precision == "auto":
-        precision = "bf16" if has_bfloat16(device) else "fp32"
     if precision == "fp16" and device.type == "cpu":
         raise InputError("fp16 is for GPUs; use fp32 or bf16 on the CPU.")
     accelerator = Accelerator(

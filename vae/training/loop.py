@@ -7,6 +7,7 @@ that share an update draw, between them, what one would.
 
 import math
 import time
+import warnings
 from collections.abc import Callable
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
@@ -18,17 +19,21 @@ from accelerate.utils import broadcast_object_list
 from torch import Tensor
 
 from vae import loss
+from vae.device import pick_device
 from vae.errors import InputError
 from vae.models import build
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
+from vae.training.cuda_graph import GraphedUpdate, why_not
 from vae.training.distributed import accelerator_for, all_mean, share_batch_norm
 from vae.training.ema import EMA
+from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
 from vae.training.process import give_way, keep_freed_memory
 from vae.training.recorder import Recorder
 from vae.training.runs import Run, RunWriter, new_run_folder
 from vae.training.schedule import learning_rate, plan, preview_steps, seeded
 from vae.training.stopping import REASONS, Stopper
+from vae.training.update import Update
 
 TERMS = ("loss", "reconstruction", "kl")
 EXPLODED = 1e4  # a loss so many times its first value will not come back
@@ -64,7 +69,8 @@ def fit(
     writer = RunWriter(run or new_run_folder(config.preset))
     if resume and writer.begun():
         config = replace(TrainConfig.from_dict(writer.config()), epochs=config.epochs)
-    with accelerator_for(config.precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
+    precision = chosen_precision(config, pick_device(device))
+    with accelerator_for(precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
         writer = _claim(writer, config, resume, accelerator, held)
         stopper = Stopper(writer, max_minutes)
         trainer = Trainer(config, writer, accelerator, stopper, on_progress)
@@ -127,8 +133,11 @@ class Trainer:
         self.device = accelerator.device
         self.main = accelerator.is_main_process
         self.recorder = Recorder(writer, on_progress)
+        self.updates: Update | GraphedUpdate | None = None  # made at the first one
 
     def close(self) -> None:
+        if self.updates is not None:
+            self.updates.close()
         self.accelerator.end_training()
         if self.device.type != "cpu":
             self.accelerator.free_memory()
@@ -150,18 +159,24 @@ class Trainer:
         if saved:
             self.feed.expect(saved.state["images"])
             model.load_state_dict(saved.state["model"])
-        self.raw = model.to(self.device, memory_format=torch.channels_last)
+        update_images = saved and saved.state["update_images"]
+        self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
+        self.graphed = why_not(model, self.plan, accelerator.scaler, self.feed.is_resident, self.device) is None
+        compiled = is_compiled(config.compile, model, self.device, self.graphed, self.plan.steps)
+        self.feed.layout = memory_format(model, self.device, compiled)
+        self.raw = model.to(self.device, memory_format=self.feed.layout)
         self.ema = EMA(model, config.ema_images)
         if accelerator.num_processes > 1:
             share_batch_norm(model)
-        update_images = saved and saved.state["update_images"]
-        self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
+        if compiled:
+            compile_blocks(model)
         accelerator.gradient_accumulation_steps = self.plan.accumulate
         optimizer = torch.optim.Adam(
             model.parameters(),
             lr=config.learning_rate,
             betas=(0.9, config.beta2),
             fused=self.device.type != "mps",
+            capturable=self.graphed,
         )
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         exact = torch.float32 if self.device.type == "mps" else torch.float64
@@ -175,7 +190,6 @@ class Trainer:
                 f"The run has trained for {self.step / self.plan.epoch_steps:g} epochs already; give more than that."
             )
         self.preview_steps = preview_steps(self.plan.steps)
-        self.batches = self.feed.batches(self.plan, accelerator.process_index, self.step)
         if accelerator.log_with:
             settings = {key: value for key, value in config.to_dict().items() if key != "model"}
             accelerator.init_trackers("vae-studio", config=settings)
@@ -183,6 +197,8 @@ class Trainer:
     def _restore(self, state: dict, averaged: dict[str, Tensor]) -> None:
         self.ema.model.load_state_dict(averaged if self.config.ema_images else state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["capturable"] = self.graphed  # whatever device the run was on before
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
@@ -215,7 +231,6 @@ class Trainer:
                 if self.recorder.due():
                     self.checkpoint()
             reason = self._asked_to_stop()
-        self.batches = None
         self.accelerator.wait_for_everyone()
         if reason:
             self.preview()
@@ -227,39 +242,23 @@ class Trainer:
 
     def update(self) -> None:
         """One update of the weights, from this process's share of the update's images."""
-        config, accelerator, plan = self.config, self.accelerator, self.plan
-        rate = learning_rate(config, self.step, plan.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        noise, flips = self._draw()
-        for micro in range(plan.accumulate):
-            x = next(self.batches)
-            if flips is not None:
-                mirrored = plan.share(flips, micro, accelerator.process_index)
-                x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
-            mine = None if noise is None else plan.share(noise, micro, accelerator.process_index)
-            with accelerator.accumulate(self.model):
-                x_hat, posterior = self.model(x, mine)
-                terms = self._loss(x, x_hat, posterior)
-                accelerator.backward(terms.loss)
-                if config.clip and accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-            self.sums += torch.stack([*terms, torch.ones_like(terms.loss)]).detach()
-        self.ema.update((self.step + 1) * plan.update_images, plan.update_images)
+        if self.updates is None:
+            self.updates = self._updates()
+        self.updates(self.step)
         if self.first_loss is None:
             self.first_loss = abs(self._mean(0)[0]) + 1.0
 
-    def _draw(self) -> tuple[Tensor | None, Tensor | None]:
-        """The posterior noise and the mirrorings of the whole update, the same in all processes."""
-        count, generator = self.plan.update_images, seeded(self.config.seed, 2, self.step)
-        noise = flips = None
-        if self.raw.is_variational:
-            noise = torch.randn((count, *self.raw.latent_shape()), generator=generator).to(self.device)
-        if self.config.flip:
-            flips = (torch.rand(count, generator=generator) < 0.5).to(self.device)
-        return noise, flips
+    def _updates(self) -> Update | GraphedUpdate:
+        """What makes the updates: on a GPU of a small network one CUDA graph, else one operation after the other."""
+        parts = self.model, self.optimizer, self.ema, self._loss, self.feed, self.sums
+        update = Update(self.config, self.plan, self.accelerator, *parts)
+        if not self.graphed:
+            return update
+        try:
+            return GraphedUpdate(update, self.step)
+        except RuntimeError as error:
+            warnings.warn(f"The update cannot be one CUDA graph and is slower without: {error}", stacklevel=2)
+            return update
 
     def _loss(self, x: Tensor, x_hat: Tensor, posterior) -> loss.Loss:
         average = all_mean if self.plan.processes > 1 and torch.is_grad_enabled() else None  # each validates alone

@@ -1,0 +1,53 @@
+"""How a training computes on its device without its being seen: number format, memory layout, compiled or not."""
+
+import torch
+from torch import nn
+
+from vae.device import has_bfloat16
+from vae.models import AutoEncoder, ConvConfig, config_from_dict, fused_residual
+from vae.models.conv import ConvBlock
+from vae.models.layers import Attention, Downsample, ResBlock, Upsample
+from vae.training.config import TrainConfig
+
+COMPILED = (ResBlock, Attention, Downsample, Upsample)  # what is compiled, once for every shape it occurs in
+SHAPES = 64  # that one of them may be compiled for; by default 8
+WORTH_COMPILING = 5_000  # updates of a large network that the wait for the compiler pays for
+
+
+def chosen_precision(config: TrainConfig, device: torch.device) -> str:
+    """What the config's "auto" is: bfloat16 where the device has it, but not for the MNIST tutorial's network on a GPU,
+    which it makes slower: there a kernel costs its launch, and the conversions are more of them."""
+    if config.precision != "auto":
+        return config.precision
+    launches = device.type == "cuda" and isinstance(config_from_dict(config.model), ConvConfig)
+    return "bf16" if has_bfloat16(device) and not launches else "fp32"
+
+
+def is_compiled(wanted: str, model: AutoEncoder, device: torch.device, graphed: bool, updates: int) -> bool:
+    """Whether `compile_blocks` is to be used: as wanted, or for "auto" on a GPU in a long run of a large network that
+    has no kernels of its own."""
+    if wanted != "auto" or device.type != "cuda":
+        return wanted == "on"
+    fused = fused_residual.is_available() and _has(model, ResBlock)
+    return fused_residual.is_available() and not graphed and not fused and updates >= WORTH_COMPILING
+
+
+def memory_format(model: AutoEncoder, device: torch.device, compiled: bool) -> torch.memory_format:
+    """In which the model and its images train fastest. On a GPU too convolutions want channels last, but PyTorch's own
+    group norm copies there and back, and images of few channels have nothing of it."""
+    if device.type != "cuda":
+        return torch.channels_last
+    copies = _has(model, nn.GroupNorm) and (compiled or not fused_residual.is_available())
+    return torch.contiguous_format if copies or _has(model, ConvBlock) else torch.channels_last
+
+
+def _has(model: AutoEncoder, kind: type[nn.Module]) -> bool:
+    return any(isinstance(module, kind) for module in model.modules())
+
+
+def compile_blocks(model: AutoEncoder) -> None:
+    """In place: compile the blocks that a network repeats, which takes a fraction of what the whole would."""
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, SHAPES)
+    for module in model.modules():
+        if isinstance(module, COMPILED):
+            module.compile(fullgraph=True, dynamic=False)
