@@ -15,8 +15,17 @@ from torch import Tensor, nn
 
 @cache
 def is_available() -> bool:
-    """Whether Triton is installed, which writes the kernels. PyTorch for CUDA on Linux brings it."""
-    return find_spec("triton") is not None
+    """Whether the kernels can be had here: there is a GPU, Triton, which writes them, and what Triton needs itself."""
+    if not torch.cuda.is_available() or find_spec("triton") is None:
+        return False
+    try:
+        from vae.models.triton_norm import measure, normalize
+
+        x, line = torch.ones(1, 8, 2, 2, device="cuda"), torch.ones(8, device="cuda")
+        normalize(x, measure(x, line, line, None, 2, 1.0), None)
+    except Exception:  # no C compiler, a GPU that Triton does not know, …
+        return False
+    return True
 
 
 def is_faster(x: Tensor) -> bool:
