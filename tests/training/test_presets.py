@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -27,6 +28,15 @@ def test_changes_are_taken_and_none_changes_nothing():
     assert changed.epochs == 7 and changed.beta == PRESETS["mnist-vae"].beta
     with pytest.raises(InputError, match="no preset 'x'; there are mnist-vae"):
         preset("x")
+
+
+def test_a_gpu_takes_larger_batches_unless_told_how_large(monkeypatch):
+    monkeypatch.setattr("vae.training.presets.pick_device", lambda name: SimpleNamespace(type=name))
+    small = PRESETS["sd-small"]
+    assert preset("sd-small", "cpu") == preset("sd-small") == small
+    wide = preset("sd-small", "cuda", beta=0.5)
+    assert (wide.batch_size, wide.learning_rate, wide.beta) == (4 * small.batch_size, 2 * small.learning_rate, 0.5)
+    assert preset("sd-small", "cuda", batch_size=8) == small and preset("mnist-vae", "cuda") == PRESETS["mnist-vae"]
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ def train(
         "precision": precision,
         "compile": compile_,
     }
-    config = _settings(preset, changes, run if resume else None)
+    config = _settings(preset, changes, run if resume else None, device)
     run = run or new_run_folder(config.preset)
     first, new = int(os.environ.get("RANK", 0)) == 0, not run.exists()  # of several processes one speaks
     with bar_of(1, "step") as bar:
@@ -93,7 +93,7 @@ def train(
     say({"run": str(done.folder), "state": done.state()["state"], **last}, json_)
 
 
-def _settings(preset: str | None, changes: dict, run: Path | None):
+def _settings(preset: str | None, changes: dict, run: Path | None, device: str):
     """The TrainConfig of the recipe with its changes, or that of the run gone on with, which takes more epochs only."""
     from dataclasses import replace
 
@@ -103,7 +103,7 @@ def _settings(preset: str | None, changes: dict, run: Path | None):
     from vae.training.runs import Run
 
     if run is None or not Run(run).begun():
-        return recipe(preset or "mnist-vae", **changes)
+        return recipe(preset or "mnist-vae", device, **changes)
     config = TrainConfig.from_dict(Run(run).config())
     for name, value in (changes | {"preset": preset}).items():
         kept = getattr(config, name)

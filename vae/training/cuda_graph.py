@@ -55,6 +55,8 @@ class GraphedUpdate:
         self.rate, self.share = (torch.zeros((), dtype=torch.float32, device=device) for _ in range(2))
         for group in update.optimizer.param_groups:
             group["lr"] = self.rate
+        # Adam would warn of the warm-up, which is not captured.
+        getattr(update.optimizer, "optimizer", update.optimizer)._warned_capturable_if_run_uncaptured = True
         # The update, its place in the epoch, its place in the block.
         self.counters = torch.zeros(3, dtype=torch.int64, device=device)
         self.order = torch.zeros(plan.epoch_steps, images, dtype=torch.int64, device=device)
