@@ -88,11 +88,12 @@ def main() -> None:
     no_graph = (loop, "why_not", lambda *_: "left out")
     no_kernels = (fused_residual, "is_available", lambda: False)
     no_tuning = [(module, "tuned", untuned) for module in (update, cuda_graph)]
-    lined, plain = torch.channels_last, torch.contiguous_format
+    lined = torch.channels_last
     mnist, small, sd = ("mnist-vae", 32), ("sd-small", 64), ("sd", 256)
     variants = [
         (mnist, 128, 600, "as it is", [], {}),
-        (mnist, 128, 600, "channels last", [layout(lined)], {}),
+        (mnist, 128, 600, "no kernels, contiguous", [no_kernels], {}),
+        (mnist, 128, 600, "no kernels, channels last", [no_kernels, layout(lined)], {}),
         (mnist, 128, 600, "convolutions not tried out", no_tuning, {}),
         (mnist, 128, 600, "bf16", [], {"precision": "bf16"}),
         (mnist, 128, 200, "no graph", [no_graph], {}),
@@ -102,14 +103,14 @@ def main() -> None:
         (small, 32, 100, "as it is", [], {}),
         (small, 128, 50, "as it is", [], {}),
         (small, 8, 50, "no graph", [no_graph], {}),
-        (small, 32, 50, "no kernels", [no_kernels], {}),
+        (small, 32, 50, "no kernels, contiguous", [no_kernels], {}),
         (small, 32, 100, "fp32", [], {"precision": "fp32"}),
         (sd, 16, 12, "as it is", [], {}),
         (sd, 16, 12, "convolutions not tried out", no_tuning, {}),
-        (sd, 16, 12, "contiguous, no kernels", [no_kernels, layout(plain)], {}),
+        (sd, 16, 12, "no kernels, contiguous", [no_kernels], {}),
     ]
     if options.quick:
-        variants = [(network, 2, 2, *rest) for network, _, _, *rest in variants[:14]]
+        variants = [(network, 2, 2, *rest) for network, _, _, *rest in variants[:15]]
     for (preset, side), batch, steps, what, patches, changes in variants:
         row = {"preset": preset, "side": 16 if options.quick else side, "batch": batch, "variant": what}
         try:

@@ -3,11 +3,14 @@
 The interpreter is chosen when Triton is imported, so test_fused_residual.py runs this file in a process of its own.
 """
 
+import copy
+
 import pytest
 import torch
 from torch import nn
 
 from vae.models import fused_residual
+from vae.models.conv import ConvBlock
 from vae.models.layers import ResBlock
 
 LINED = torch.channels_last
@@ -92,3 +95,20 @@ def test_a_norm_alone(act):
     assert found["y"].is_contiguous(memory_format=LINED)
     plain = nn.functional.silu if act else nn.Identity()
     assert_close(found, results(norm.double(), lambda x: plain(norm(x)), x.double(), weights), 1e-5)
+
+
+def test_a_block_with_batch_norm_and_its_running_statistics():
+    torch.manual_seed(0)
+    block = ConvBlock(6, 12).to(memory_format=LINED)
+    for parameter in block.parameters():
+        nn.init.normal_(parameter, std=0.5)
+    exact = copy.deepcopy(block).double()
+    x = torch.randn(3, 6, 20, 30).mul(2).add(1).contiguous(memory_format=LINED)
+    weights = torch.randn(3, 12, 20, 30, dtype=torch.float64)
+    conv, norm, _ = block
+    found = results(block, lambda x: fused_residual.conv_norm_act(x, conv, norm), x, weights)
+    truth = results(exact, exact, x.double(), weights)
+    assert not found.pop("0.bias").any() and truth.pop("0.bias").norm() < 1e-9
+    assert_close(found, truth, 1e-5)
+    for name, value in exact[1].named_buffers():
+        torch.testing.assert_close(dict(norm.named_buffers())[name], value, check_dtype=False, rtol=1e-5, atol=1e-5)

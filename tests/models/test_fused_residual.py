@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from vae.models import build, fused_residual
+from vae.models import ConvConfig, build, fused_residual
 from vae.models.autoencoder_kl import KLConfig
 
 CASES = Path(__file__).with_name("interpreted_kernels.py")
@@ -15,6 +15,7 @@ ON_GPU = pytest.mark.skipif(not torch.cuda.is_available(), reason="the kernels n
 NETWORKS = {
     "as Stable Diffusion's": KLConfig(block_out_channels=(32, 64), norm_num_groups=8, layers_per_block=1),
     "as the notebook's": KLConfig(block_out_channels=(24, 48), norm_num_groups=8, act_fn="selu", act_twice=False),
+    "as MNIST's": ConvConfig(features=(3, 8, 16, 4), border=0),
 }
 
 
@@ -42,14 +43,15 @@ def gradients(model, x, noise, bfloat16: bool) -> dict[str, torch.Tensor]:
 @ON_GPU
 @pytest.mark.parametrize("name", NETWORKS)
 @pytest.mark.parametrize("bfloat16", [False, True])
-def test_a_network_on_a_gpu_learns_what_the_modules_do(name, bfloat16):
+def test_a_network_on_a_gpu_learns_what_the_modules_do(name, bfloat16, monkeypatch):
     assert fused_residual.is_available()
     torch.manual_seed(0)
     exact = build(NETWORKS[name]).double()
-    x, noise = torch.rand(4, 3, 64, 48) * 2 - 1, torch.randn(4, 4, 32, 24)
+    x, noise = torch.rand(4, 3, 64, 48) * 2 - 1, torch.randn(4, *exact.latent_shape(64, 48))
     truth = gradients(exact, x.double(), noise.double(), False)
     found = {}
-    for layout in (torch.contiguous_format, torch.channels_last):
+    for layout, kernels in ((torch.contiguous_format, False), (torch.channels_last, True)):
+        monkeypatch.setattr(fused_residual, "is_available", lambda kernels=kernels: kernels)
         model = copy.deepcopy(exact).float().to("cuda", memory_format=layout)
         model.zero_grad()
         ours = gradients(model, x.cuda().contiguous(memory_format=layout), noise.cuda(), bfloat16)

@@ -1,8 +1,8 @@
-"""The residual block and its norms in training on a GPU, in channels-last order: what the modules compute, in fewer
-passes over memory, which is what they cost beside their convolutions.
+"""Norms, activations and the residual block in training on a GPU, in channels-last order: what the modules compute, in
+fewer passes over memory, which is what they cost beside their convolutions.
 
-Of a block only its input and its first convolution's result are kept for the backward; what lies between is computed
-again there, which costs less than it would to read what PyTorch keeps. The kernels are in `triton_norm`.
+Of a residual block only its input and its first convolution's result are kept for the backward; what lies between is
+computed again there, which costs less than it would to read what PyTorch keeps. The kernels are in `triton_norm`.
 """
 
 from functools import cache
@@ -58,6 +58,28 @@ def norm_act(x: Tensor, norm: nn.GroupNorm, act: str | None) -> Tensor:
         return _NormAct.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps, act)
 
 
+def normalizes_batches(x: Tensor, norm: nn.BatchNorm2d, act: nn.LeakyReLU) -> bool:
+    """Whether `conv_norm_act` may be used on x, and is faster: in training on a GPU. PyTorch's batch norm keeps one of
+    its processors busy for each channel, and there are more than a hundred."""
+    plain = type(norm) is nn.BatchNorm2d and norm.training and act.negative_slope == 0.01
+    return plain and x.device.type == "cuda" and torch.is_grad_enabled() and is_available()
+
+
+def conv_norm_act(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
+    """leaky_relu(norm(conv(x))) for a 3x3 convolution with padding 1. Updates the norm's running statistics."""
+    h = F.conv2d(x, conv.weight, padding=1)  # without its bias, which the norm would take away again
+    with torch.autocast(x.device.type, enabled=False):
+        y, mean, rstd = _BatchNormAct.apply(
+            h.contiguous(memory_format=torch.channels_last), conv.bias, norm.weight, norm.bias, norm.eps
+        )
+        with torch.no_grad():
+            count = y.numel() // y.shape[1]
+            variance = rstd.pow(-2).sub_(norm.eps).mul_(count / max(1, count - 1))
+            torch._foreach_lerp_([norm.running_mean, norm.running_var], [mean, variance], norm.momentum)
+            norm.num_batches_tracked += 1
+    return y
+
+
 def _in_autocasts_format(x: Tensor) -> Tensor:
     kind = x.device.type
     return x.to(torch.get_autocast_dtype(kind)) if torch.is_autocast_enabled(kind) else x
@@ -84,6 +106,41 @@ class _NormAct(torch.autograd.Function):
         x, gamma, *moments = ctx.saved_tensors
         dx, (dgamma, dbeta, _) = differentiate(x, _lined(dy, x.dtype), Moments(*moments), gamma, None, ctx.act)
         return dx, dgamma.to(gamma.dtype), dbeta.to(gamma.dtype), None, None, None
+
+
+class _BatchNormAct(torch.autograd.Function):
+    """Also the mean and 1 / standard deviation of each channel, which have no gradient."""
+
+    @staticmethod
+    def forward(ctx, h, bias, gamma, beta, eps):
+        from vae.models.triton_norm import measure, normalize
+
+        rows = _as_one_image(h)
+        moments = measure(rows, gamma, beta, bias, len(gamma), eps)
+        ctx.save_for_backward(h, bias, gamma, *moments)
+        mean, rstd = moments.by_group[0].unbind(1)
+        ctx.mark_non_differentiable(mean, rstd)
+        return _as_batch(normalize(rows, moments, "leaky_relu"), h), mean, rstd
+
+    @staticmethod
+    def backward(ctx, dy, *_):
+        from vae.models.triton_norm import Moments, differentiate
+
+        h, bias, gamma, *moments = ctx.saved_tensors
+        dy = _as_one_image(_lined(dy, h.dtype))
+        dh, (dgamma, dbeta, _) = differentiate(_as_one_image(h), dy, Moments(*moments), gamma, bias, "leaky_relu")
+        # The bias's gradient is zero: rounding alone would make it something, and Adam would then follow it.
+        return _as_batch(dh, h), torch.zeros_like(bias), dgamma.to(gamma.dtype), dbeta.to(gamma.dtype), None
+
+
+def _as_one_image(x: Tensor) -> Tensor:
+    """(N, C, H, W), channels last, as (1, C, N * H, W) without a copy."""
+    return x.permute(0, 2, 3, 1).flatten(0, 1).unsqueeze(0).permute(0, 3, 1, 2)
+
+
+def _as_batch(x: Tensor, like: Tensor) -> Tensor:
+    n, c, h, w = like.shape
+    return x.permute(0, 2, 3, 1).view(n, h, w, c).permute(0, 3, 1, 2)
 
 
 class _Residual(torch.autograd.Function):

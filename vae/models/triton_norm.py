@@ -1,5 +1,7 @@
 """Group norm and activation over (N, C, H, W) in channels-last order on a GPU: kernels that copy nothing.
 
+A batch norm is the same of one image, all the batch's, in groups of one channel.
+
 PyTorch's group norm for CUDA brings such a batch into its own order and back, and writes the normalised values and the
 activated ones apart. Here a batch is read as rows (pixels) of channels:
 
@@ -21,11 +23,12 @@ import triton
 import triton.language as tl
 from torch import Tensor
 
-ACTIVATIONS = {None: 0, "silu": 1, "relu": 2, "selu": 3}
+ACTIVATIONS = {None: 0, "silu": 1, "relu": 2, "selu": 3, "leaky_relu": 4}
 _ELEMENTS = 4096  # of a program's tile
 _PROGRAMS = 2048  # about so many fill a GPU
 
 _SELU_SCALE, _SELU_ALPHA = tl.constexpr(1.0507009873554805), tl.constexpr(1.6732632423543772)
+_LEAK = tl.constexpr(0.01)
 
 
 class Moments(NamedTuple):
@@ -58,6 +61,8 @@ def _activate(z, ACT: tl.constexpr):
         z = tl.maximum(z, 0.0)
     elif ACT == 3:
         z = _SELU_SCALE * tl.where(z > 0, z, _SELU_ALPHA * (tl.exp(tl.minimum(z, 0.0)) - 1.0))
+    elif ACT == 4:
+        z = tl.where(z > 0, z, _LEAK * z)
     return z
 
 
@@ -71,6 +76,8 @@ def _slope(z, ACT: tl.constexpr):
         return tl.where(z > 0, 1.0, 0.0)
     elif ACT == 3:
         return _SELU_SCALE * tl.where(z > 0, 1.0, _SELU_ALPHA * tl.exp(tl.minimum(z, 0.0)))
+    elif ACT == 4:
+        return tl.where(z > 0, 1.0, _LEAK)
     else:
         return tl.full(z.shape, 1.0, tl.float32)
 

@@ -5,7 +5,6 @@ from torch import nn
 
 from vae.device import has_bfloat16
 from vae.models import AutoEncoder, ConvConfig, config_from_dict, fused_residual
-from vae.models.conv import ConvBlock
 from vae.models.layers import Attention, Downsample, ResBlock, Upsample
 from vae.training.config import TrainConfig
 
@@ -28,26 +27,24 @@ def is_compiled(wanted: str, model: AutoEncoder, device: torch.device, graphed: 
     has no kernels of its own."""
     if wanted != "auto" or device.type != "cuda":
         return wanted == "on"
-    fused = fused_residual.is_available() and _has(model, ResBlock)
+    fused = fused_residual.is_available() and any(isinstance(module, ResBlock) for module in model.modules())
     return fused_residual.is_available() and not graphed and not fused and updates >= WORTH_COMPILING
 
 
 def memory_format(model: AutoEncoder, device: torch.device, compiled: bool) -> torch.memory_format:
-    """In which the model and its images train fastest. On a GPU too convolutions want channels last, but PyTorch's own
-    group norm copies there and back, and images of few channels have nothing of it."""
-    if device.type != "cuda":
-        return torch.channels_last
-    copies = _has(model, nn.GroupNorm) and (compiled or not fused_residual.is_available())
-    return torch.contiguous_format if copies or _has(model, ConvBlock) else torch.channels_last
-
-
-def _has(model: AutoEncoder, kind: type[nn.Module]) -> bool:
-    return any(isinstance(module, kind) for module in model.modules())
+    """In which the model and its images train fastest: channels last, which convolutions want, but on a GPU not where
+    norms would be PyTorch's own: its group norm copies there and back."""
+    norms = any(isinstance(module, nn.GroupNorm | nn.BatchNorm2d) for module in model.modules())
+    copies = device.type == "cuda" and norms and (compiled or not fused_residual.is_available())
+    return torch.contiguous_format if copies else torch.channels_last
 
 
 def compile_blocks(model: AutoEncoder) -> None:
-    """In place: compile the blocks that a network repeats, which takes a fraction of what the whole would."""
+    """In place: compile the blocks that a network repeats, which takes a fraction of what the whole would; a network
+    that has none of them as a whole."""
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, SHAPES)
-    for module in model.modules():
-        if isinstance(module, COMPILED):
-            module.compile(fullgraph=True, dynamic=False)
+    blocks = [module for module in model.modules() if isinstance(module, COMPILED)]
+    for block in blocks:
+        block.compile(fullgraph=True, dynamic=False)
+    if not blocks:
+        model.compile(dynamic=False)
