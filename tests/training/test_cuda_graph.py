@@ -1,5 +1,6 @@
 """A training whose update is one CUDA graph, beside the same one operation by operation."""
 
+from contextlib import nullcontext
 from types import SimpleNamespace
 
 import pytest
@@ -28,13 +29,25 @@ def assert_alike(a, b, first: float = 1e-4):
 
 @pytest.fixture
 def graphs_on_the_cpu(monkeypatch):
-    """What a graph would hold is called instead of captured, so that its bookkeeping runs on a CPU."""
+    """What a graph would hold is called instead of captured, so that all around it runs on a CPU."""
+    stream = SimpleNamespace(wait_stream=lambda other: None)
     monkeypatch.setattr(vae.training.loop, "why_not", lambda *_: None)
+    for name, stand_in in {
+        "Stream": lambda device: stream,
+        "current_stream": lambda device: stream,
+        "stream": lambda stream: nullcontext(),
+        "synchronize": lambda device: None,
+        "CUDAGraph": SimpleNamespace,
+        "graph": lambda graph, **_: nullcontext(),
+    }.items():
+        monkeypatch.setattr(torch.cuda, name, stand_in)
+    capture = GraphedUpdate._capture
 
-    def instead(self):
-        self.graph = SimpleNamespace(replay=self._replayed)
+    def capturing(self):
+        capture(self)
+        self.graph.replay = self._replayed
 
-    monkeypatch.setattr(GraphedUpdate, "_capture", instead)
+    monkeypatch.setattr(GraphedUpdate, "_capture", capturing)
     monkeypatch.setattr(vae.training.cuda_graph, "BLOCK", 4)
 
 

@@ -458,6 +458,25 @@ def test_initial_weights_depend_on_the_seed_alone(tmp_path):
     assert all(torch.allclose(saved[name], p, atol=1e-6) for name, p in model.named_parameters())
 
 
+def test_compiled_blocks_train_as_others_without_a_break_and_validation_leaves_them_alone(tmp_path, monkeypatch):
+    compiled = []
+
+    def compile_by(module, **options):
+        module._compiled_call_impl = torch.compile(module._call_impl, backend=backend, **options)
+
+    def backend(graph, inputs):  # the compiler's own work takes minutes on a CPU
+        compiled.append(torch.is_grad_enabled())
+        return graph.forward
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_by)
+    plain = fit(tiny_kl(epochs=1), tmp_path / "plain", device="cpu")
+    run = fit(tiny_kl(epochs=1, compile="on"), tmp_path / "run", device="cpu")
+    assert compiled and all(compiled)
+    assert [line["loss"] for line in run.metrics()] == pytest.approx(
+        [line["loss"] for line in plain.metrics()], rel=1e-3
+    )
+
+
 def test_the_saved_model_says_what_it_was_trained_on_and_how_its_latents_scale(tmp_path):
     run = fit(tiny(epochs=2), tmp_path / "run", device="cpu")
     model = load(run.folder, device="cpu")

@@ -34,7 +34,12 @@ def is_faster(x: Tensor) -> bool:
     A training that wants PyTorch's own kernels, as for torch.compile, keeps its model and images contiguous.
     """
     lined = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return lined and x.device.type == "cuda" and torch.is_grad_enabled() and is_available()
+    return lined and _trains_on_gpu(x)
+
+
+def _trains_on_gpu(x: Tensor) -> bool:
+    """In float32 at most, in which the kernels compute, and with the kernels there."""
+    return x.device.type == "cuda" and x.dtype != torch.float64 and torch.is_grad_enabled() and is_available()
 
 
 def residual_block(
@@ -62,7 +67,7 @@ def normalizes_batches(x: Tensor, norm: nn.BatchNorm2d, act: nn.LeakyReLU) -> bo
     """Whether `conv_norm_act` may be used on x, and is faster: in training on a GPU. PyTorch's batch norm keeps one of
     its processors busy for each channel, and there are more than a hundred."""
     plain = type(norm) is nn.BatchNorm2d and norm.training and act.negative_slope == 0.01
-    return plain and x.device.type == "cuda" and torch.is_grad_enabled() and is_available()
+    return plain and _trains_on_gpu(x)
 
 
 def conv_norm_act(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:

@@ -9,7 +9,7 @@ import math
 import time
 import warnings
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
@@ -162,13 +162,13 @@ class Trainer:
         update_images = saved and saved.state["update_images"]
         self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
         self.graphed = why_not(model, self.plan, accelerator.scaler, self.feed.is_resident, self.device) is None
-        compiled = is_compiled(config.compile, model, self.device, self.graphed, self.plan.steps)
-        self.feed.layout = memory_format(model, self.device, compiled)
+        self.compiled = is_compiled(config.compile, model, self.device, self.graphed, self.plan.steps)
+        self.feed.layout = memory_format(model, self.device, self.compiled)
         self.raw = model.to(self.device, memory_format=self.feed.layout)
         self.ema = EMA(model, config.ema_images)
         if accelerator.num_processes > 1:
             share_batch_norm(model)
-        if compiled:
+        if self.compiled:
             compile_blocks(model)
         accelerator.gradient_accumulation_steps = self.plan.accumulate
         optimizer = torch.optim.Adam(
@@ -327,9 +327,11 @@ class Trainer:
 
     @contextmanager
     def _evaluating(self):
-        """The averaged model in evaluation mode, computing in the training's precision."""
+        """The averaged model in evaluation mode, computing in the training's precision, and as it is: compiling it for
+        validation's batches too would take longer than they do."""
+        as_it_is = torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
         try:
-            with self.accelerator.autocast():
+            with self.accelerator.autocast(), as_it_is:
                 yield self.ema.model.eval()
         finally:
             self.raw.train()
