@@ -59,7 +59,7 @@ def plain(options) -> None:
     forward, step = turns.timed("forward", losses), turns.timed("step", optimizer.step)
     while True:
         model.train()
-        average, ids, start = 0.0, torch.randperm(len(train)), time.perf_counter()
+        average, ids, start = 0.0, torch.randperm(len(train)).to(options.device), time.perf_counter()
         for first in range(0, len(train), 128):
             x = train[ids[first : first + 128], None]
             reconstruction, kl = forward(x)
