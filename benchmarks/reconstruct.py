@@ -27,6 +27,7 @@ import tempfile
 import threading
 import time
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
@@ -211,6 +212,9 @@ def main() -> None:
     options = parser.parse_args()
     if options.contestant:
         return contestant(options.contestant, options.folder, options.device, options.threads)
+    if not find_spec("diffusers"):
+        print("diffusers is not installed here, so it is left out.", file=sys.stderr)
+        options.only = [name for name in options.only if not name.startswith("diffusers")]
     network = "sd-small" if options.quick else "sd"
     rows = compare(options.sizes, options.pairs, options.device, options.threads, options.only, network)
     if options.json:

@@ -53,7 +53,8 @@ class Contestant:
 
     def __init__(self, script: str, arguments: list, python: str = sys.executable, verbose: bool = False):
         self.turns: list[dict] = []
-        environment = os.environ | {"PYTHONPATH": str(REPO)}
+        others = os.environ.get("PYTHONPATH")  # where a peer may lie
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPO), *([others] if others else [])])}
         self.process = subprocess.Popen(
             [python, script, *map(str, arguments)],
             stdin=subprocess.PIPE,

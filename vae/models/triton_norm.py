@@ -16,6 +16,8 @@ in float32 and in a fixed order, so that they come out the same every time.
 Only imported where Triton is there; it also runs, slowly, on a CPU with TRITON_INTERPRET=1, which the tests use.
 """
 
+from collections.abc import Callable
+from functools import wraps
 from typing import NamedTuple
 
 import torch
@@ -243,6 +245,17 @@ def _add_kernel(
         tl.store(h_ptr + place, h.to(h_ptr.dtype.element_ty), mask=mask)
 
 
+def _on_its_device(function: Callable) -> Callable:
+    """Triton launches on the current device; this makes it the one that the first argument lies on."""
+
+    @wraps(function)
+    def call(x: Tensor, *arguments, **named):
+        with torch.cuda.device_of(x):
+            return function(x, *arguments, **named)
+
+    return call
+
+
 class _Launch:
     """How the kernels are laid over one batch: a program takes `chunk` rows of one image, a few at a time."""
 
@@ -266,6 +279,7 @@ class _Launch:
         return torch.empty(*self.grid, 2, self.channels, dtype=torch.float32, device=x.device)
 
 
+@_on_its_device
 def measure(x: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor | None, groups: int, eps: float) -> Moments:
     """The moments of x + bias. x: (N, C, H, W), channels last; gamma, beta, bias: (C,)."""
     launch = _Launch(x)
@@ -284,6 +298,7 @@ def measure(x: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor | None, groups:
     return Moments(by_channel, by_group)
 
 
+@_on_its_device
 def normalize(x: Tensor, moments: Moments, act: str | None) -> Tensor:
     """act(group norm of x + bias), in x's shape, order and number format."""
     y = torch.empty_like(x)
@@ -291,6 +306,7 @@ def normalize(x: Tensor, moments: Moments, act: str | None) -> Tensor:
     return y
 
 
+@_on_its_device
 def differentiate(
     x: Tensor,
     dy: Tensor,
@@ -324,6 +340,7 @@ def differentiate(
     return dx, gradients.sum(1)
 
 
+@_on_its_device
 def add_(h: Tensor, bias: Tensor, x: Tensor) -> Tensor:
     """h + bias + x, in h's place. h, x: (N, C, H, W), channels last; bias: (C,)."""
     _Launch(h)(_add_kernel, h, bias, x)
