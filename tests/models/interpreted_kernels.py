@@ -61,6 +61,8 @@ def fused(block, x):
 def test_a_block_and_its_gradients_are_the_modules(fan_in, fan_out, groups, size, act, act_twice):
     block, x, weights = block_and_input(fan_in, fan_out, groups, size, act, act_twice)
     found = results(block, lambda x: fused(block, x), x, weights)
+    with torch.no_grad():  # as in validation
+        torch.testing.assert_close(fused(block, x), found["y"], rtol=0, atol=0)
     assert_close(found, results(block.double(), block, x.double(), weights), 1e-5)
 
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vae.models.group_norm import SHARED_STATISTICS
+
 
 @cache
 def is_available() -> bool:
@@ -29,17 +31,18 @@ def is_available() -> bool:
 
 
 def is_faster(x: Tensor) -> bool:
-    """Whether these functions may be used on x, and are faster: on a GPU, where a gradient is recorded, channels last.
+    """Whether these functions may be used on x, and are faster: on a GPU, channels last, in training and validation.
 
     A training that wants PyTorch's own kernels, as for torch.compile, keeps its model and images contiguous.
     """
     lined = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    return lined and _trains_on_gpu(x)
+    alone = torch.is_grad_enabled() or SHARED_STATISTICS.get() is None  # and not a tile among others
+    return lined and alone and _on_gpu(x)
 
 
-def _trains_on_gpu(x: Tensor) -> bool:
+def _on_gpu(x: Tensor) -> bool:
     """In float32 at most, in which the kernels compute, and with the kernels there."""
-    return x.device.type == "cuda" and x.dtype != torch.float64 and torch.is_grad_enabled() and is_available()
+    return x.device.type == "cuda" and x.dtype != torch.float64 and is_available()
 
 
 def residual_block(
@@ -67,7 +70,7 @@ def normalizes_batches(x: Tensor, norm: nn.BatchNorm2d, act: nn.LeakyReLU) -> bo
     """Whether `conv_norm_act` may be used on x, and is faster: in training on a GPU. PyTorch's batch norm keeps one of
     its processors busy for each channel, and there are more than a hundred."""
     plain = type(norm) is nn.BatchNorm2d and norm.training and act.negative_slope == 0.01
-    return plain and _trains_on_gpu(x)
+    return plain and torch.is_grad_enabled() and _on_gpu(x)
 
 
 def conv_norm_act(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:
