@@ -27,6 +27,7 @@ from vae.models.group_norm import SHARED_STATISTICS
 from vae.models.tiny import TinyConfig
 
 TILE, OVERLAP = 768, 64  # pixels
+GPU_TILES = (1536, 1024)  # the first for which there is memory: of larger tiles less is computed twice
 CROPS, CROP = 3, 32  # a sample: up to CROPS x CROPS crops, of a third of a tile but at least CROP latent pixels
 
 
@@ -66,25 +67,34 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
 def tile_for(model: AutoEncoder, height: int, width: int, tile: int | None = None) -> int:
     """The side in pixels of the tiles in which `encode` and `decode` compute an image of that size; 0: it is whole.
 
-    tile: what was asked for: None, which is to tile only where the memory asks for it (up to 3 GiB are taken on a CPU
-    and half of what is free on a GPU); a side in pixels; or 0, which is never. An image no larger than one tile is
-    computed whole.
+    tile: what was asked for: None, which is to tile only where the memory asks for it (about 3 GiB are taken on a CPU,
+    and on a GPU half of what is free but no more than about 12 GiB); a side in pixels; or 0, which is never. An image
+    no larger than one tile is computed whole.
     """
     if tile is None:
-        tile = 0 if _at_once(model, height, width) else TILE
+        tile = 0 if _at_once(model, height, width) else _side(model)
     tile = whole_number("A tile's side", tile, 0)
     return tile if max(height, width) > tile else 0
 
 
-def _at_once(model: AutoEncoder, height: int, width: int) -> int:
-    """How many images of that size the memory allows to compute together; 0 if not even one."""
+def _side(model: AutoEncoder) -> int:
+    """Of a tile, unless told otherwise."""
+    if model.device.type != "cuda":
+        return TILE
+    return next((side for side in GPU_TILES if _at_once(model, side, side, most=4 * 2**30)), TILE)
+
+
+def _at_once(model: AutoEncoder, height: int, width: int, most: int = 8 * 2**30) -> int:
+    """How many images of that size the memory allows to compute together; 0 if not even one. The count is of what is
+    held for the largest layer, of which a GPU takes half as much again; there it may be `most` bytes."""
     if isinstance(model.config, KLConfig):
         floats = 3 * max(*model.config.block_out_channels[:2], *model.config.decoder_widths[:2])
     elif isinstance(model.config, TinyConfig):
         floats = 4 * max(*model.config.encoder_block_out_channels, *model.config.decoder_block_out_channels)
     else:
         return 1024  # small images of a fixed size
-    budget = torch.cuda.mem_get_info(model.device)[0] // 2 if model.device.type == "cuda" else 3 * 2**30
+    on_gpu = model.device.type == "cuda"
+    budget = min(torch.cuda.mem_get_info(model.device)[0] // 2, most) if on_gpu else 3 * 2**30
     return int(budget // (height * width * floats * model.dtype.itemsize))
 
 
