@@ -10,7 +10,7 @@ diffusers in float32 on the same input. Memory is the most that a process held a
 On a busy machine set OMP_WAIT_POLICY=PASSIVE, so that threads that wait cost nothing, and look at processor time.
 
   diffusers          as from_pretrained gives it: float32, contiguous
-  diffusers bf16     bfloat16, channels last
+  diffusers bf16     bfloat16, channels last; on a GPU, where its norms would copy, contiguous
   ours               `vae.load(folder)`: float32
   ours auto          `vae.load(folder, dtype="auto")`
   ours bf16          `vae.load(folder, dtype=torch.bfloat16)`
@@ -26,6 +26,8 @@ import sys
 import tempfile
 import threading
 import time
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
@@ -35,6 +37,14 @@ CONTESTANTS = ("diffusers", "diffusers bf16", "ours", "ours auto", "ours bf16")
 def resident() -> int:
     """Bytes of memory that this process holds."""
     return int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def settle(device: str) -> None:
+    """Wait for what a GPU still has to do."""
+    if device == "cuda":
+        import torch
+
+        torch.cuda.synchronize()
 
 
 class Peak:
@@ -78,7 +88,7 @@ def contestant(name: str, folder: Path, device: str, threads: int) -> None:
         from diffusers import AutoencoderKL
 
         model = AutoencoderKL.from_pretrained(folder, torch_dtype=dtype).to(device).eval()
-        if name == "diffusers bf16":
+        if name == "diffusers bf16" and device == "cpu":
             model = model.to(memory_format=torch.channels_last)
         encode, decode = lambda x: model.encode(x).latent_dist.mean, lambda z: model.decode(z).sample
     else:
@@ -91,12 +101,10 @@ def contestant(name: str, folder: Path, device: str, threads: int) -> None:
 
     def timed(job, argument):
         with torch.inference_mode(), Peak(device) as peak:
-            if device == "cuda":
-                torch.cuda.synchronize()
+            settle(device)
             start, busy = time.perf_counter(), time.process_time()
             result = job(argument)
-            if device == "cuda":
-                torch.cuda.synchronize()
+            settle(device)
             seconds, cpu = time.perf_counter() - start, time.process_time() - busy
         return {"seconds": seconds, "cpu": cpu, "bytes": peak.bytes, "result": result.float().cpu()}
 
@@ -118,7 +126,19 @@ def decibels(a, b) -> float:
     return -10 * math.log10(error / 4) if error else math.inf
 
 
-def compare(sizes: list[int], pairs: int, device: str, threads: int) -> list[dict]:
+def median_of(rounds: list[dict], name: str, step: str, key: str, other: str | None) -> float | None:
+    """A contestant's median over the rounds; with another's name, of its share of that one's, who may not be there."""
+    found = [turn[name][step][key] for turn in rounds]
+    if other is None:
+        return statistics.median(found)
+    peers = [turn.get(other, {}).get(step, {}).get(key) for turn in rounds]
+    return statistics.median(mine / peer for mine, peer in zip(found, peers, strict=True)) if all(peers) else None
+
+
+def compare(
+    sizes: list[int], pairs: int, device: str, threads: int, names: list[str], network: str = "sd"
+) -> list[dict]:
+    """names: of the contestants; the first is what the others' PSNR is against."""
     import torch
 
     sys.path.insert(0, str(REPO))
@@ -129,7 +149,7 @@ def compare(sizes: list[int], pairs: int, device: str, threads: int) -> list[dic
     with tempfile.TemporaryDirectory() as place:
         place = Path(place)
         torch.manual_seed(0)
-        vae.export(build(KL_PRESETS["sd"]), place / "model")
+        vae.export(build(KL_PRESETS[network]), place / "model")
         options = ["--folder", place / "model", "--device", device, "--threads", str(threads)]
         processes = {
             name: subprocess.Popen(
@@ -138,7 +158,7 @@ def compare(sizes: list[int], pairs: int, device: str, threads: int) -> list[dic
                 stdout=subprocess.PIPE,
                 text=True,
             )
-            for name in CONTESTANTS
+            for name in names
         }
         for size in sizes:
             inputs = {"x": torch.rand(1, 3, size, size) * 2 - 1, "z": torch.randn(1, 4, size // 8, size // 8)}
@@ -152,12 +172,10 @@ def compare(sizes: list[int], pairs: int, device: str, threads: int) -> list[dic
                     process.stdin.flush()
                     rounds[-1][name] = json.loads(process.stdout.readline())
                     print(f"{size}: round {turn + 1} of {pairs}, {name}", file=sys.stderr)
-            outputs = {name: torch.load(place / f"{name}.pt", weights_only=True) for name in CONTESTANTS}
+            outputs = {name: torch.load(place / f"{name}.pt", weights_only=True) for name in names}
             for step in ("encode", "decode"):
-                for name in CONTESTANTS:
-                    median = lambda key, other, name=name, step=step, rounds=rounds: statistics.median(  # noqa: E731
-                        turn[name][step][key] / (turn[other][step][key] if other else 1) for turn in rounds
-                    )
+                for name in names:
+                    median = partial(median_of, rounds, name, step)
                     rows.append(
                         {
                             "size": size,
@@ -170,7 +188,8 @@ def compare(sizes: list[int], pairs: int, device: str, threads: int) -> list[dic
                             "cpu_to_diffusers": median("cpu", "diffusers"),
                             "cpu_to_diffusers_bf16": median("cpu", "diffusers bf16"),
                             "memory_to_diffusers": median("bytes", "diffusers"),
-                            "psnr": decibels(outputs[name][step], outputs["diffusers"][step]),
+                            "memory_to_diffusers_bf16": median("bytes", "diffusers bf16"),
+                            "psnr": decibels(outputs[name][step], outputs[names[0]][step]),
                         }
                     )
         for process in processes.values():
@@ -185,23 +204,32 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=3, help="rounds that the median is over")
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--threads", type=int, default=os.cpu_count())
+    parser.add_argument("--only", nargs="+", choices=CONTESTANTS, default=CONTESTANTS, help="who takes part")
+    parser.add_argument("--quick", action="store_true", help="a narrow network: tests the machinery only")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--contestant", choices=CONTESTANTS, help=argparse.SUPPRESS)
     parser.add_argument("--folder", type=Path, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.contestant:
         return contestant(options.contestant, options.folder, options.device, options.threads)
-    rows = compare(options.sizes, options.pairs, options.device, options.threads)
+    if not find_spec("diffusers"):
+        print("diffusers is not installed here, so it is left out.", file=sys.stderr)
+        options.only = [name for name in options.only if not name.startswith("diffusers")]
+    network = "sd-small" if options.quick else "sd"
+    rows = compare(options.sizes, options.pairs, options.device, options.threads, options.only, network)
     if options.json:
         return print(json.dumps(rows, indent=1))
     print(f"{'':28}  seconds          /diffusers   /diffusers bf16     memory")
     print("size  step    who              median       wall   cpu      wall   cpu      GB  ratio     dB")
     for row in rows:
+        shares = [
+            "     –" if row[key] is None else f"{row[key]:6.2f}"
+            for key in ("to_diffusers", "cpu_to_diffusers", "to_diffusers_bf16", "cpu_to_diffusers_bf16")
+        ]
+        memory = "–" if row["memory_to_diffusers"] is None else f"{row['memory_to_diffusers']:.2f}"
         print(
-            f"{row['size']:<5} {row['step']:<7} {row['who']:<15} {row['seconds']:6.2f}   "
-            f"{row['to_diffusers']:8.2f}  {row['cpu_to_diffusers']:4.2f}  {row['to_diffusers_bf16']:8.2f}  "
-            f"{row['cpu_to_diffusers_bf16']:4.2f}  {row['gigabytes']:6.2f}   {row['memory_to_diffusers']:4.2f}  "
-            f"{row['psnr']:5.1f}"
+            f"{row['size']:<5} {row['step']:<7} {row['who']:<15} {row['seconds']:6.2f}     "
+            f"{' '.join(shares)}  {row['gigabytes']:6.2f}  {memory:>5}  {row['psnr']:5.1f}"
         )
 
 

@@ -3,6 +3,7 @@
     python benchmarks/tiles.py                                1024 and 4096 pixels through Stable Diffusion's network
                                                               with random weights: about 25 minutes on two cores
     python benchmarks/tiles.py --model path/to/taesd          the same through another model
+    python benchmarks/tiles.py --device cuda --sizes 4096 --tile 0    on a GPU, never in tiles
     python benchmarks/tiles.py --model path/to/taesd --photographs path/to/kodak --tile 256
                                                               photographs whole and in small tiles
 
@@ -19,23 +20,23 @@ import tempfile
 import time
 from pathlib import Path
 
-from reconstruct import Peak
+from reconstruct import Peak, settle
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
 
-def opened(name: str | None):
+def opened(name: str | None, device: str, network: str):
     import torch
 
     import vae
     from vae.models import KL_PRESETS, build
 
     if name:
-        return vae.load(name, device="cpu", dtype="auto")
+        return vae.load(name, device=device, dtype="auto")
     with tempfile.TemporaryDirectory() as folder:
         torch.manual_seed(0)
-        vae.save(build(KL_PRESETS["sd"]), Path(folder) / "model")
-        return vae.load(Path(folder) / "model", device="cpu", dtype="auto")
+        vae.save(build(KL_PRESETS[network]), Path(folder) / "model")
+        return vae.load(Path(folder) / "model", device=device, dtype="auto")
 
 
 def of_size(model, size: int, tile: int | None) -> dict:
@@ -45,15 +46,23 @@ def of_size(model, size: int, tile: int | None) -> dict:
 
     coarse = torch.rand(1, model.in_channels, size // 16, size // 16) * 2 - 1
     x = torch.nn.functional.interpolate(coarse, (size, size), mode="bilinear")
-    found = {"size": size, "tile": tile or tiling.tile_for(model, size, size) or 0}
+    chosen = tiling.tile_for(model, size, size) if tile is None else tile
+    found = {"size": size, "tile": chosen or 0}
+    device = model.device.type
+    x = x.to(device)
+    if device == "cuda":  # the first time kernels are loaded
+        tiling.decode(model, tiling.encode(model, x[..., :512, :512], 256).mode(), tile=256)
 
     def timed(step: str, job):
+        settle(device)
         start, busy = time.perf_counter(), time.process_time()
-        with Peak("cpu") as peak:
+        with Peak(device) as peak:
             result = job()
+            settle(device)
         found[step] = {
             "seconds_per_megapixel": (time.perf_counter() - start) * 2**20 / size**2,
             "cpu_per_megapixel": (time.process_time() - busy) * 2**20 / size**2,
+            "seconds": time.perf_counter() - start,
             "gigabytes": peak.bytes / 1e9,
         }
         return result
@@ -93,13 +102,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", help="as for vae.load; by default Stable Diffusion's network with random weights")
     parser.add_argument("--sizes", type=int, nargs="+", default=[1024, 4096])
-    parser.add_argument("--tile", type=int, help="pixels; by default what the library would take")
+    parser.add_argument("--tile", type=int, help="pixels; by default what the library would take; 0 never")
+    parser.add_argument("--device", default="cpu")
     parser.add_argument("--photographs", type=Path, help="a folder of pictures, in the place of sizes")
+    parser.add_argument("--quick", action="store_true", help="a narrow network: tests the machinery only")
     parser.add_argument("--json", action="store_true")
     options = parser.parse_args()
     import torch
 
-    model = opened(options.model)
+    model = opened(options.model, options.device, "sd-small" if options.quick else "sd")
     with torch.inference_mode():
         if options.photographs:
             paths = sorted(path for path in options.photographs.iterdir() if path.suffix in (".png", ".jpg"))

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 REPO = Path(__file__).resolve().parents[1]
@@ -52,7 +53,8 @@ class Contestant:
 
     def __init__(self, script: str, arguments: list, python: str = sys.executable, verbose: bool = False):
         self.turns: list[dict] = []
-        environment = os.environ | {"PYTHONPATH": str(REPO)}
+        others = os.environ.get("PYTHONPATH")  # where a peer may lie
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(REPO), *([others] if others else [])])}
         self.process = subprocess.Popen(
             [python, script, *map(str, arguments)],
             stdin=subprocess.PIPE,
@@ -62,20 +64,25 @@ class Contestant:
             env=environment,
         )
 
+    def tell(self, word: str) -> bool:
+        """Whether the process was there to hear it."""
+        try:
+            self.process.stdin.write(f"{word}\n")
+            self.process.stdin.flush()
+        except BrokenPipeError:
+            return False
+        return True
+
     def turn(self) -> bool:
         """One turn; False if there are no more."""
-        try:
-            self.process.stdin.write("go\n")
-            self.process.stdin.flush()
-            line = self.process.stdout.readline()
-        except BrokenPipeError:
-            line = ""
+        line = self.process.stdout.readline() if self.tell("go") else ""
         if line:
             self.turns.append(json.loads(line))
         return bool(line)
 
     def end(self) -> None:
         for pipe in (self.process.stdin, self.process.stdout):
-            pipe.close()
+            with suppress(BrokenPipeError):
+                pipe.close()
         self.process.kill()
         self.process.wait()

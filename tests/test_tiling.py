@@ -1,3 +1,5 @@
+from types import SimpleNamespace
+
 import pytest
 import torch
 from peers import randomise
@@ -150,6 +152,16 @@ def test_large_images_are_tiled_and_small_ones_are_not():
     assert tiling.tile_for(sd, 1024, 1024) == 0 and tiling.tile_for(sd, 4096, 4096) == tiling.TILE
     assert tiling.tile_for(small, 2048, 2048) == 0 == tiling.tile_for(sd, 500, 600, 1024)
     assert tiling.tile_for(small, 500, 600, 256) == 256 and tiling.tile_for(sd, 4096, 4096, 0) == 0
+
+
+@pytest.mark.parametrize(
+    ("free", "largest", "tile"), [(80, 2048, 1536), (16, 2048, 1536), (8, 1024, 1536), (4, 1024, 1024)]
+)
+def test_a_gpu_takes_larger_tiles_and_never_more_than_so_much(monkeypatch, free, largest, tile):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (free * 2**30, 80 * 2**30))
+    gpu = SimpleNamespace(config=KLConfig(), device=torch.device("cuda"), dtype=torch.bfloat16)
+    assert tiling.tile_for(gpu, largest, largest) == 0
+    assert tiling.tile_for(gpu, 4096, 4096) == tile
 
 
 @torch.inference_mode()

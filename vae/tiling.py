@@ -28,6 +28,7 @@ from vae.models.group_norm import SHARED_STATISTICS
 TILE, OVERLAP = 768, 64  # pixels
 SMALLEST_TILE = 192
 PER_PIXEL = 32  # bytes of an image and what is made of it, beside the network
+GPU_TILES = (1536, 1024)  # the first for which there is memory: of larger tiles less is computed twice
 CROPS, CROP = 3, 32  # a sample: up to CROPS x CROPS crops, of a third of a tile but at least CROP latent pixels
 
 
@@ -67,9 +68,9 @@ def spans(length: int, tile: int, overlap: int) -> list[Span]:
 def tile_for(model: AutoEncoder, height: int, width: int, tile: int | None = None) -> int:
     """The side in pixels of the tiles in which `encode` and `decode` compute an image of that size; 0: it is whole.
 
-    tile: what was asked for: None, which is to tile only where the memory asks for it (up to 3 GiB are taken on a CPU
-    and half of what is free on a GPU); a side in pixels; or 0, which is never. An image no larger than one tile is
-    computed whole.
+    tile: what was asked for: None, which is to tile only where the memory asks for it (about 3 GiB are taken on a CPU,
+    and on a GPU half of what is free but no more than about 12 GiB); a side in pixels; or 0, which is never. An image
+    no larger than one tile is computed whole.
     """
     if tile is None:
         tile = 0 if model.config.fixed_size or _at_once(model, height, width) else _largest_tile(model)
@@ -86,26 +87,29 @@ def tile_for(model: AutoEncoder, height: int, width: int, tile: int | None = Non
 
 
 def _largest_tile(model: AutoEncoder) -> int:
-    """TILE, or less where the memory is small."""
+    """Unless told otherwise: TILE, more on a GPU, or less where the memory is small."""
+    if model.device.type == "cuda":
+        return next((side for side in GPU_TILES if _at_once(model, side, side, most=4 * 2**30)), TILE)
     tile = TILE
-    while tile > SMALLEST_TILE and tile**2 * _bytes_per_pixel(model) > _room(model):
+    while tile > SMALLEST_TILE and not _at_once(model, tile, tile):
         tile //= 2
     return tile
 
 
-def _at_once(model: AutoEncoder, height: int, width: int) -> int:
-    """How many images of that size the memory allows to compute together; 0 if not even one."""
-    return int(min(1024, _room(model) // (height * width * _bytes_per_pixel(model))))
+def _at_once(model: AutoEncoder, height: int, width: int, most: int = 8 * 2**30) -> int:
+    """How many images of that size the memory allows to compute together; 0 if not even one. The count is of what is
+    held for the largest layer, of which a GPU takes half as much again; there it may be `most` bytes."""
+    return int(min(1024, _room(model, most) // (height * width * _bytes_per_pixel(model))))
 
 
 def _bytes_per_pixel(model: AutoEncoder) -> int:
     return model.config.floats_per_pixel * model.dtype.itemsize
 
 
-def _room(model: AutoEncoder) -> int:
+def _room(model: AutoEncoder, most: int) -> int:
     """Bytes that activations may take."""
     if model.device.type == "cuda":
-        return torch.cuda.mem_get_info(model.device)[0] // 2
+        return min(torch.cuda.mem_get_info(model.device)[0] // 2, most)
     return min(3 * 2**30, limits.budget())
 
 

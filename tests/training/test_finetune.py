@@ -166,6 +166,7 @@ def test_a_taesd_pair_is_fine_tuned_and_written_as_one(tmp_path):
         ({"init": "nothing-such"}, "There is no model 'nothing-such'"),
         ({"init": "dogs-vae"}, "dogs-vae takes colour images .* those of digits are grey images"),
         ({"freeze": "decoder", "adversarial": 0.5}, "cannot be used with a frozen decoder"),
+        ({"equivariance": 0.5, "compile": "on"}, "many sizes, which cannot be compiled"),
         ({"freeze": "middle"}, "freeze must be one of encoder, decoder"),
     ],
 )

@@ -227,7 +227,7 @@ def test_the_weights_average_is_what_is_saved(tmp_path):
 @pytest.mark.parametrize("rate", [10.0, 1.0])
 def test_a_loss_that_explodes_fails_the_run_and_keeps_the_last_good_checkpoint(tmp_path, monkeypatch, rate):
     config = tiny(epochs=30, learning_rate=rate, schedule="constant", reconstruction="sum")
-    monkeypatch.setattr(vae.training.loop, "EXPLODED", 10.0)
+    monkeypatch.setattr(vae.training.stopping, "EXPLODED", 10.0)
     with pytest.raises(InputError, match=r"The loss became .* lower the learning rate \(it was"):
         fit(config, tmp_path / "run", device="cpu")
     run = Run(tmp_path / "run")
@@ -456,6 +456,25 @@ def test_initial_weights_depend_on_the_seed_alone(tmp_path):
     model = build(tiny().model)
     saved = weights(run)
     assert all(torch.allclose(saved[name], p, atol=1e-6) for name, p in model.named_parameters())
+
+
+def test_compiled_blocks_train_as_others_without_a_break_and_validation_leaves_them_alone(tmp_path, monkeypatch):
+    compiled = []
+
+    def compile_by(module, **options):
+        module._compiled_call_impl = torch.compile(module._call_impl, backend=backend, **options)
+
+    def backend(graph, inputs):  # the compiler's own work takes minutes on a CPU
+        compiled.append(torch.is_grad_enabled())
+        return graph.forward
+
+    monkeypatch.setattr(torch.nn.Module, "compile", compile_by)
+    plain = fit(tiny_kl(epochs=1), tmp_path / "plain", device="cpu")
+    run = fit(tiny_kl(epochs=1, compile="on"), tmp_path / "run", device="cpu")
+    assert compiled and all(compiled)
+    assert [line["loss"] for line in run.metrics()] == pytest.approx(
+        [line["loss"] for line in plain.metrics()], rel=1e-3
+    )
 
 
 def test_the_saved_model_says_what_it_was_trained_on_and_how_its_latents_scale(tmp_path):

@@ -1,4 +1,5 @@
 import json
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,6 +30,15 @@ def test_changes_are_taken_and_none_changes_nothing():
         preset("x")
 
 
+def test_a_gpu_takes_larger_batches_unless_told_how_large(monkeypatch):
+    monkeypatch.setattr("vae.device.pick_device", lambda name: SimpleNamespace(type=name))
+    small = PRESETS["sd-small"]
+    assert preset("sd-small", "cpu") == preset("sd-small") == small
+    wide = preset("sd-small", "cuda", beta=0.5)
+    assert (wide.batch_size, wide.learning_rate, wide.beta) == (4 * small.batch_size, 2 * small.learning_rate, 0.5)
+    assert preset("sd-small", "cuda", batch_size=8) == small and preset("mnist-vae", "cuda") == PRESETS["mnist-vae"]
+
+
 @pytest.mark.parametrize(
     ("name", "value"),
     [
@@ -40,7 +50,13 @@ def test_changes_are_taken_and_none_changes_nothing():
         ("data", 3),
         *(("test_size", bad) for bad in (0.0, 1.0)),
         *(("seed", -1), ("seed", 2**63), ("accumulate", 0), ("clip", -1.0), ("ema_images", -1)),
-        *(("schedule", "x"), ("reconstruction", "x"), ("precision", "fp8"), ("model", {"_class_name": "x"})),
+        *(
+            ("schedule", "x"),
+            ("reconstruction", "x"),
+            ("precision", "fp8"),
+            ("compile", "yes"),
+            ("model", {"_class_name": "x"}),
+        ),
     ],
 )
 def test_settings_out_of_range_are_refused(name, value):

@@ -1,11 +1,9 @@
-from itertools import pairwise
-
 import pytest
 import torch
 from tiny_runs import tiny
 
 from vae.errors import InputError
-from vae.training.schedule import learning_rate, plan, preview_steps, seeded
+from vae.training.schedule import learning_rate, plan, seeded
 
 
 def test_one_cycle_rises_to_the_peak_and_falls_to_nothing():
@@ -19,14 +17,6 @@ def test_one_cycle_rises_to_the_peak_and_falls_to_nothing():
 def test_a_constant_rate_is_constant_and_a_single_step_has_a_rate():
     assert {learning_rate(tiny(schedule="constant", learning_rate=0.1), s, 9) for s in range(9)} == {0.1}
     assert learning_rate(tiny(learning_rate=0.1), 0, 1) == pytest.approx(0.1)
-
-
-def test_previews_come_at_both_ends_and_thin_out():
-    steps = sorted(preview_steps(6000))
-    assert steps[0] == 0 and steps[-1] == 6000 and len(steps) == 61
-    gaps = [b - a for a, b in pairwise(steps)]
-    assert gaps == sorted(gaps)
-    assert preview_steps(3) == {0, 1, 2, 3}
 
 
 def test_seeds_depend_on_every_number_and_on_their_order():

@@ -37,7 +37,7 @@ def train(
     from vae.training.runs import new_run_folder
 
     run = run_dir and run_dir.expanduser()
-    config = _config(preset, settings, run if resume else None)
+    config = _config(preset, settings, run if resume else None, device)
     run = output_folder(run or new_run_folder(config.preset))
     first, new = int(os.environ.get("RANK", 0)) == 0, not run.exists()  # of several processes one speaks
     with bar_of(1, "step") as bar:
@@ -61,12 +61,12 @@ def train(
     say({"run": str(done.folder), "state": done.state()["state"], **last}, json_)
 
 
-def _config(preset: str | None, settings: dict, run: Path | None) -> TrainConfig:
+def _config(preset: str | None, settings: dict, run: Path | None, device: str) -> TrainConfig:
     """The TrainConfig of the recipe with its changes, or that of the run gone on with, which takes more epochs only."""
     from vae.training.runs import Run
 
     if run is None or not Run(run).begun():
-        return recipe(preset or TrainConfig.preset, **settings)
+        return recipe(preset or TrainConfig.preset, device, **settings)
     config = TrainConfig.from_dict(Run(run).config())
     for name, value in (settings | {"preset": preset}).items():
         kept = getattr(config, name)

@@ -14,7 +14,7 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.group_norm import GroupNorm
-from vae.models.layers import ACTIVATIONS, Level, MidBlock, activate
+from vae.models.layers import ACTIVATIONS, Level, MidBlock, norm_act
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ class Encoder(nn.Module):
         for level in self.down_blocks:
             x = level(x)
         x = self.mid_block(x)
-        return self.conv_out(activate(self.conv_norm_out(x), "silu"))
+        return self.conv_out(norm_act(x, self.conv_norm_out, "silu"))
 
 
 class Decoder(nn.Module):
@@ -142,7 +142,7 @@ class Decoder(nn.Module):
         x = self.mid_block(self.conv_in(x))
         for level in self.up_blocks:
             x = level(x)
-        x = activate(self.conv_norm_out(x), "silu")
+        x = norm_act(x, self.conv_norm_out, "silu")
         # In training autocast chooses; without, `precision` may have left the level before in bfloat16.
         return self.conv_out(x if torch.is_grad_enabled() else x.to(self.conv_out.weight.dtype))
 

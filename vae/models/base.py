@@ -146,7 +146,7 @@ class AutoEncoder(nn.Module):
     def _latents(self, z: Any) -> Tensor:
         """z as `_decode` takes it."""
         z = as_latents(z, self.latent_channels, look=not self.training)
-        if self.config.fixed_size:
+        if self.config.fixed_size and not self.training:  # in training an objective may ask for other sizes
             _, height, width = self.latent_shape()
             if z.shape[2] != height or z.shape[3] != width:
                 raise InputError(

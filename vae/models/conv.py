@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
+from vae.models import fused_residual
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.fused import conv_norm_act, is_faster
 
@@ -59,7 +60,10 @@ class ConvBlock(nn.Sequential):
         conv, norm, act = self
         if is_faster(x, conv, norm):
             return conv_norm_act(x, conv, norm, act.negative_slope, enlarge)
-        return super().forward(nn.functional.interpolate(x, scale_factor=2) if enlarge else x)
+        x = nn.functional.interpolate(x, scale_factor=2) if enlarge else x
+        if fused_residual.normalizes_batches(x, norm, act):
+            return fused_residual.conv_norm_act(x, conv, norm)
+        return super().forward(x)
 
 
 class Enlarged(nn.Sequential):

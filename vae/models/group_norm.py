@@ -6,8 +6,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-# While this holds a dict, every GroupNorm takes its statistics from there; those it does not find it measures over the
-# whole batch it is given, and leaves there. So several images or tiles can be normalised as if they were one.
+# While this holds a dict, every GroupNorm takes its statistics from there, unless a gradient is recorded; those it does
+# not find it measures over the whole batch it is given, and leaves there. So several images or tiles can be normalised
+# as if they were one.
 SHARED_STATISTICS: ContextVar[dict[nn.Module, tuple[Tensor, Tensor]] | None] = ContextVar("statistics", default=None)
 
 SMALL = 256  # pixels
@@ -17,7 +18,8 @@ class GroupNorm(nn.GroupNorm):
     """nn.GroupNorm that can share its statistics between calls, as tiling does; see SHARED_STATISTICS."""
 
     def forward(self, x: Tensor) -> Tensor:
-        shared = SHARED_STATISTICS.get()
+        # A ContextVar cannot be compiled; in training, which is what is compiled, nothing is shared.
+        shared = None if torch.is_grad_enabled() else SHARED_STATISTICS.get()
         if shared is None:
             return self._each(x)
         if self not in shared:

@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vae.models import fused_residual
 from vae.models.group_norm import GroupNorm
 
 ACTIVATIONS = {"silu": F.silu, "selu": F.selu, "relu": F.relu}
@@ -43,6 +44,13 @@ def activate(x: Tensor, name: str) -> Tensor:
     return ACTIVATIONS[name](x, inplace=not torch.is_grad_enabled())
 
 
+def norm_act(x: Tensor, norm: GroupNorm, name: str | None) -> Tensor:
+    """The activation `name` of norm(x), or norm(x) alone."""
+    if fused_residual.is_faster(x):
+        return fused_residual.norm_act(x, norm, name)
+    return norm(x) if name is None else activate(norm(x), name)
+
+
 class ResBlock(nn.Module):
     """x + conv(act(norm(conv(act(norm(x)))))), with a 1x1 convolution on the shortcut where the width changes.
 
@@ -59,9 +67,13 @@ class ResBlock(nn.Module):
         self.conv_shortcut = Conv(fan_in, fan_out, 1) if fan_in != fan_out else None
 
     def forward(self, x: Tensor) -> Tensor:
-        h = self.conv1(activate(self.norm1(x), self.act))
-        h = self.norm2(h)
-        h = self.conv2(activate(h, self.act) if self.act_twice else h)
+        acts = self.act, self.act if self.act_twice else None
+        if fused_residual.is_faster(x):
+            shortcut = None if self.conv_shortcut is None else self.conv_shortcut(x)
+            norms, convs = (self.norm1, self.norm2), (self.conv1, self.conv2)
+            return fused_residual.residual_block(x, shortcut, norms, convs, acts)
+        h = self.conv1(norm_act(x, self.norm1, acts[0]))
+        h = self.conv2(norm_act(h, self.norm2, acts[1]))
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
         return shortcut + h if torch.is_grad_enabled() else shortcut.add_(h)
 
@@ -90,7 +102,7 @@ class Attention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         n, c, height, width = x.shape
-        h = self.group_norm(x).flatten(2).transpose(1, 2)  # (N, H*W, C)
+        h = norm_act(x, self.group_norm, None).flatten(2).transpose(1, 2)  # (N, H*W, C)
         q, k, v = self.to_q(h), self.to_k(h), self.to_v(h)
         if self.in_bfloat16 and not torch.is_grad_enabled():
             h = attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).to(h.dtype)

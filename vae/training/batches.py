@@ -17,11 +17,13 @@ from vae.training.schedule import Plan, seeded
 class TrainingImages:
     """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its pictures.
 
+    layout: the memory format of the batches; it may be changed until the first.
+
     Raises InputError if the config's data cannot be read.
     """
 
     def __init__(self, config: TrainConfig, model: AutoEncoder, device: torch.device):
-        self.seed, self.device = config.seed, device
+        self.seed, self.device, self.layout = config.seed, device, torch.channels_last
         fitted = {
             "size": model.config.sample_size,
             "channels": model.in_channels,
@@ -37,6 +39,11 @@ class TrainingImages:
                 f"{self.train_set.name} are {colours[self.train_set.source_channels]}; give it such data as it takes."
             )
         self._train, self._val = self._resident(self.train_set), self._resident(self.val_set)
+
+    @property
+    def is_resident(self) -> bool:
+        """Whether the training images lie on the device."""
+        return self._train is not None
 
     def _resident(self, data: ImageSet) -> Tensor | None:
         """The whole set on the device, as bytes, where it is small enough to be in memory at all."""
@@ -56,13 +63,21 @@ class TrainingImages:
         in_bytes = self.train_set.batches(parts) if self._train is None else (self._train[part] for part in parts)
         return map(self._float, in_bytes)
 
+    def order(self, epoch: int) -> Tensor:
+        """The indices of all training images as `epoch` takes them, on the device where the images are."""
+        order = torch.randperm(len(self.train_set), generator=seeded(self.seed, 1, epoch))
+        return order.to(self.device) if self.is_resident else order
+
+    def resident_batch(self, indices: Tensor) -> Tensor:
+        """The training images at `indices`, float in [-1, 1]; all on the device, without a word to the CPU."""
+        return self._float(self._train.index_select(0, indices))
+
     def _parts(self, plan: Plan, process: int, first: int) -> Iterator[Tensor]:
         order = None
         for step in range(first, plan.steps):
             epoch, place = divmod(step, plan.epoch_steps)
             if order is None or place == 0:
-                order = torch.randperm(len(self.train_set), generator=seeded(self.seed, 1, epoch))
-                order = order if self._train is None else order.to(self.device)
+                order = self.order(epoch)
             update = order[place * plan.update_images : (place + 1) * plan.update_images]
             for micro in range(plan.accumulate):
                 yield plan.share(update, micro, process)
@@ -78,4 +93,4 @@ class TrainingImages:
         return self._float(self.val_set.batch(torch.arange(start, stop)))
 
     def _float(self, pixels: Tensor) -> Tensor:
-        return images.to_float(pixels.to(self.device)).contiguous(memory_format=torch.channels_last)
+        return images.to_float(pixels.to(self.device)).contiguous(memory_format=self.layout)

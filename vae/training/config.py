@@ -8,6 +8,7 @@ from vae.training.setting import check_settings, setting
 
 SCHEDULES = ("one-cycle", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
+COMPILE = ("auto", "on", "off")
 PARTS = ("encoder", "decoder")
 
 
@@ -69,6 +70,7 @@ class TrainConfig:
     flip: bool = setting(False, "Mirror half of the training images, where left is like right.")
     test_size: float = setting(0.2, "Share held out, where the data have no test split.", low=0.001, high=0.9)
     precision: str = setting("auto", "Arithmetic; auto is bf16 where it was measured to be faster.", choices=PRECISIONS)
+    compile: str = setting("auto", "torch.compile; auto is on a GPU in a long run where it pays.", choices=COMPILE)
     init: str | None = setting(
         None,
         "A model to go on from: a bundled name, a run or checkpoint folder, a weight file or a Hub id.",
@@ -85,6 +87,10 @@ class TrainConfig:
             raise InputError("The adversarial term teaches the decoder; it cannot be used with a frozen decoder.")
         if self.adversarial and self.precision == "fp16":
             raise InputError("The adversarial term takes bf16 or fp32, not fp16.")
+        if self.equivariance and self.compile == "on":
+            raise InputError(
+                "The equivariance term decodes at many sizes, which cannot be compiled; set compile to auto or off."
+            )
 
     def to_dict(self) -> dict:
         return asdict(self)

@@ -1,17 +1,20 @@
 """Accelerate, set up for one training: the device, the precision, and what several processes need to act as one."""
 
 import threading
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import get_available_trackers
+from accelerate.utils import broadcast_object_list
 from torch import Tensor, nn
 
-from vae.device import has_bfloat16, pick_device
+from vae.device import pick_device
 from vae.errors import InputError
+from vae.training.config import TrainConfig
+from vae.training.runs import RunWriter
 
 _ONE = threading.Lock()  # Accelerate keeps its state in module globals: one training at a time in a process
 
@@ -20,7 +23,7 @@ _ONE = threading.Lock()  # Accelerate keeps its state in module globals: one tra
 def accelerator_for(precision: str, device: str | None, log_with: str | None, folder: Path):
     """An Accelerator of our own for the length of a training; whatever the process had of Accelerate is put back.
 
-    precision: "fp32", "bf16", "fp16" or "auto". log_with: a tracker's name; its files go into `folder`.
+    precision: "fp32", "bf16" or "fp16". log_with: a tracker's name; its files go into `folder`.
     Raises InputError if this process is training already, the device or precision is not to be had, or the tracker is
     not installed.
     """
@@ -37,8 +40,6 @@ def _create(precision: str, device: torch.device, log_with: str | None, folder: 
     if log_with is not None and log_with not in (known := [str(t.value) for t in get_available_trackers()]):
         have = ", ".join(known) if known else "none"
         raise InputError(f"The tracker {log_with!r} is not known or not installed; installed here: {have}.")
-    if precision == "auto":
-        precision = "bf16" if has_bfloat16(device) else "fp32"
     if precision == "fp16" and device.type == "cpu":
         raise InputError("fp16 is for GPUs; use fp32 or bf16 on the CPU.")
     accelerator = Accelerator(
@@ -74,6 +75,21 @@ def _own_state():
         for owner, entries in zip(owners, before, strict=True):
             owner._shared_state.clear()
             owner._shared_state.update(entries)
+
+
+def claim(writer: RunWriter, config: TrainConfig, resume: bool, accelerator: Accelerator, held: ExitStack) -> RunWriter:
+    """Hold and start the run folder, in the main process; the others learn which it is, or why there is none."""
+    problem = None
+    if accelerator.is_main_process:
+        try:
+            held.enter_context(writer.locked(resume))
+            writer.start(config.to_dict())
+        except InputError as error:
+            problem = str(error)
+    problem, folder = broadcast_object_list([problem, str(writer.folder)])
+    if problem:
+        raise InputError(problem)
+    return RunWriter(folder)
 
 
 class _AllSum(torch.autograd.Function):

@@ -3,6 +3,7 @@
 import copy
 
 import torch
+from torch import Tensor
 
 from vae.models.base import AutoEncoder
 
@@ -30,14 +31,29 @@ class EMA:
         counters = [(target[name], source[name]) for name in source if name not in floating]
         return [target[name] for name in floating], [source[name] for name in floating], counters
 
+    def share(self, images_seen: int, images: int) -> float:
+        """How much of the average the weights become after an update of `images` images, `images_seen` in all."""
+        half_life = min(self.half_life, max(images_seen * 0.1, 1.0))
+        return 1.0 - 0.5 ** (images / half_life) if half_life else 1.0
+
     @torch.no_grad()
     def update(self, images_seen: int, images: int) -> None:
         """After an update that learned from `images` more images, `images_seen` in all."""
         if not self.half_life:
             return
-        half_life = min(self.half_life, max(images_seen * 0.1, 1.0))
         self._pairs = self._pairs or self._tensors()
         averages, weights, counters = self._pairs
-        torch._foreach_lerp_(averages, weights, 1.0 - 0.5 ** (images / half_life))
+        torch._foreach_lerp_(averages, weights, self.share(images_seen, images))
+        for target, source in counters:
+            target.copy_(source)
+
+    @torch.no_grad()
+    def follow(self, share: Tensor) -> None:
+        """`update` with the share in a scalar tensor on the weights' device, where a CUDA graph reads it."""
+        self._pairs = self._pairs or self._tensors()
+        averages, weights, counters = self._pairs
+        steps = torch._foreach_sub(weights, averages)
+        torch._foreach_mul_(steps, share)
+        torch._foreach_add_(averages, steps)
         for target, source in counters:
             target.copy_(source)

@@ -8,39 +8,41 @@ that share an update draw, between them, what one would.
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 from accelerate import Accelerator
-from accelerate.utils import broadcast_object_list
-from torch import Tensor
 
 from vae.checkpoints import find_model
 from vae.checks import real_number
+from vae.device import pick_device
 from vae.errors import InputError
-from vae.latents import scaling
-from vae.metrics import psnr
-from vae.models import AutoEncoder, build, config_to_dict
+from vae.models import config_to_dict
 from vae.perceptual import check_installed
 from vae.training import memory
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
+from vae.training.cuda_graph import GraphedUpdate, captured, why_not
 from vae.training.discriminator import Adversary
-from vae.training.distributed import accelerator_for, all_mean, share_batch_norm
+from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm
 from vae.training.ema import EMA
-from vae.training.finetune import freeze, initial_model
-from vae.training.objective import CustomObjective, Objective, summand
+from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
+from vae.training.objective import CustomObjective, Objective
 from vae.training.presets import PRESETS, preset
+from vae.training.previews import preview_steps, previews
 from vae.training.process import give_way, keep_freed_memory
 from vae.training.recorder import Recorder, Saved
 from vae.training.runs import Run, RunWriter, new_run_folder
-from vae.training.schedule import learning_rate, plan, preview_steps, seeded
-from vae.training.stopping import REASONS, Stopper
+from vae.training.schedule import learning_rate, plan
+from vae.training.stopping import REASONS, Stopper, check_loss, sentence
+from vae.training.sums import Sums
+from vae.training.trained_model import freeze, saved_config, starting_model
+from vae.training.update import Update
+from vae.training.validation import evaluating, validate
 
-EXPLODED = 1e4  # a loss so many times its first value will not come back
-LATENTS = 64  # training images whose latents' spread gives the scaling_factor
+EPOCH, LINE = range(2)  # rows of the sums: over the epoch so far, and since the last step line of the metrics
 ASK_EVERY = 10  # updates between two questions whether to stop, where several processes must agree
 
 
@@ -87,8 +89,9 @@ def fit(
         config = replace(config, model=config_to_dict(find_model.load_config(config.init)))
     if config.perceptual:
         check_installed()
-    with accelerator_for(config.precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
-        writer = _claim(writer, config, resume, accelerator, held)
+    precision = chosen_precision(config, pick_device(device))
+    with accelerator_for(precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
+        writer = claim(writer, config, resume, accelerator, held)
         stopper = Stopper(writer, max_minutes)
         trainer = Trainer(config, writer, accelerator, stopper, on_progress, objective)
         try:
@@ -96,7 +99,7 @@ def fit(
                 reason = trainer.train()
             ending = {"state": "stopped" if reason else "finished", "reason": reason, "seconds_left": 0}
         except BaseException as error:
-            message = _sentence(error)
+            message = sentence(error)
             ending = {"state": "stopped" if isinstance(error, KeyboardInterrupt) else "failed", "reason": message}
             if isinstance(error, OSError | MemoryError | torch.OutOfMemoryError):
                 raise InputError(message) from error
@@ -106,33 +109,6 @@ def fit(
                 writer.end(**ending)
             trainer.close()
     return Run(writer.folder)
-
-
-def _claim(writer: RunWriter, config: TrainConfig, resume: bool, accelerator: Accelerator, held: ExitStack):
-    """Hold and start the run folder, in the main process; the others learn which it is, or why there is none."""
-    problem = None
-    if accelerator.is_main_process:
-        try:
-            held.enter_context(writer.locked(resume))
-            writer.start(config.to_dict())
-        except InputError as error:
-            problem = str(error)
-    problem, folder = broadcast_object_list([problem, str(writer.folder)])
-    if problem:
-        raise InputError(problem)
-    return RunWriter(folder)
-
-
-def _sentence(error: BaseException) -> str:
-    if isinstance(error, InputError):
-        return str(error)
-    if isinstance(error, KeyboardInterrupt):
-        return "Interrupted."
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return "There is too little memory; lower the batch size and raise accumulate."
-    if isinstance(error, OSError):
-        return f"The training failed: {error.strerror or error}."
-    return f"The training failed: {type(error).__name__}."
 
 
 class Trainer:
@@ -152,8 +128,11 @@ class Trainer:
         self.main = accelerator.is_main_process
         self.recorder = Recorder(writer, on_progress)
         self.custom = objective
+        self.updates: Update | GraphedUpdate | None = None  # made at the first one
 
     def close(self) -> None:
+        if self.updates is not None:
+            self.updates.close()
         self.accelerator.end_training()
         if self.device.type != "cpu":
             self.accelerator.free_memory()
@@ -168,62 +147,51 @@ class Trainer:
         if self.main:
             with self.recorder.writing():
                 self.writer.rewind(saved.state["step"] if saved else -1)
-        model = self._initial(saved)
+        model = starting_model(config, saved)
         self.began_with = model.config
+        freeze(model, config.freeze)
         self.feed = TrainingImages(config, model, self.device)
         if saved:
             self.feed.expect(saved.state["images"])
-            model.load_state_dict(saved.state["model"])
-        self.frozen = freeze(model, config.freeze)
-        self.raw = model.to(self.device, memory_format=torch.channels_last)
-        self.ema = EMA(model, config.ema_images)
-        if accelerator.num_processes > 1:
-            share_batch_norm(model)
         update_images = saved and saved.state["update_images"]
         self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
         if self.device.type == "cpu":  # a GPU says for itself when its memory is full
             memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate))
+        reason = why_not(config, self.custom, model, self.plan, accelerator.scaler, self.feed.is_resident, self.device)
+        self.graphed = reason is None
+        self.compiled = is_compiled(config, model, self.device, self.graphed, self.plan.steps)
+        self.feed.layout = memory_format(model, self.device, self.compiled)
+        self.raw = model.to(self.device, memory_format=self.feed.layout)
+        self.ema = EMA(model, config.ema_images)
+        if accelerator.num_processes > 1:
+            share_batch_norm(model)
+        if self.compiled:
+            compile_blocks(model)
         accelerator.gradient_accumulation_steps = self.plan.accumulate
         optimizer = torch.optim.Adam(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
             lr=config.learning_rate,
             betas=(0.9, config.beta2),
             fused=self.device.type != "mps",
+            capturable=self.graphed,
         )
         self.model, self.optimizer = accelerator.prepare(model, optimizer)
         self._set_objective()
-        exact = torch.float32 if self.device.type == "mps" else torch.float64
-        # [the epoch so far, since the last step line] x [the terms, batches]
-        self.sums = torch.zeros(2, len(self.terms) + 1, dtype=exact, device=self.device)
+        self.sums = Sums(self.objective.terms + (self.adversary.terms if self.adversary else ()), 2, self.device)
         self.step, self.seconds, self.first_loss = 0, 0.0, None
         if saved:
-            self._restore(saved.state, saved.averaged.state_dict())
+            self._restore(saved)
         if self.step > self.plan.steps:
             raise InputError(
                 f"The run has trained for {self.step / self.plan.epoch_steps:g} epochs already; give more than that."
             )
         self.preview_steps = preview_steps(self.plan.steps)
-        self.batches = self.feed.batches(self.plan, accelerator.process_index, self.step)
         if accelerator.log_with:
             settings = {key: value for key, value in config.to_dict().items() if key != "model"}
             accelerator.init_trackers("vae-studio", config=settings)
 
-    def _initial(self, saved: Saved | None) -> AutoEncoder:
-        """The model as the run begins with it; what the checkpoint has of it beside its tensors."""
-        if self.config.init and not saved:
-            model = initial_model(self.config.init)
-        else:
-            with torch.random.fork_rng(devices=[]):  # the process's own generator stays as it was
-                torch.default_generator.manual_seed(self.config.seed)
-                model = build(self.config.model)
-        if saved:
-            model.fitted_priors = saved.averaged.fitted_priors
-        if self.config.freeze != "encoder":
-            model.fitted_priors = {}  # of latents that will be others
-        return model
-
     def _set_objective(self) -> None:
-        """What is minimised, and the names of its terms."""
+        """What is minimised: the objective, and what an adversary adds to it."""
         config, accelerator = self.config, self.accelerator
         average = all_mean if accelerator.num_processes > 1 else None
         if self.custom:
@@ -233,24 +201,27 @@ class Trainer:
                 self.objective.name_terms(self.objective(x, *model(x), None))
         else:
             self.objective = Objective(config, self.raw, accelerator.autocast, average)
-        self.terms, self.adversary = self.objective.terms, None
+        self.adversary = None
         if config.adversarial:
             start = config.adversarial_start // self.plan.update_images
             self.adversary = Adversary(self.raw, config.adversarial, start, config.seed, accelerator.autocast, average)
-            self.terms += self.adversary.terms
 
-    def _restore(self, state: dict, averaged: dict[str, Tensor]) -> None:
-        self.ema.model.load_state_dict(averaged if self.config.ema_images else state["model"])
+    def _restore(self, saved: Saved) -> None:
+        """The checkpoint's state, but for the model's, into what was prepared."""
+        state = saved.state
+        self.ema.model.load_state_dict(saved.averaged.state_dict() if self.config.ema_images else state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
+        for group in self.optimizer.param_groups:
+            group["capturable"] = self.graphed  # whatever device the run was on before
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
-        if tuple(state["terms"]) != self.terms:
+        if tuple(state["terms"]) != self.sums.terms:
             raise InputError(
-                f"This run's loss had the terms {', '.join(state['terms'])}, and has {', '.join(self.terms)} now; "
+                f"This run's loss had the terms {', '.join(state['terms'])}, and has {', '.join(self.sums.terms)} now; "
                 "resume it with the objective it began with."
             )
-        self.sums.copy_(state["sums"])
+        self.sums.table.copy_(state["sums"])
         if self.adversary:
             self.adversary.load_state_dict(state["adversary"])
 
@@ -260,7 +231,8 @@ class Trainer:
         """Train to the end. Returns None, or why it stopped before."""
         self.prepare()
         plan, reason = self.plan, None
-        self._announce()
+        if self.main:
+            self.recorder.begin(self.step, plan, self.feed, self.device)
         if self.step == 0:
             if self.config.init:
                 self.log_start()
@@ -273,65 +245,34 @@ class Trainer:
             self.seconds = before + time.perf_counter() - start
             rate = (self.step - first) * plan.update_images / (self.seconds - before)
             if self.step % plan.log_every == 0:
-                self.log("step", 1)
+                self.log("step", LINE)
             if self.step % plan.epoch_steps == 0:
-                self.log("epoch", 0, rate)
+                self.log("epoch", EPOCH, rate)
             if self.step in self.preview_steps:
                 self.preview()
             if self.main:
-                self.recorder.progress(self._progress(rate))
+                self.recorder.progress(self.step, plan, rate)
                 if self.recorder.due():
                     self.checkpoint()
             reason = self._asked_to_stop()
-        self.batches = None
         self.accelerator.wait_for_everyone()
         if reason:
             self.preview()
         self.checkpoint()
         if self.main:
             self.writer.prune(keep=1)
-            self.recorder.progress({"step": self.step, "epoch": self._epoch(), "steps": plan.steps}, force=True)
+            self.recorder.progress(self.step, plan)
         return reason
 
     def update(self) -> None:
         """One update of the weights, from this process's share of the update's images."""
-        config, accelerator, plan = self.config, self.accelerator, self.plan
-        rate = learning_rate(config, self.step, plan.steps)
-        for group in self.optimizer.param_groups:
-            group["lr"] = rate
-        noise, flips = self._draw()
-        for micro in range(plan.accumulate):
-            x = next(self.batches)
-            if flips is not None:
-                mirrored = plan.share(flips, micro, accelerator.process_index)
-                x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
-            mine = None if noise is None else plan.share(noise, micro, accelerator.process_index)
-            with accelerator.accumulate(self.model):
-                x_hat, posterior = self.model(x, mine)
-                terms = self.objective(x, x_hat, posterior, self.step)
-                if self.adversary:
-                    terms = self.adversary.judge(terms, x, x_hat, self.step)
-                accelerator.backward(terms["loss"])
-                if config.clip and accelerator.sync_gradients:
-                    accelerator.clip_grad_norm_(self.model.parameters(), config.clip)
-                self.optimizer.step()
-                self.optimizer.zero_grad()
-            if self.adversary:
-                terms["discriminator"] = self.adversary.learn(x, x_hat, self.step, micro, plan.accumulate)
-            self.sums += summand(terms, self.terms)
-        self.ema.update((self.step + 1) * plan.update_images, plan.update_images)
+        if self.updates is None:
+            parts = self.model, self.optimizer, self.ema, self.objective, self.adversary, self.feed, self.sums
+            update = Update(self.config, self.plan, self.accelerator, *parts)
+            self.updates = captured(update, self.step) if self.graphed else update
+        self.updates(self.step)
         if self.first_loss is None:
-            self.first_loss = abs(self._mean(0)[0]) + 1.0
-
-    def _draw(self) -> tuple[Tensor | None, Tensor | None]:
-        """The posterior noise and the mirrorings of the whole update, the same in all processes."""
-        count, generator = self.plan.update_images, seeded(self.config.seed, 2, self.step)
-        noise = flips = None
-        if self.raw.is_variational:
-            noise = torch.randn((count, *self.raw.latent_shape()), generator=generator).to(self.device)
-        if self.config.flip:
-            flips = (torch.rand(count, generator=generator) < 0.5).to(self.device)
-        return noise, flips
+            self.first_loss = abs(self.sums.mean(EPOCH, self.accelerator)["loss"]) + 1.0
 
     def _asked_to_stop(self) -> str | None:
         """Why to stop now, if anybody wants it. Several processes agree on it, now and then."""
@@ -346,9 +287,9 @@ class Trainer:
 
     def log(self, kind: str, row: int, rate: float | None = None) -> None:
         """A line of metrics from a row of the sums, which starts again from 0."""
-        entry = {"kind": kind, "step": self.step, "epoch": self._epoch()}
-        entry |= dict(zip(self.terms, self._mean(row), strict=True))
-        self.sums[row].zero_()
+        entry = {"kind": kind, "step": self.step, "epoch": self.plan.epoch(self.step)}
+        entry |= self.sums.mean(row, self.accelerator)
+        self.sums.table[row].zero_()
         self._judge(entry["loss"])
         if kind == "epoch":
             entry |= self.validate()
@@ -365,151 +306,62 @@ class Trainer:
     def log_start(self) -> None:
         """How good the model is that the run begins with, before its first update."""
         found = self.validate()
-        entry = {
-            "kind": "start",
-            "step": 0,
-            "epoch": 0,
-            **{name: found[f"val_{name}"] for name in self.objective.val_terms},
-            **found,
-        }
+        entry = {"kind": "start", "step": 0, "epoch": 0}
+        entry |= {name: found[f"val_{name}"] for name in self.objective.val_terms} | found
         if self.main:
             self.recorder.metrics(entry)
 
-    def _mean(self, row: int) -> list[float]:
-        """The mean of each term of a row of sums, over all processes; the loss first."""
-        *terms, batches = self.accelerator.reduce(self.sums[row].clone(), "sum").tolist()
-        return [term / batches for term in terms]
-
-    def _judge(self, value: float) -> None:
+    def _judge(self, loss: float) -> None:
         """InputError if the loss is not finite or has exploded, or the discriminator makes the images worse."""
         if self.adversary:
             self.adversary.check(self.step)
-        if not math.isfinite(value) or abs(value) > EXPLODED * self.first_loss:
-            raise InputError(
-                f"The loss became {value:.3g} at step {self.step}, so the training was stopped; lower the learning "
-                f"rate (it was {self.config.learning_rate:g}). The last good checkpoint is kept."
-            )
+        check_loss(loss, self.first_loss, self.step, self.config.learning_rate)
 
-    @torch.no_grad()
     def validate(self) -> dict[str, float]:
-        """The objective's terms over the validation set with one posterior sample each, as "val_…"; where the run goes
-        on from a model also "val_psnr" in dB, through the posterior's mean and in float32, as `evaluate` has it."""
-        count, processes = len(self.feed.val_set), self.accelerator.num_processes
-        batch = min(count, max(self.config.batch_size, 2**18 // self.raw.config.sample_size**2))
-        total = torch.zeros(len(self.objective.val_terms) + 1, dtype=self.sums.dtype, device=self.device)
-        decibels = torch.zeros((), dtype=self.sums.dtype, device=self.device)
         with self._evaluating() as model:
-            for number, start in enumerate(range(0, count, batch)):
-                if number % processes != self.accelerator.process_index:
-                    continue
-                x = self.feed.validation(start, min(start + batch, count))
-                noise = torch.randn((len(x), *model.latent_shape()), generator=seeded(self.config.seed, 3, number))
-                x_hat, posterior = model(x, noise.to(self.device))
-                total += summand(self.objective(x, x_hat, posterior, None), self.objective.val_terms) * len(x)
-                if self.config.init:
-                    with torch.autocast(self.device.type, enabled=False):
-                        decibels += psnr(x, model.decode(model.encode(x).mode())).sum()
-        *total, images = self.accelerator.reduce(total, "sum").tolist()
-        figures = {f"val_{name}": value / images for name, value in zip(self.objective.val_terms, total, strict=True)}
-        if self.config.init:
-            figures["val_psnr"] = self.accelerator.reduce(decibels, "sum").item() / images
-        return figures
+            return validate(model, self.feed, self.objective, self.config, self.accelerator)
 
     @contextmanager
     def _evaluating(self):
-        """The averaged model in evaluation mode, computing in the training's precision."""
-        try:
-            with self.accelerator.autocast():
-                yield self.ema.model.eval()
-        finally:
-            self.raw.train()
-            for module in self.frozen:
-                module.eval()
+        """The averaged model in evaluation mode, computing in the training's precision, and as it is: compiling it for
+        validation's batches too would take longer than they do."""
+        as_it_is = torch.compiler.set_stance("force_eager") if self.compiled else nullcontext()
+        with evaluating(self.ema.model) as model, self.accelerator.autocast(), as_it_is:
+            yield model
 
     # -- what is kept ---------------------------------------------------------------------------------------------
 
-    def _epoch(self) -> int:
-        """The epoch the last update belonged to, counted from 1; 0 before the first."""
-        return -(-self.step // self.plan.epoch_steps)
-
-    def _progress(self, rate: float) -> dict:
-        left = (self.plan.steps - self.step) * self.plan.update_images / rate
-        return {
-            "step": self.step,
-            "steps": self.plan.steps,
-            "epoch": self._epoch(),
-            "images_per_second": rate,
-            "seconds_left": left,
-        }
-
-    def _announce(self) -> None:
-        """Say that the training runs, with what a viewer needs to know of it."""
-        if self.main:
-            self.recorder.state(
-                state="running",
-                step=self.step,
-                steps=self.plan.steps,
-                epoch=self._epoch(),
-                epoch_steps=self.plan.epoch_steps,
-                device=str(self.device),
-                processes=self.plan.processes,
-                train_images=len(self.feed.train_set),
-                val_images=len(self.feed.val_set),
-                skipped=self.feed.train_set.skipped + self.feed.val_set.skipped,
-            )
-
-    @torch.no_grad()
     def preview(self) -> None:
-        """The same validation images reconstructed, and the same noise decoded, as the model stands now."""
+        """Images of how the model stands now."""
         if not self.main:
             return
-        count = min(len(self.feed.val_set), max(2, min(8, 512 // self.raw.config.sample_size)))
-        x = self.feed.validation(0, count)
         with self._evaluating() as model:
-            generator = seeded(self.config.seed, 4)
-            noise = torch.randn((2 * count, *model.latent_shape()), generator=generator).to(self.device)
-            # With no noise it is the mean that is decoded. By `forward`, which does not refuse what is not finite: it
-            # is the loss that tells of a training that diverged.
-            rebuilt, _ = model(x, torch.zeros_like(noise[:count]))
-            drawn = torch.cat([model.decode(z) for z in noise.split(count)])
-        for kind, pictures in (("reconstruction", torch.cat([x, rebuilt.float()])), ("samples", drawn.float())):
-            self.recorder.preview(kind, self.step, self._epoch(), pictures, columns=count)
+            found = previews(model, self.feed, self.config.seed)
+        for kind, pictures in found.items():
+            self.recorder.preview(kind, self.step, self.plan.epoch(self.step), pictures, columns=len(pictures) // 2)
 
     def checkpoint(self) -> None:
         """Save, in the main process, if the training is sound."""
         if not self.main:
             return
-        if self.sums[1, 3] > 0:  # the losses since the last step line, which nobody has judged
-            total, *_, batches = self.sums[1].tolist()
-            self._judge(total / batches)
+        if not self.sums.empty(LINE):  # the losses since the last step line, which nobody has judged
+            self._judge(self.sums.mean(LINE)["loss"])
         tensors = (*self.raw.state_dict().values(), *self.ema.model.state_dict().values())
         if not all(torch.isfinite(tensor).all() for tensor in tensors):
             self._judge(math.nan)
-        self._describe()
+        with self._evaluating() as model:
+            model.config = saved_config(self.began_with, self.config, model, self.feed)
         state = {
             "model": self.raw.state_dict(),
             "optimizer": self.optimizer.state_dict(),
             "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
             "step": self.step,
             "seconds": self.seconds,
-            "sums": self.sums,
-            "terms": list(self.terms),
+            "sums": self.sums.table,
+            "terms": list(self.sums.terms),
             "first_loss": self.first_loss,
             "images": len(self.feed.train_set),
             "update_images": self.plan.update_images,
             "adversary": self.adversary.state_dict() if self.adversary else None,
         }
         self.recorder.checkpoint(self.step, self.ema.model, state)
-
-    @torch.no_grad()
-    def _describe(self) -> None:
-        """Write into the saved model's config what it was trained on and, unless its encoder is frozen and its latents
-        are what they were, what is known of these."""
-        config, name = self.began_with, self.feed.train_set.name
-        if self.config.freeze == "encoder":
-            began = config.trained_on if self.config.init else None
-            known = {"trained_on": f"{began}, its decoder then on {name}" if began and began != name else name}
-        else:
-            with self._evaluating() as model:
-                known = {"trained_on": name, "latent_space": None, **scaling.measured(model, self.feed.spread(LATENTS))}
-        self.ema.model.config = replace(config, **known)

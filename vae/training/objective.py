@@ -21,11 +21,6 @@ ENLARGED = 1.25  # what it is shown is cut out of the images at up to so many ti
 Terms = dict[str, Tensor]
 
 
-def summand(terms: Terms, names: tuple[str, ...]) -> Tensor:
-    """What a batch adds to sums of the named terms, and a 1 by which to divide them: (len(names) + 1,), detached."""
-    return torch.stack([*(terms[name].float() for name in names), torch.ones_like(terms["loss"])]).detach()
-
-
 class Objective:
     """(x, x_hat, posterior, step) to {"loss", "reconstruction", "kl", and "perceptual" and "equivariance" where these
     have a weight}: averages over the batch, float32 scalars. step: the update's number, or None in validation.

@@ -16,7 +16,9 @@ from vae.checkpoints import store
 from vae.errors import InputError
 from vae.files import appearing, disk_error, flushed
 from vae.models import AutoEncoder
+from vae.training.batches import TrainingImages
 from vae.training.runs import RunWriter
+from vae.training.schedule import Plan
 
 STATE_SECONDS = 0.5  # between two words of how far it is
 CHECKPOINT_SECONDS = 10.0  # checkpoints are never closer than this
@@ -56,6 +58,21 @@ class Recorder:
         with self.writing():
             self.writer.update(**changes)
 
+    def begin(self, step: int, plan: Plan, feed: TrainingImages, device: torch.device) -> None:
+        """Say that the training runs, with what a viewer needs to know of it."""
+        self.state(
+            state="running",
+            step=step,
+            steps=plan.steps,
+            epoch=plan.epoch(step),
+            epoch_steps=plan.epoch_steps,
+            device=str(device),
+            processes=plan.processes,
+            train_images=len(feed.train_set),
+            val_images=len(feed.val_set),
+            skipped=feed.train_set.skipped + feed.val_set.skipped,
+        )
+
     def metrics(self, entry: dict) -> None:
         with self.writing():
             self.writer.append(entry)
@@ -66,13 +83,19 @@ class Recorder:
         with self.writing():
             self.writer.preview(kind, step, epoch, images.png_bytes(sheet))
 
-    def progress(self, progress: dict, force: bool = False) -> None:
-        """Tell how far it is, if it was not told a moment ago."""
-        if force or time.monotonic() - self.reported > STATE_SECONDS:
-            self.reported = time.monotonic()
-            self.state(**progress)
-            if self.on_progress:
-                self.on_progress(progress)
+    def progress(self, step: int, plan: Plan, rate: float | None = None) -> None:
+        """Tell how far it is, if it was not told a moment ago. rate: images a second; without it, as at the end, it is
+        told in any case."""
+        if rate is not None and time.monotonic() - self.reported <= STATE_SECONDS:
+            return
+        self.reported = time.monotonic()
+        progress = {"step": step, "steps": plan.steps, "epoch": plan.epoch(step)}
+        if rate is not None:
+            left = (plan.steps - step) * plan.update_images
+            progress |= {"images_per_second": rate, "seconds_left": left / rate}
+        self.state(**progress)
+        if self.on_progress:
+            self.on_progress(progress)
 
     def due(self) -> bool:
         """Whether it is time for a checkpoint."""

@@ -9,7 +9,6 @@ from torch import Tensor
 from vae.errors import InputError
 from vae.training.config import TrainConfig
 
-PREVIEWS = 60  # of each kind in a whole run, denser at its beginning, when most happens
 LINES = 400  # step lines in the metrics of a whole run
 WARM_UP = 0.15  # share of a one-cycle run in which the rate rises
 
@@ -35,6 +34,10 @@ class Plan:
     def log_every(self) -> int:
         """Updates between two step lines of the metrics."""
         return max(1, self.steps // LINES)
+
+    def epoch(self, step: int) -> int:
+        """The epoch that the last of `step` updates belongs to, counted from 1; 0 before the first."""
+        return -(-step // self.epoch_steps)
 
     def share(self, indices: Tensor, micro: int, process: int) -> Tensor:
         """Of an update's images (or their noise) those that a process has in one of its batches."""
@@ -79,11 +82,6 @@ def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
     if step < warm:
         return config.learning_rate * (step + 1) / warm
     return config.learning_rate * 0.5 * (1.0 + math.cos(math.pi * (step - warm + 1) / (steps - warm + 1)))
-
-
-def preview_steps(steps: int) -> set[int]:
-    """After which updates to take previews: the first and the last among them, denser at the beginning."""
-    return {round(steps * (i / PREVIEWS) ** 2) for i in range(PREVIEWS + 1)}
 
 
 def seeded(*numbers: int) -> torch.Generator:

@@ -1,4 +1,4 @@
-"""Why a training should end before its last step: somebody asked, the time is up, or the process is told to go."""
+"""Why a training ends before its last step: somebody asked, the time is up, the process is told to go, or it failed."""
 
 import math
 import signal
@@ -6,8 +6,12 @@ import threading
 import time
 from contextlib import contextmanager
 
+import torch
+
+from vae.errors import InputError
 from vae.training.runs import RunWriter
 
+EXPLODED = 1e4  # a loss so many times its first value will not come back
 REASONS = (
     None,
     "Stopped on request.",
@@ -54,3 +58,25 @@ class Stopper:
         finally:
             for number, handler in before.items():
                 signal.signal(number, handler)
+
+
+def check_loss(loss: float, first: float | None, step: int, rate: float) -> None:
+    """InputError if the loss is not finite or has exploded. first: its first value; rate: the learning rate."""
+    if not math.isfinite(loss) or abs(loss) > EXPLODED * first:
+        raise InputError(
+            f"The loss became {loss:.3g} at step {step}, so the training was stopped; lower the learning rate (it was "
+            f"{rate:g}). The last good checkpoint is kept."
+        )
+
+
+def sentence(error: BaseException) -> str:
+    """What failed, in the words of a run's state."""
+    if isinstance(error, InputError):
+        return str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return "Interrupted."
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return "There is too little memory; lower the batch size and raise accumulate."
+    if isinstance(error, OSError):
+        return f"The training failed: {error.strerror or error}."
+    return f"The training failed: {type(error).__name__}."
