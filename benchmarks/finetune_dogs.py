@@ -8,7 +8,7 @@ Each setting of SETTINGS is trained in a process of its own. At a quarter, half,
 its averaged weights, rounded to 16 bits as they are kept, reconstruct the held-out photographs through the posterior's
 mean; a line of JSON says their PSNR, their Fréchet distance to the photographs and the probability of a dog, before and
 after. `--out` receives the lines (results.jsonl), of each model the best checkpoints that lose no more than half a
-decibel, and for each of these a picture: photographs, the model as it is, and fine-tuned.
+decibel, and for each of these an image: photographs, the model as it is, and fine-tuned.
 """
 
 import argparse
@@ -46,7 +46,7 @@ QUICK = {"batch_size": 4, "adversarial_start": 0, "test_size": 0.005}
 POINTS = (0.25, 0.5, 0.75)
 CALIBRATION = 20.0  # seconds in which the speed is measured that says how many epochs there is time for
 DECIBELS = 0.5  # that a checkpoint may lose to be kept
-KEPT, SHOWN = 2, 16  # checkpoints of each model, photographs of a picture
+KEPT, SHOWN = 2, 16  # checkpoints of each model, photographs of an image
 
 
 def main() -> None:
@@ -197,7 +197,7 @@ class Judge:
 
 
 def collect(work: Path, out: Path) -> None:
-    """Lines, the best checkpoints of each model and their pictures, from where the settings left them."""
+    """Lines, the best checkpoints of each model and their images, from where the settings left them."""
     lines = [line for path in sorted(work.glob("*/results.jsonl")) for line in path.read_text().splitlines()]
     (out / "results.jsonl").write_text("".join(f"{line}\n" for line in lines))
     found = [json.loads(path.read_text()) for path in work.glob("*/best.json")]

@@ -239,7 +239,7 @@ def fit(name: str, options) -> None:
 
 
 def together(names: list[str], out: Path) -> None:
-    """One report and one picture of all the plans, in place of theirs."""
+    """One report and one image of all the plans, in place of theirs."""
     found = [name for name in names if (out / f"{name}.json").is_file() and (out / f"{name}.png").is_file()]
     reports = {name: json.loads((out / f"{name}.json").read_text()) for name in found}
     (out / "report.json").write_text(json.dumps(reports, indent=1))

@@ -46,7 +46,7 @@ class Judge:
         self.target = Moments(judge(self.classifier, test.images)[0])
 
     def __call__(self, pictures: torch.Tensor) -> dict:
-        """pictures: (N, 1, 32, 32), uint8 or [-1, 1]."""
+        """images: (N, 1, 32, 32), uint8 or [-1, 1]."""
         if pictures.dtype != torch.uint8:
             pictures = pictures.add(1.0).mul(127.5).round().clamp(0, 255).to(torch.uint8)
         features, probabilities = judge(self.classifier, pictures)

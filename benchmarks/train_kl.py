@@ -4,7 +4,7 @@
     python benchmarks/train_kl.py --quick   the machinery alone, at 16x16, in seconds
     python benchmarks/train_kl.py --preset sd-small --side 64 --batch 8 --steps 200 --only ours
 
-Random pictures, resident. The plain loop is bfloat16 autocast, Adam, squared error + KL, in PyTorch's standard layout;
+Random images, resident. The plain loop is bfloat16 autocast, Adam, squared error + KL, in PyTorch's standard layout;
 --peer-fp32 leaves the autocast out. Ours is the preset, everything on: averaged weights, clipping, mirroring, metrics.
 
   diffusers           the plain loop
@@ -33,7 +33,7 @@ EPOCH = 64  # updates at least, and several turns: the plain loop does not valid
 
 
 def settings(options):
-    """The preset's config, the picture's side, the batch and the device."""
+    """The preset's config, the image's side, the batch and the device."""
     import torch
 
     from vae.training.presets import PRESETS

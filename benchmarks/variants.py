@@ -3,7 +3,7 @@
     python benchmarks/variants.py            on a GPU: a minute
     python benchmarks/variants.py --quick    the machinery alone, on a CPU
 
-`vae.fit` on random pictures, everything on; one JSON line for each variant: images a second, the most memory PyTorch
+`vae.fit` on random images, everything on; one JSON line for each variant: images a second, the most memory PyTorch
 had allocated, and the seconds of the first update, in which kernels are compiled, convolutions tried and the graph
 captured. "as it is" is what a user gets; each other line has one thing changed.
 """

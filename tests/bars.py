@@ -27,7 +27,7 @@ def saved(folder, data=None, variational=True, seed=0) -> str:
     """A model with random weights, measured on `data` if there are any; its folder."""
     torch.manual_seed(seed)
     model = build(ConvConfig(**{**vars(TINY), "variational": variational})).eval()
-    model.encoder[-1].weight.data *= 50  # as after a training: latents differ from picture to picture
+    model.encoder[-1].weight.data *= 50  # as after a training: latents differ from image to image
     place = vae.save(model, folder)
     if data is not None:
         statistics.write(weight_files(place), statistics.measure(model, data))

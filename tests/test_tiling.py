@@ -175,7 +175,7 @@ def test_no_seams_in_a_photograph(data_dir):
     whole = tiling.decode(model, tiling.encode(model, x, tile=0).mode(), tile=0)
     tiled = tiling.decode(model, tiling.encode(model, x, tile=128).mode(), tile=128)
     assert psnr(x, tiled).item() > psnr(x, whole).item() - 0.3
-    # Across the lines where tiles begin, end and meet in the middle, the picture changes no more than the whole one.
+    # Across the lines where tiles begin, end and meet in the middle, the image changes no more than the whole one.
     factor = model.downscale
     for axis, other in ((-2, -1), (-1, -2)):
         cut = tiling.spans(256 // factor, 128 // factor, 64 // factor)[1:]

@@ -1,6 +1,6 @@
-"""Pictures in and out: decoding files nobody vouches for, fitting to a model's size, PIL <-> tensor, grids.
+"""Images in and out: decoding files nobody vouches for, fitting to a model's size, PIL <-> tensor, grids.
 
-A picture here is a PIL image of mode "L" or "RGB". A tensor of pictures is (N, C, H, W), float in [-1, 1].
+An image here is a PIL image of mode "L" or "RGB". A tensor of images is (N, C, H, W), float in [-1, 1].
 """
 
 import base64
@@ -19,7 +19,7 @@ from torch import Tensor
 from vae import limits
 from vae.errors import InputError
 
-MAX_PIXELS = 100_000_000  # decoded, such a picture takes some 400 MB
+MAX_PIXELS = 100_000_000  # decoded, such an image takes some 400 MB
 # Bytes that decoding takes at its height for each pixel, measured; OpenJPEG keeps each colour as 32 bits.
 DECODING, DECODING_MORE = 14, {"JPEG2000": 40, "WEBP": 24, "AVIF": 24, "TIFF": 24}
 LARGE = 64_000_000  # bytes; what takes more to decode is decoded one at a time
@@ -46,17 +46,17 @@ _TURNS = {
 
 
 def open_image(source: str | os.PathLike | bytes | BinaryIO, size_hint: int | None = None) -> Image.Image:
-    """Decode one picture from a path, its bytes or an open binary file, to mode "L" or "RGB", upright.
+    """Decode one image from a path, its bytes or an open binary file, to mode "L" or "RGB", upright.
 
     Of an animation the first frame; transparent pixels laid on white; 16-bit and float pixels scaled to 8 bits (floats
     from [0, 1], or from their own minimum and maximum if they leave it). Format, width and height are checked on the
     header, before anything is decoded.
 
-    size_hint: the side in pixels the picture will be fitted to. A large JPEG is then decoded at a fraction of its size,
+    size_hint: the side in pixels the image will be fitted to. A large JPEG is then decoded at a fraction of its size,
     which is many times cheaper, and any other reduced once it is decoded; what comes back is at least twice the hint on
     its short side, if the file is.
 
-    Raises InputError if the source is missing, empty, truncated or no picture, has over MAX_PIXELS pixels or more than
+    Raises InputError if the source is missing, empty, truncated or no image, has over MAX_PIXELS pixels or more than
     this machine's memory allows to decode, or is more than MAX_ASPECT times as long as it is wide (or the reverse).
     """
     if isinstance(source, bytes | bytearray | memoryview):
@@ -183,7 +183,7 @@ def flatten(image: Image.Image) -> Image.Image:
 def _eight_bits(image: Image.Image) -> Image.Image:
     """Grey with integers over 8 bits or floats, to "L"."""
     values = np.asarray(image)
-    # NaN and infinity become 0; row by row, so that a large picture needs no second one as floats.
+    # NaN and infinity become 0; row by row, so that a large image needs no second one as floats.
     rows = (np.nan_to_num(row.astype(np.float32), posinf=0.0, neginf=0.0) for row in values)
     extremes = np.array([(row.min(), row.max()) for row in rows])
     low, high = float(extremes[:, 0].min()), float(extremes[:, 1].max())
@@ -202,9 +202,9 @@ def _eight_bits(image: Image.Image) -> Image.Image:
 
 
 def fit(image: Image.Image, size: int, channels: int, border: int = 0) -> Image.Image:
-    """The picture as a model takes it: size x size, grey (channels 1) or RGB (3), with `border` black pixels around.
+    """The image as a model takes it: size x size, grey (channels 1) or RGB (3), with `border` black pixels around.
 
-    The short side is resized to size - 2 * border, the middle cut out. A picture that already is size x size keeps its
+    The short side is resized to size - 2 * border, the middle cut out. An image that already is size x size keeps its
     pixels: it has its border.
     """
     inner = size - 2 * border
@@ -256,7 +256,7 @@ def to_uint8(x: Tensor) -> Tensor:
 
 
 def to_image(x: Tensor) -> Image.Image:
-    """One picture, (C, H, W) or (1, C, H, W) with C 1 or 3: float in [-1, 1] (clamped, NaN black), or uint8."""
+    """One image, (C, H, W) or (1, C, H, W) with C 1 or 3: float in [-1, 1] (clamped, NaN black), or uint8."""
     if x.ndim == 4 and x.shape[0] == 1:
         x = x[0]
     if x.ndim != 3 or x.shape[0] not in (1, 3):
@@ -266,10 +266,10 @@ def to_image(x: Tensor) -> Image.Image:
 
 
 def grid(x: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2) -> Image.Image:
-    """Pictures (N, C, H, W), as to_image takes them, in rows of `columns` (default: as square as it gets).
+    """Images (N, C, H, W), as to_image takes them, in rows of `columns` (default: as square as it gets).
 
     Each is enlarged by the whole factor `scale` without smoothing. Between cells lie `gap` pixels of middle grey, which
-    sets both black and white pictures apart; around the grid lies none.
+    sets both black and white images apart; around the grid lies none.
     """
     if x.ndim != 4 or len(x) < 1 or x.shape[1] not in (1, 3):
         raise InputError(f"A grid takes images of the shape (N, 1 or 3, height, width), not {list(x.shape)}.")
@@ -287,17 +287,17 @@ def grid(x: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2) ->
 
 
 def enlarge(image: Image.Image, factor: int) -> Image.Image:
-    """Every pixel as a factor x factor block: small pictures stay crisp."""
+    """Every pixel as a factor x factor block: small images stay crisp."""
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
 def png_bytes(image: Image.Image) -> bytes:
-    """The picture as a PNG file's bytes, lossless."""
+    """The image as a PNG file's bytes, lossless."""
     buffer = BytesIO()
     image.save(buffer, format="PNG")
     return buffer.getvalue()
 
 
 def data_uri(image: Image.Image) -> str:
-    """The picture as a data: URI, lossless, for an <img> that needs no request of its own."""
+    """The image as a data: URI, lossless, for an <img> that needs no request of its own."""
     return "data:image/png;base64," + base64.b64encode(png_bytes(image)).decode("ascii")

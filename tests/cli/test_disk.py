@@ -41,7 +41,7 @@ COMMANDS = {
 
 @pytest.fixture(scope="module")
 def place():
-    """A folder that every user may enter, which pytest's are not, with a model and a picture in it."""
+    """A folder that every user may enter, which pytest's are not, with a model and an image in it."""
     folder = Path(tempfile.mkdtemp(prefix="disk-"))
     folder.chmod(0o755)
     torch.manual_seed(0)

@@ -20,7 +20,7 @@ from vae.images import fit, open_image, to_array
 
 
 def make_folder(folder, names, size=(24, 20)):
-    """Pictures of one colour each, the number of the picture as its red."""
+    """Images of one colour each, the number of the image as its red."""
     for i, name in enumerate(names):
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)

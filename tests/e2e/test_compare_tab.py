@@ -27,7 +27,7 @@ COLOURS = "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.
 
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
-    """Two small models with random weights that share a latent space; they take colour pictures of any size."""
+    """Two small models with random weights that share a latent space; they take colour images of any size."""
     torch.manual_seed(0)
     place = tmp_path_factory.mktemp("models")
     tiny = vae.save(build(TinyConfig(**TINY, latent_space="sd")).eval(), place / "some-tiny")

@@ -23,7 +23,7 @@ SEEN = "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.wid
 
 
 def explored(page: Page) -> None:
-    """Opens the tab and waits until both maps, what is decoded at the mean and the pictures' sheet are there."""
+    """Opens the tab and waits until both maps, what is decoded at the mean and the images' sheet are there."""
     tab(page, "Latent space")
     expect(page.locator(".vs-space")).to_have_count(2)
     for k in range(2):
@@ -57,7 +57,7 @@ def changes(page: Page, k: int, act) -> str:
 
 
 def said(page: Page, k: int) -> list[str]:
-    """What stands under the decoded and under the nearest picture."""
+    """What stands under the decoded and under the nearest image."""
     return page.locator(".vs-here").nth(k).locator("figcaption span").all_inner_texts()
 
 

@@ -63,7 +63,7 @@ def test_reconstruct_an_uploaded_digit(visit, tmp_path):
     divider.press("Home")
     assert page.locator(".vs-frame").evaluate("e => e.style.getPropertyValue('--at')") == "0%"
 
-    # a draw from the posterior says its seed, and another one is another picture
+    # a draw from the posterior says its seed, and another one is another image
     page.get_by_label("A random draw").check()
     expect(page.locator(".vs-stats")).to_contain_text("seed")
     first, seed = rebuilt(page), figure(page, "Drawn with")
@@ -71,7 +71,7 @@ def test_reconstruct_an_uploaded_digit(visit, tmp_path):
     page.wait_for_function("old => document.querySelector('.vs-frame img.after').src !== old", arg=first)
     assert figure(page, "Drawn with") != seed
 
-    # what is no picture is refused beside the box, and the result stays
+    # what is no image is refused beside the box, and the result stays
     (tmp_path / "words.png").write_text("no picture")
     page.locator(".vs-file").first.set_input_files(tmp_path / "words.png")
     expect(page.get_by_role("alert").filter(has_text="words.png is not a picture")).to_be_visible()

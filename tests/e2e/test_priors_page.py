@@ -11,7 +11,7 @@ SHEETS = "() => [...document.querySelectorAll('.vs-half .vs-cell:first-child')].
 
 
 def grids(page: Page) -> list[str]:
-    """The two models' samples, as pictures, once both are there."""
+    """The two models' samples, as images, once both are there."""
     page.wait_for_function(f"({SHEETS})().length === 2 && !document.querySelector('.vs-half.stale')")
     return page.evaluate(SHEETS)
 

@@ -99,7 +99,7 @@ def test_compare_zoom_go_back_and_tidy_up(visit):
     picture = Image.open(saved.value.path())
     assert picture.width == 1920 and len(picture.convert("RGB").getcolors(10**6)) > 20
 
-    # the replay: another moment, another picture
+    # the replay: another moment, another image
     moment = page.get_by_label("Moment of the training")
     sheet = page.get_by_role("img", name="Originals and reconstructions")
     expect(sheet).to_have_attribute("aria-label", re.compile("after epoch"))

@@ -49,7 +49,7 @@ def copy(fitted, tmp_path):
 def network(seed):
     torch.manual_seed(seed)
     model = build(TINY)
-    model.encoder[-1].bias.data[2:] = -25.0  # a narrow posterior, so that the latents depend on the picture
+    model.encoder[-1].bias.data[2:] = -25.0  # a narrow posterior, so that the latents depend on the image
     return model.eval()
 
 
@@ -131,7 +131,7 @@ def test_the_gaussian_has_the_points_covariance():
 
 @pytest.mark.parametrize("kind", priors.QUICK)
 def test_fewer_pictures_than_dimensions_will_do(fitted, kind):
-    """20 pictures, 32 dimensions: draws go beyond what the pictures span, and not far."""
+    """20 images, 32 dimensions: draws go beyond what the images span, and not far."""
     few = pictures(20)
     prior = priors.fit_priors(load(fitted[0]), few, [kind], updates=20)[kind]
     drawn = prior.frame.standardise(prior(noise(200)).flatten(1))[:, prior.frame.used]

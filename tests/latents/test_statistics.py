@@ -78,7 +78,7 @@ def test_the_sheet_shows_the_pictures_without_their_border(folder):
     found = statistics.measure(load(folder), data)
     sheet = Image.open(BytesIO(found.sheet))
     assert found.side == 14 and sheet.size == (60 * 14, 2 * 14)
-    cell = sheet.convert("L").crop((14, 14, 28, 28))  # the 62nd picture
+    cell = sheet.convert("L").crop((14, 14, 28, 28))  # the 62nd image
     shown = torch.tensor(list(cell.tobytes())).view(14, 14).float()
     assert (shown - data.images[found.indices[61], 0, 1:15, 1:15].float()).abs().mean() < 12
 

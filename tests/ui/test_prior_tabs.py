@@ -31,7 +31,7 @@ from vae.ui.tabs import interpolate, sample
 
 
 def saved(folder, gain: float = 1.0, **changes) -> str:
-    """gain: of the weights; an untrained network tells next to no difference between pictures, or latents."""
+    """gain: of the weights; an untrained network tells next to no difference between images, or latents."""
     model = build(ConvConfig(**{"features": (1, 4, 6, 4), **changes})).eval()
     for weight in model.parameters():
         weight.data *= gain if weight.dim() > 1 else 1.0
@@ -39,7 +39,7 @@ def saved(folder, gain: float = 1.0, **changes) -> str:
 
 
 def network(folder, seed: int = 0, **changes) -> str:
-    """Small enough to fit priors to, and plain, so that even untrained its latents depend on the picture."""
+    """Small enough to fit priors to, and plain, so that even untrained its latents depend on the image."""
     torch.manual_seed(seed)
     small = {"features": (1, 4, 8, 2), "sample_size": 16, "border": 1, "variational": False}
     return saved(folder, 4.0, **small | changes)

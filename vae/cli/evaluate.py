@@ -34,7 +34,7 @@ def evaluate(
     json_: Json = False,
 ) -> None:
     """Measure a model on a data set: loss, reconstruction, KL, PSNR, SSIM, active units, a bound on log p(x)
-    (--samples), and how good the pictures are that it generates (--generation)."""
+    (--samples), and how good the images are that it generates (--generation)."""
     from vae.checkpoints.store import load
     from vae.data.sets import load_data
     from vae.errors import InputError

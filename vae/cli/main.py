@@ -166,7 +166,7 @@ def sample(
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Draw new pictures from a model, and save them as one grid."""
+    """Draw new images from a model, and save them as one grid."""
     import time
 
     import torch

@@ -16,7 +16,7 @@ _TEST_FOLDERS = ("test", "val", "valid", "validation")
 
 
 def walk(folder: Path, depth: int = 32):
-    """Paths of the picture files under `folder`, unsorted; hidden files and macOS's shadow files left out."""
+    """Paths of the image files under `folder`, unsorted; hidden files and macOS's shadow files left out."""
     try:
         entries = list(os.scandir(folder))
     except OSError as error:
@@ -32,7 +32,7 @@ def walk(folder: Path, depth: int = 32):
 
 
 def list_images(folder: str | os.PathLike) -> list[Path]:
-    """All picture files under a folder, by their endings, sorted by path. Raises InputError if it has none."""
+    """All image files under a folder, by their endings, sorted by path. Raises InputError if it has none."""
     folder = Path(folder)
     if not folder.is_dir():
         raise InputError(f"There is no folder {str(folder)!r}.")

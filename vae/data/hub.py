@@ -1,4 +1,4 @@
-"""Pictures from a data set on the Hugging Face Hub, through the optional library `datasets`."""
+"""Images from a data set on the Hugging Face Hub, through the optional library `datasets`."""
 
 import queue
 import re
@@ -16,7 +16,7 @@ from vae.data.image_set import ImageSet
 from vae.errors import InputError
 from vae.images import open_image, to_array
 
-WINDOW = 8192  # pictures a set too large to hold is shuffled within
+WINDOW = 8192  # images a set too large to hold is shuffled within
 LARGEST = 64 * 2**20  # bytes of one image's file
 _TEST_SPLITS = ("test", "validation", "valid", "val")
 
@@ -30,10 +30,10 @@ def load(
     progress: Callable[[int, int], None] | None = None,
     window: int = WINDOW,
 ) -> ImageSet:
-    """The pictures of `name`, "owner/name" or "owner/name:column", as vae.data.sets.load_data gives them.
+    """The images of `name`, "owner/name" or "owner/name:column", as vae.data.sets.load_data gives them.
 
     Without a column the first one with images is taken; labels are those of the first column with classes. Without a
-    split for testing every fifth picture is for testing. Pictures are streamed, nothing is written to disk. A set that
+    split for testing every fifth image is for testing. Images are streamed, nothing is written to disk. A set that
     fits into limit_bytes is held; of a larger one, training gets a StreamedSet and testing the first ones that fit.
 
     Raises InputError if `datasets` is not installed, or the set cannot be had or has no such column.
@@ -63,7 +63,7 @@ def load(
         stream = stream.cast_column(column, datasets.Image(decode=False))
 
         def rows() -> Iterator[tuple[np.ndarray | None, int]]:
-            """Fitted pictures and labels from the first on; None for a picture that cannot be read."""
+            """Fitted images and labels from the first on; None for an image that cannot be read."""
             for i, row in enumerate(stream):
                 if own or (i % 5 == 4) == (split == "test"):
                     try:
@@ -169,11 +169,11 @@ def _held(name, shape, rows, room: int, classes: list[str] | None, progress) -> 
 
 
 class StreamedSet(ImageSet):
-    """A set too large to hold: a window of its pictures, through which the rest passes as it arrives.
+    """A set too large to hold: a window of its images, through which the rest passes as it arrives.
 
-    batch(indices) picks from the window, at indices modulo its length, and then lets as many new pictures in for the
-    oldest: with random indices each picture is used once on average. At its end the stream starts anew. A run that is
-    interrupted and goes on sees the pictures in another order.
+    batch(indices) picks from the window, at indices modulo its length, and then lets as many new images in for the
+    oldest: with random indices each image is used once on average. At its end the stream starts anew. A run that is
+    interrupted and goes on sees the images in another order.
     """
 
     def __init__(self, name: str, shape: tuple[int, int, int], rows: Callable, count: int, window: int, progress):
@@ -199,7 +199,7 @@ class StreamedSet(ImageSet):
         return pixels
 
     def preview(self, n: int = 16) -> Tensor:
-        """The first n pictures of the window; none is used up."""
+        """The first n images of the window; none is used up."""
         return torch.from_numpy(self._window[:n].copy())
 
     def _arrival(self) -> np.ndarray:
@@ -212,7 +212,7 @@ class StreamedSet(ImageSet):
 
 
 def _feed(rows: Callable, arriving: queue.Queue, stop: threading.Event) -> None:
-    """Puts pictures, None for unreadable ones, or the exception that ended it, until told to stop."""
+    """Puts images, None for unreadable ones, or the exception that ended it, until told to stop."""
 
     def put(item) -> None:
         while not stop.is_set():

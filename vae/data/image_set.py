@@ -16,14 +16,14 @@ WORKERS = min(16, os.cpu_count() or 1)
 
 
 class Vanished(InputError):
-    """A picture's file was there when the set was loaded and is not now."""
+    """An image's file was there when the set was loaded and is not now."""
 
 
 class ImageSet:
-    """N square pictures of one size, as bytes.
+    """N square images of one size, as bytes.
 
     images: uint8 (N, C, size, size), or None if they are too many to hold; batch() then reads them from their source.
-    labels: int64 (N,) with indices into `classes`, or None. skipped: pictures left out because they could not be read.
+    labels: int64 (N,) with indices into `classes`, or None. skipped: images left out because they could not be read.
     source_channels: 1 or 3, of the images before they were fitted, None where that is not known.
     """
 
@@ -32,7 +32,7 @@ class ImageSet:
         self.images: Tensor | None = None
         self.skipped = 0
         self.source_channels: int | None = None
-        self.cut = False  # whether these are only the first pictures of a larger set
+        self.cut = False  # whether these are only the first images of a larger set
         self._read: Callable[[int], np.ndarray] | None = None
         self._count = 0
         self._broken: set[int] = set()
@@ -43,9 +43,9 @@ class ImageSet:
         return self._count if self.images is None else len(self.images)
 
     def batch(self, indices: Tensor | Sequence[int]) -> Tensor:
-        """uint8 (n, C, size, size): the pictures at `indices`, in their order.
+        """uint8 (n, C, size, size): the images at `indices`, in their order.
 
-        Raises InputError if a picture's file has gone since the set was loaded. One that turns out to be damaged is
+        Raises InputError if an image's file has gone since the set was loaded. One that turns out to be damaged is
         counted in `skipped` and gives way to the next that is sound.
         """
         if self.images is not None:
@@ -85,12 +85,12 @@ class ImageSet:
                 yield coming.popleft().result()
 
     def preview(self, n: int = 16) -> Tensor:
-        """uint8 (n, C, size, size): pictures spread evenly over the set, all of them if there are fewer."""
+        """uint8 (n, C, size, size): images spread evenly over the set, all of them if there are fewer."""
         n = min(n, len(self))
         return self.batch(torch.arange(n) * len(self) // n)
 
     def describe(self) -> str:
-        """One line for people: how many pictures, of what size, in how many classes, and how many were left out."""
+        """One line for people: how many images, of what size, in how many classes, and how many were left out."""
         channels, height, width = self.shape
         parts = [f"{len(self):,} pictures", f"{width} x {height} {'grey' if channels == 1 else 'RGB'}"]
         if self.classes:
@@ -111,7 +111,7 @@ def fill(
     limit_bytes: int,
     progress: Callable[[int, int], None] | None,
 ) -> ImageSet:
-    """Read all `count` pictures into data.images if they fit into limit_bytes; else have data read them on demand."""
+    """Read all `count` images into data.images if they fit into limit_bytes; else have data read them on demand."""
     if count * int(np.prod(data.shape)) > limit_bytes:
         data._read, data._count = read, count
         return data

@@ -36,18 +36,18 @@ def load_data(
     test_size: float = 0.2,
     progress: Callable[[int, int], None] | None = None,
 ) -> ImageSet:
-    """The pictures called `name`, fitted as vae.images.fit does with size, channels and border.
+    """The images called `name`, fitted as vae.images.fit does with size, channels and border.
 
     name: "digits", "mnist", "fashion" or "cifar10"; the name of a folder or archive in the data root; a folder; a
       .zip or .tar archive; or a data set on the Hugging Face Hub, "owner/name" or "owner/name:column", bare or after
       ADDRESS. A folder's
       subfolders are its classes; if it holds folders "train" and "test" (or "val"), these are its splits.
-    split: "train" or "test". A set without its own split gives `test_size` of its pictures, always the same, to test.
+    split: "train" or "test". A set without its own split gives `test_size` of its images, always the same, to test.
     root: where data sets lie, read only; by default the environment's VAE_DATA_DIR.
     limit_bytes: a larger set is not held in memory but read batch by batch.
-    progress: called with the pictures done so far and their total, now and then.
+    progress: called with the images done so far and their total, now and then.
 
-    Raises InputError if there is no such set, it cannot be had, or holds no picture that can be read.
+    Raises InputError if there is no such set, it cannot be had, or holds no image that can be read.
     """
     if split not in ("train", "test"):
         raise InputError(f"The split is train or test, not {split!r}.")

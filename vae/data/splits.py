@@ -35,11 +35,11 @@ def split_dataset(
     test_size: float = 0.2,
     random_state: int = 42,
 ) -> tuple[int, int]:
-    """Copy the pictures lying in source_dir into train_dir and test_dir, which are created; returns how many each got.
+    """Copy the images lying in source_dir into train_dir and test_dir, which are created; returns how many each got.
 
     Only .png, .jpg and .jpeg files are taken, in the order of their names, so that the same files give the same split
     on every machine. load_data splits a folder without copying it; this is for tools that want two folders.
-    Raises InputError if source_dir holds fewer than two pictures, test_size is no share of them, random_state is no
+    Raises InputError if source_dir holds fewer than two images, test_size is no share of them, random_state is no
     whole number below 2**32, or a folder cannot be written.
     """
     for folder in (source_dir, train_dir, test_dir):

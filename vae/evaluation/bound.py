@@ -1,4 +1,4 @@
-"""How likely a model finds pictures: an importance-weighted bound on log p(x)."""
+"""How likely a model finds images: an importance-weighted bound on log p(x)."""
 
 import math
 from collections.abc import Callable
@@ -26,17 +26,17 @@ def importance_bound(
     batch_size: int = 512,
     on_progress: Callable[[int, int], None] | None = None,
 ) -> dict:
-    """A lower bound on log p(x), averaged over up to `limit` pictures spread evenly over an ImageSet.
+    """A lower bound on log p(x), averaged over up to `limit` images spread evenly over an ImageSet.
 
     With K = `samples` draws z_k from q(z|x), it is the mean of log 1/K sum_k p(x|z_k) p(z_k) / q(z_k|x) (Burda, Grosse
     & Salakhutdinov 2016, arXiv:1509.00519): K = 1 gives the ELBO, and it rises to log p(x) with K. p(z) is N(0, I).
-    p(x|z) is a Gaussian around the decoded picture with one `variance` for all pixels, in [0, 1] units squared; left
-    out, it is the one that makes the bound largest (found once for all pictures), not below that of rounding to a grey
+    p(x|z) is a Gaussian around the decoded image with one `variance` for all pixels, in [0, 1] units squared; left
+    out, it is the one that makes the bound largest (found once for all images), not below that of rounding to a grey
     level. The MNIST tutorial's loss, SSE + KL, is the likelihood of variance 1/2.
 
-    Returns {nats: of the density of a picture whose pixels are in [0, 1]; bits_per_dim: what one of its pixel values,
+    Returns {nats: of the density of an image whose pixels are in [0, 1]; bits_per_dim: what one of its pixel values,
     rounded to 256 grey levels, takes: 8 - nats / (D ln 2) for D values; samples; images; variance;
-    variance_fitted: whether it was}. Borders the model puts around pictures count among the D values.
+    variance_fitted: whether it was}. Borders the model puts around images count among the D values.
     Raises InputError for a plain auto-encoder, which has no likelihood, and for numbers out of range.
     """
     if not model.is_variational:

@@ -1,4 +1,4 @@
-"""A small classifier of a labelled data set: its features are the space that generated pictures are measured in.
+"""A small classifier of a labelled data set: its features are the space that generated images are measured in.
 
 The recipe is fixed, seeded and computed in float32 on the CPU, so that a data set has one classifier, and figures taken
 with it can be compared. It is trained when first asked for, and kept in the cache.
@@ -54,7 +54,7 @@ class Classifier(nn.Module):
         self.head = nn.Linear(RECIPE["features"], classes)
 
     def features(self, x: Tensor) -> Tensor:
-        """(N, 128), not normalised, of pictures (N, C, H, W) in [-1, 1]."""
+        """(N, 128), not normalised, of images (N, C, H, W) in [-1, 1]."""
         return self.trunk(x)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -63,7 +63,7 @@ class Classifier(nn.Module):
 
 @torch.inference_mode()
 def judge(classifier: Classifier, x: Tensor, batch_size: int = 1000) -> tuple[Tensor, Tensor]:
-    """Features (N, 128) and class probabilities (N, classes) of pictures (N, C, H, W), uint8 or float in [-1, 1]."""
+    """Features (N, 128) and class probabilities (N, classes) of images (N, C, H, W), uint8 or float in [-1, 1]."""
     parts = []
     for part in x.split(batch_size):
         h = classifier.features(images.to_float(part) if part.dtype == torch.uint8 else part)
@@ -78,7 +78,7 @@ def classifier_for(
     """The classifier of a data set given by its two splits, from the cache or newly trained.
 
     on_progress(step, steps) is called while it trains. Raises InputError for a set without labels, with one class
-    only, too small pictures, or too many to be held in memory.
+    only, too small images, or too many to be held in memory.
     """
     for data in (train, test):
         if data.labels is None:

@@ -1,4 +1,4 @@
-"""The Fréchet distance between two sets of pictures, in a classifier's features."""
+"""The Fréchet distance between two sets of images, in a classifier's features."""
 
 import torch
 from torch import Tensor
@@ -20,9 +20,9 @@ class Moments:
 
 def frechet(a: Moments, b: Moments) -> float:
     """|m_a - m_b|² + tr(C_a + C_b - 2 (C_a C_b)^½), never negative (Dowson & Landau 1982; as a measure of generated
-    pictures Heusel et al. 2017, arXiv:1706.08500, there in the features of Inception).
+    images Heusel et al. 2017, arXiv:1706.08500, there in the features of Inception).
 
-    The figure depends on the classifier and on how many pictures there are: compare within one classifier only.
+    The figure depends on the classifier and on how many images there are: compare within one classifier only.
     """
     # C_a C_b is similar to the symmetric R C_b R with R = C_a^½, whose eigenvalues can be had reliably.
     values, vectors = torch.linalg.eigh(a.covariance)

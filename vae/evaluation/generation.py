@@ -1,4 +1,4 @@
-"""How near a model's pictures come to a data set's, seen by a classifier trained on it."""
+"""How near a model's images come to a data set's, seen by a classifier trained on it."""
 
 from collections.abc import Callable
 
@@ -23,13 +23,13 @@ def measure_generation(
     seed: int = 0,
     on_progress: Callable[[str, int, int], None] | None = None,
 ) -> dict:
-    """Fréchet distances to the test pictures (see frechet.py), in the features of classifier.py's network, and the
-    share of pictures recognised: given some class with a probability above 0.95.
+    """Fréchet distances to the test images (see frechet.py), in the features of classifier.py's network, and the
+    share of images recognised: given some class with a probability above 0.95.
 
-    frechet: {floor: of as many training pictures, reconstructions: of the test pictures, through the posterior's mean,
-    and for each of `model.priors` of `count` samples}; a distance of few pictures comes out larger than of many, so
-    that all but the reconstructions are of the same number, or of all training pictures if those are fewer.
-    recognised: {test, reconstructions, and each prior}. classifier: {accuracy on the test pictures, version of its
+    frechet: {floor: of as many training images, reconstructions: of the test images, through the posterior's mean,
+    and for each of `model.priors` of `count` samples}; a distance of few images comes out larger than of many, so
+    that all but the reconstructions are of the same number, or of all training images if those are fewer.
+    recognised: {test, reconstructions, and each prior}. classifier: {accuracy on the test images, version of its
     recipe}. `samples` is the number drawn, `seed` theirs. on_progress(what, done, total) is called now and then.
     Raises InputError for a count below 2, and for data that no classifier can be trained on.
     """
@@ -87,5 +87,5 @@ def _drawn(model: AutoEncoder, name: str, count: int, seed: int):
 
 
 def _pixels(model: AutoEncoder, z: Tensor, size) -> Tensor:
-    """Decoded and rounded to 8 bits, as pictures are when they are looked at, and as the data are."""
+    """Decoded and rounded to 8 bits, as images are when they are looked at, and as the data are."""
     return images.to_uint8(decode(model, z, size)).cpu()

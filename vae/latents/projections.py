@@ -44,7 +44,7 @@ def pca(z: Tensor) -> Projection:
     if z.shape[1] <= 2048:
         covariance = torch.cov(z.T)
         matrix = torch.linalg.eigh(covariance)[1][:, -2:].flip(1)
-    else:  # the same from the other side: there are fewer pictures than dimensions
+    else:  # the same from the other side: there are fewer images than dimensions
         chosen = z[torch.arange(min(len(z), 2048)) * len(z) // min(len(z), 2048)]
         matrix = torch.linalg.svd(chosen - chosen.mean(0), full_matrices=False)[2][:2].T
     return _projection(z, centre, matrix)

@@ -18,7 +18,7 @@ from vae.models import AutoEncoder
 FILE = "statistics.safetensors"
 REMEDY = "measure it again with `python -m vae statistics`"
 ACTIVE = 0.01  # variance of a dimension's means from which on it counts as active
-POINTS, NUMBERS = 3000, 2**19  # embeddings kept: so many pictures, and so many numbers in all
+POINTS, NUMBERS = 3000, 2**19  # embeddings kept: so many images, and so many numbers in all
 THUMBNAIL, COLUMNS = 32, 60  # greatest side in pixels, and thumbnails in a row of the sheet
 
 
@@ -26,13 +26,13 @@ THUMBNAIL, COLUMNS = 32, 60  # greatest side in pixels, and thumbnails in a row 
 class Statistics:
     """Tensors have the latent's shape (C, h, w) unless said otherwise, and lie on the CPU.
 
-    data, split, images: what was measured on: an ImageSet's name, its split, and how many pictures it has.
-    mean, mean_std: of the posteriors' means over the pictures. posterior_std: the root of the mean posterior variance,
-    0 for a plain auto-encoder. kl: KL(q(z|x) || N(0, 1)) of each dimension in nats, averaged over the pictures.
-    embeddings: (n, C, h, w), the means of n pictures spread evenly over the set, float16 in the file. indices: (n,)
+    data, split, images: what was measured on: an ImageSet's name, its split, and how many images it has.
+    mean, mean_std: of the posteriors' means over the images. posterior_std: the root of the mean posterior variance,
+    0 for a plain auto-encoder. kl: KL(q(z|x) || N(0, 1)) of each dimension in nats, averaged over the images.
+    embeddings: (n, C, h, w), the means of n images spread evenly over the set, float16 in the file. indices: (n,)
     their places in the set. labels: (n,) with indices into `classes`, or None where the set has none.
-    projections: {"pca": …, "lda": …}; "lda" is missing where there are no labels, or too few classes or pictures.
-    sheet: a WebP picture of the n pictures' thumbnails, `side` pixels each, 60 in a row, in the embeddings' order.
+    projections: {"pca": …, "lda": …}; "lda" is missing where there are no labels, or too few classes or images.
+    sheet: a WebP image of the n images' thumbnails, `side` pixels each, 60 in a row, in the embeddings' order.
     """
 
     data: str
@@ -94,9 +94,9 @@ class Statistics:
 def measure(
     model: AutoEncoder, data, split: str = "test", on_progress: Callable[[int], None] | None = None
 ) -> Statistics:
-    """The statistics of a model over an ImageSet. on_progress is called with the number of pictures encoded.
+    """The statistics of a model over an ImageSet. on_progress is called with the number of images encoded.
 
-    Raises InputError for a set of fewer than three pictures and for latents that are not finite.
+    Raises InputError for a set of fewer than three images and for latents that are not finite.
     """
     from vae.latents.priors import encode_all
 

@@ -1,16 +1,16 @@
 """Convolution, batch norm and LeakyReLU in one, for training on a CPU: what the three modules compute, in fewer passes.
 
-PyTorch's own kernels for the CPU are slow where a picture has few channels: batch norm's does not vectorize fewer than
+PyTorch's own kernels for the CPU are slow where an image has few channels: batch norm's does not vectorize fewer than
 16 of them, and a convolution spends a third of its backward on the gradient of its bias, which a batch norm after it
 makes zero. Here a batch is a matrix (images, pixels x channels) in channels-last order, whose columns vectorize
 whatever the number of channels. And a convolution after a nearest x2 upsampling is computed as one with four times the
-channels on the small picture, each output pixel of four having its own kernel.
+channels on the small image, each output pixel of four having its own kernel.
 """
 
 import torch
 from torch import Tensor, nn
 
-# Which taps (last axis) of a 3-tap kernel on the enlarged picture see which pixel of the small one (middle axis: the
+# Which taps (last axis) of a 3-tap kernel on the enlarged image see which pixel of the small one (middle axis: the
 # one before, at, after), for an even and an odd output pixel (first axis).
 _TAPS = torch.tensor([[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]], dtype=torch.float32)
 
@@ -106,7 +106,7 @@ def _tiled(values: Tensor, rows: Tensor) -> Tensor:
 
 
 def _enlarging(weight: Tensor) -> Tensor:
-    """The kernels (4 * O, I, 3, 3) on the small picture that do what (O, I, 3, 3) does on the enlarged one."""
+    """The kernels (4 * O, I, 3, 3) on the small image that do what (O, I, 3, 3) does on the enlarged one."""
     o, i = weight.shape[:2]
     taps = _TAPS.to(weight.dtype)
     return torch.einsum("oikl,ptk,qsl->pqoits", weight, taps, taps).reshape(4 * o, i, 3, 3)

@@ -23,14 +23,14 @@ class Conv(nn.Conv2d):
 
 
 class EnlargingConv(Conv):
-    """The 3x3 convolution of a picture twice as large, nearest neighbour.
+    """The 3x3 convolution of an image twice as large, nearest neighbour.
 
-    A row of the enlarged picture sees only two rows of the small one, so nine products a pixel can be had with four:
+    A row of the enlarged image sees only two rows of the small one, so nine products a pixel can be had with four:
     as a transposed convolution, whose kernel is this one's run over a 2x2 square of ones.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        # On a CPU, which it makes twice as fast; a small picture is not worth the making of the kernel.
+        # On a CPU, which it makes twice as fast; a small image is not worth the making of the kernel.
         if torch.is_grad_enabled() or x.device.type != "cpu" or x.shape[0] * x.shape[2] * x.shape[3] < 1024:
             return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         padded = F.pad(self.weight.float().flip(2, 3).transpose(0, 1), (1, 1, 1, 1))

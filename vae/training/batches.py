@@ -1,4 +1,4 @@
-"""The pictures of one training: loaded, held on the device where they fit into memory, dealt out in batches."""
+"""The images of one training: loaded, held on the device where they fit into memory, dealt out in batches."""
 
 from collections.abc import Iterator
 
@@ -15,7 +15,7 @@ from vae.training.schedule import Plan, seeded
 
 
 class TrainingImages:
-    """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its pictures.
+    """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its images.
 
     layout: the memory format of the batches; it may be changed until the first.
 

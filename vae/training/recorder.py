@@ -78,7 +78,7 @@ class Recorder:
             self.writer.append(entry)
 
     def preview(self, kind: str, step: int, epoch: int, pictures: Tensor, columns: int) -> None:
-        """pictures: (N, C, H, W) around [-1, 1]."""
+        """images: (N, C, H, W) around [-1, 1]."""
         sheet = images.grid(pictures.clamp(-1.0, 1.0).cpu(), columns=columns)
         with self.writing():
             self.writer.preview(kind, step, epoch, images.png_bytes(sheet))

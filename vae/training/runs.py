@@ -145,7 +145,7 @@ class Run:
         return max(self.checkpoints(), default=None)
 
     def previews(self) -> list[dict]:
-        """The preview pictures so far, oldest first: {step, epoch, kind: "reconstruction" | "samples", path}."""
+        """The preview images so far, oldest first: {step, epoch, kind: "reconstruction" | "samples", path}."""
         found = []
         for path in sorted((self.folder / "previews").glob("*-*-*.png")):
             kind, step, epoch = path.stem.split("-")

@@ -41,10 +41,10 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         seed: int | None = None,
         max_side: int = 1024,
     ) -> tuple:
-        """Encode a picture with a variational auto-encoder and decode it again, and measure what was lost.
+        """Encode an image with a variational auto-encoder and decode it again, and measure what was lost.
 
         Args:
-            image: The picture, in any common format; it is fitted to the model's size and colours.
+            image: The image, in any common format; it is fitted to the model's size and colours.
             model: The model's name, as listed by models; the first of them if left out.
             sample: Decode a random draw from the posterior instead of its mean.
             seed: The seed of that draw; drawn and handed back if left out.
@@ -58,12 +58,12 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
     def sample(
         model: str | None = None, n: int = 16, seed: int | None = None, temperature: float = 1.0, prior: str = "normal"
     ) -> tuple:
-        """Draw new pictures from a variational auto-encoder's prior.
+        """Draw new images from a variational auto-encoder's prior.
 
         Args:
             model: The model's name, as listed by models; the first of them if left out.
-            n: How many pictures; they come in one grid.
-            seed: The same seed gives the same pictures; drawn and handed back if left out.
+            n: How many images; they come in one grid.
+            seed: The same seed gives the same images; drawn and handed back if left out.
             temperature: Scales the standard deviation of the draw; 1 is the prior itself.
             prior: Which of the model's priors to draw from: normal is N(0, I); gaussian, mixture, flow and diffusion
                 are there where they were fitted to the model.
@@ -92,12 +92,12 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         """Animate the way between two latents of a variational auto-encoder, there and back, as a GIF.
 
         Args:
-            image_a: The picture at the one end; a latent drawn from seed_a if left out.
-            image_b: The picture at the other end; a latent drawn from seed_b if left out.
+            image_a: The image at the one end; a latent drawn from seed_a if left out.
+            image_b: The image at the other end; a latent drawn from seed_b if left out.
             model: The model's name, as listed by models; the first of them if left out.
-            seed_a: The seed of the one end, where there is no picture.
-            seed_b: The seed of the other end, where there is no picture.
-            steps: How many pictures from end to end, both included.
+            seed_a: The seed of the one end, where there is no image.
+            seed_b: The seed of the other end, where there is no image.
+            steps: How many images from end to end, both included.
             mode: slerp goes around the sphere, lerp straight, prior through the space of a prior that was fitted to the
                 model, from which seeds then draw, too.
         """

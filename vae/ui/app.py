@@ -170,7 +170,7 @@ def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, d
 
 
 def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpolate.Parts, tabs: gr.Tabs) -> None:
-    """A chosen sample becomes the picture to reconstruct, or an end of the interpolation."""
+    """A chosen sample becomes the image to reconstruct, or an end of the interpolation."""
 
     def send(value: dict, event: gr.EventData) -> dict:
         news = event._data if isinstance(event._data, dict) else {}

@@ -12,16 +12,16 @@ from vae.animation import write_animation
 from vae.errors import InputError
 
 FPS = 16.0
-SMALL, SHOWN = 128, 256  # a smaller picture is enlarged by a whole factor to about SHOWN pixels, unless told otherwise
+SMALL, SHOWN = 128, 256  # a smaller image is enlarged by a whole factor to about SHOWN pixels, unless told otherwise
 SIZES = (256, 512, 1080)  # pixels, that a visitor may choose
 FORMATS = {"gif": "image/gif", "mp4": "video/mp4", "png": "image/png"}
 MAX_BYTES = 128_000_000  # of pixels in one file
 MAX_FILE = 48_000_000  # bytes that travel within an answer
-WIDEST = 65_000  # pixels in a row: few programs open wider pictures
+WIDEST = 65_000  # pixels in a row: few programs open wider images
 
 
 def sized(frame: Image.Image, size: int) -> Image.Image:
-    """The picture at a longer side of `size` pixels; a small one enlarged by a whole factor to at most that."""
+    """The image at a longer side of `size` pixels; a small one enlarged by a whole factor to at most that."""
     side = max(frame.size)
     if side <= SMALL:
         return images.enlarge(frame, max(1, size // side))

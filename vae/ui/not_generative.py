@@ -17,8 +17,8 @@ UNSURE = 0.02  # posteriors narrower than this, on average, were hardly pulled t
 
 @dataclass(frozen=True)
 class Parts:
-    """notice: above the samples, empty where there is nothing to say. column: the controls, with the picture whose
-    latent is looked at. known: which model and picture the notice shows, the visitor's own state."""
+    """notice: above the samples, empty where there is nothing to say. column: the controls, with the image whose
+    latent is looked at. known: which model and image the notice shows, the visitor's own state."""
 
     notice: gr.HTML
     column: gr.Column
@@ -36,7 +36,7 @@ class Parts:
 
 
 def controls() -> tuple[gr.Column, gr.HTML, gr.HTML, gr.State]:
-    """The column with the picture and its note, hidden until a model asks for it, and the state."""
+    """The column with the image and its note, hidden until a model asks for it, and the state."""
     with gr.Column(visible=False, elem_classes=["vs-card"]) as column:
         picture = widget("image_input", value=FIRST)
         error_note = note()
@@ -49,7 +49,7 @@ def concerns(server: ModelServer, model: str | None) -> bool:
 
 
 def look(server: ModelServer, parts: Parts, model: str | None, value: object, known: object) -> dict:
-    """What the notice and its controls become for this model and picture."""
+    """What the notice and its controls become for this model and image."""
     if not concerns(server, model):
         return {parts.notice: None, parts.column: gr.Column(visible=False), parts.error_note: "", parts.known: None}
     if known == [model, value]:

@@ -1,4 +1,4 @@
-"""What visitors send as a picture, to PIL; and many pictures packed into one for the page."""
+"""What visitors send as an image, to PIL; and many images packed into one for the page."""
 
 import base64
 import binascii
@@ -19,12 +19,12 @@ from vae.errors import InputError
 
 EXAMPLES = Path(__file__).parent / "static" / "examples"
 MAX_INLINE = 8 * 2**20  # characters
-INLINE = 100_000  # bytes of a picture that travels within the answer
+INLINE = 100_000  # bytes of an image that travels within the answer
 KEPT = 3600
 
 
 def examples() -> list[dict]:
-    """The example pictures for the page: {name, label, uri}; the digits, then the photographs."""
+    """The example images for the page: {name, label, uri}; the digits, then the photographs."""
     found = []
     for path in _example_files():
         kind = path.suffix.removeprefix(".")
@@ -39,10 +39,10 @@ def _example_files() -> list[Path]:
 
 
 def read_picture(value: object, side: int = 1024) -> Image.Image:
-    """The picture that the page's or an HTTP client's value means. Raises InputError if there is none or it is bad.
+    """The image that the page's or an HTTP client's value means. Raises InputError if there is none or it is bad.
 
     value: {kind: "example", name} | {kind: "file", file} | {kind: "inline" | "sample", uri} from the page, or Gradio's
-    FileData, a dict with `path`, from a client. side: what the picture is needed at; a larger JPEG is read faster.
+    FileData, a dict with `path`, from a client. side: what the image is needed at; a larger JPEG is read faster.
     """
     if not isinstance(value, dict):
         raise InputError("A picture is needed; choose, drop or paste one.")
@@ -78,7 +78,7 @@ def _inline(uri: str) -> Image.Image:
 
 
 def link(image: Image.Image, name: str) -> str:
-    """Where a page finds this picture as a PNG: inside the address itself if it is small, else in a file that is kept
+    """Where a page finds this image as a PNG: inside the address itself if it is small, else in a file that is kept
     for KEPT seconds, in a folder whose name cannot be guessed. name: of the file that a visitor downloads."""
     data = images.png_bytes(image)
     if len(data) <= INLINE:

@@ -26,7 +26,7 @@ Progress = Callable[[str, int, int], None]
 def encode_all(
     model: AutoEncoder, data, on_progress: Callable[[int], None] | None = None, batch_size: int = 256
 ) -> tuple[Tensor, Tensor]:
-    """Means and standard deviations (N, C, h, w), on the CPU, of the posteriors of all pictures of an ImageSet."""
+    """Means and standard deviations (N, C, h, w), on the CPU, of the posteriors of all images of an ImageSet."""
     if not len(data):
         raise InputError(f"{data.name} holds no pictures.")
     means, stds, done = [], [], 0
@@ -82,13 +82,13 @@ def fit_priors(
     on_progress: Progress | None = None,
     weights: Sequence[Path] | None = None,
 ) -> dict[str, Prior]:
-    """Priors of those kinds, fitted to the posteriors of an ImageSet (the training pictures) under the model.
+    """Priors of those kinds, fitted to the posteriors of an ImageSet (the training images) under the model.
 
     updates: of the weights of a flow or a diffusion; UPDATES if left out. on_progress(what, done, total) is called now
     and then. weights: the model's weight files; beside them a diffusion's training is stored while it goes on, and
     taken up again where it was interrupted.
-    Raises InputError for an unknown kind, too few pictures, or latents that are not finite or do not depend on the
-    picture.
+    Raises InputError for an unknown kind, too few images, or latents that are not finite or do not depend on the
+    image.
     """
     for kind in kinds:
         if kind not in KINDS:

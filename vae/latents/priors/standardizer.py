@@ -7,16 +7,16 @@ from torch import Tensor
 
 from vae.errors import InputError
 
-USED = 0.01  # share of a dimension's variance that must come from the pictures for it to be modelled
+USED = 0.01  # share of a dimension's variance that must come from the images for it to be modelled
 
 
 @dataclass(frozen=True)
 class Standardizer:
     """One number for each of the D latent dimensions, in the latent's own order.
 
-    mean, scale: of the aggregate posterior, i.e. of z ~ q(z|x) over all the training pictures x.
-    used: whether the dimension depends on the picture. One that does not, because its posterior is the prior whatever
-    the picture, needs no model: there the noise itself is passed on.
+    mean, scale: of the aggregate posterior, i.e. of z ~ q(z|x) over all the training images x.
+    used: whether the dimension depends on the image. One that does not, because its posterior is the prior whatever
+    the image, needs no model: there the noise itself is passed on.
     """
 
     mean: Tensor
@@ -38,11 +38,11 @@ def fit_standardizer(means: Tensor, stds: Tensor) -> tuple[Standardizer, Tensor]
     """The frame of posteriors N(means, stds²), each (N, D), and their means in it: (N, A) of variance 1.
 
     A posterior's mean is its latent drawn towards the prior's centre, so means spread less than the samples that the
-    decoder was trained on. Here they are stretched back, dimension by dimension, to the spread of the samples: pictures
+    decoder was trained on. Here they are stretched back, dimension by dimension, to the spread of the samples: images
     decoded from them are as sharp as from the means, and have the contrast of the data. For a plain auto-encoder, whose
     stds are 0, nothing is stretched.
 
-    Raises InputError where a latent is not finite, or none of the dimensions depends on the picture.
+    Raises InputError where a latent is not finite, or none of the dimensions depends on the image.
     """
     frame, spread = _fit(means, stds)
     return frame, ((means - frame.mean) / spread)[:, frame.used]

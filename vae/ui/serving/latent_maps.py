@@ -1,4 +1,4 @@
-"""Models' latent spaces for the page: what was measured of them, and pictures decoded from places in them."""
+"""Models' latent spaces for the page: what was measured of them, and images decoded from places in them."""
 
 import base64
 import hashlib
@@ -30,7 +30,7 @@ FRESH = 1.0  # seconds for which the disk is not asked whether they are still th
 WAITING = 12  # decodings asked for at a time, by all visitors
 SLIDERS, BARS = 8, 128  # dimensions on the page, the most active ones and those with the most KL
 STEPS = 6  # decoded in one answer, of a model that is quick; else one
-QUICK = 5_000_000, 64  # parameters, and pixels of a picture's side, at most
+QUICK = 5_000_000, 64  # parameters, and pixels of an image's side, at most
 REACH = 3.0  # a slider's, in standard deviations
 FAR = 1e6  # no place and no number of a latent is further out
 
@@ -105,9 +105,9 @@ class LatentMaps:
             return {"error": error_text(error, "space_opened")}
 
     def latent_space_map(self, asked: object) -> dict:
-        """Where the pictures lie on a map. asked: {model, map}; a map is "lda", "pca" or two dimensions [i, j].
+        """Where the images lie on a map. asked: {model, map}; a map is "lda", "pca" or two dimensions [i, j].
 
-        {points: float32 in base64, two for each picture, prior: {centre, spread}: mean and covariance of N(0, I) on
+        {points: float32 in base64, two for each image, prior: {centre, spread}: mean and covariance of N(0, I) on
         this map}, or {error}.
         """
         try:
@@ -124,7 +124,7 @@ class LatentMaps:
             return {"error": error_text(error, "space_map")}
 
     def latent_space_sheet(self, asked: object) -> dict:
-        """The pictures themselves, small, as one. asked: {model}. {uri} or {error}."""
+        """The images themselves, small, as one. asked: {model}. {uri} or {error}."""
         try:
             sheet = self._asked(asked).sheet
             return {"uri": "data:image/webp;base64," + base64.b64encode(sheet).decode("ascii")}
@@ -133,10 +133,10 @@ class LatentMaps:
 
     def latent_space_look(self, asked: object) -> dict:
         """Decode a latent, or some on the way to it. asked: {model, map, and where to begin}: at `z`, a latent as this
-        function hands it back; or at the latent of picture `at`; or at the mean where neither is given. From there
+        function hands it back; or at the latent of image `at`; or at the mean where neither is given. From there
         `to` places [[x, y], …] of the map, or with some numbers `set`, step by step: [{dimension: value}, …].
 
-        {pictures: data URIs, one a step, and of the last one z, place: where it is on the map, values: those of the
+        {images: data URIs, one a step, and of the last one z, place: where it is on the map, values: those of the
         sliders}, or {error}.
         """
         if not self._room.acquire(blocking=False):

@@ -1,4 +1,4 @@
-"""The Compare tab: one picture through two to four models, side by side."""
+"""The Compare tab: one image through two to four models, side by side."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -54,7 +54,7 @@ def build(server: ModelServer, tasks: Tasks) -> None:
 def answers(server: ModelServer, tasks: Tasks, asked: object) -> Iterator[dict]:
     """What the page is told while the panes that it asks for are computed, one after another.
 
-    asked: {ticket, picture, panes: [{key, encoder, decoder}]}. Each answer has the ticket; those about a pane have its
+    asked: {ticket, image, panes: [{key, encoder, decoder}]}. Each answer has the ticket; those about a pane have its
     key, and `what` is done and the `share` of it, or its `result`, or an `error` in one sentence. The last is `done`.
     """
     asked = asked if isinstance(asked, dict) else {}

@@ -26,7 +26,7 @@ ROUND, STRAIGHT = "Around the sphere (slerp)", "Straight line (lerp)"
 THROUGH = "Through the learned prior"  # offered where the model has one
 MODES = {THROUGH: "prior", ROUND: "slerp", STRAIGHT: "lerp"}
 SIDES = "ABCDEF"
-LARGE, FEW = 256, 8  # pictures from that many pixels on: so many frames at first
+LARGE, FEW = 256, 8  # images from that many pixels on: so many frames at first
 LIMITS = {"path": (2, 96, 32), "grid": (3, 12, 7), "loop": (2, 32, 16)}  # of the number of steps, and the first one
 
 LEAD = (
@@ -195,7 +195,7 @@ def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
 
 
 def travel(server: ModelServer, request: Request, report: Report) -> Drawn:
-    """The pictures wished for; along another path where the model, chosen since, has no prior to go through."""
+    """The images wished for; along another path where the model, chosen since, has no prior to go through."""
     try:
         return server.interpolate(request.model, request.ends, request.steps, request.mode, request.kind, True, report)
     except PriorNotFitted:

@@ -1,4 +1,4 @@
-"""The Latent space tab: every picture is a point; what lies between the points."""
+"""The Latent space tab: every image is a point; what lies between the points."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The Reconstruct tab: a picture in, what the model makes of it out."""
+"""The Reconstruct tab: an image in, what the model makes of it out."""
 
 import secrets
 from collections.abc import Iterator

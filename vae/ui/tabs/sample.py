@@ -1,4 +1,4 @@
-"""The Sample tab: pictures from nothing but noise, of a variational auto-encoder and of a plain one side by side."""
+"""The Sample tab: images from nothing but noise, of a variational auto-encoder and of a plain one side by side."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from vae.ui.uploads import sprite
 
 COUNT = 25
 MOST = 256  # on the page; HTTP takes more
-LARGE, FEW, FEW_MOST = 256, 4, 16  # pictures from that many pixels on: so many at first, and at most
+LARGE, FEW, FEW_MOST = 256, 4, 16  # images from that many pixels on: so many at first, and at most
 
 LEAD = (
     "No picture goes in here: the decoder gets random numbers and draws what they would mean. A variational "
@@ -76,9 +76,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                 view = widget(
                     "sample_grids", events=["send"], halves=2 if beside else 1, prior_names=prior_texts.names()
                 )
-    requested = gr.State(
-        None
-    )  # how many samples the visitor wanted before a model that paints large pictures was chosen
+    requested = gr.State(None)  # how many samples the visitor wanted before a model that paints large images was chosen
 
     def bearable(model, n: int, before: int | None) -> tuple[int, dict]:
         """How many samples to draw, and what that changes on the page."""

@@ -1,5 +1,5 @@
 """The data a visitor may train on: what is listed here, an archive of their own, a Hub data set, and, on a private
-machine, a folder. And how these pictures look to the model."""
+machine, a folder. And how these images look to the model."""
 
 import hashlib
 import json
@@ -24,9 +24,9 @@ from vae.ui.serving.lru_cache import LruCache
 from vae.ui.uploads import sprite
 
 KNOWN = ("mnist", "fashion", "cifar10")  # fetched when first asked for
-SHOWN = 16  # pictures before a training
+SHOWN = 16  # images before a training
 CLASSES = 24  # class names in the answer
-HELD = 256 * 2**20  # bytes of pictures that a preview may hold, to count those that cannot be read
+HELD = 256 * 2**20  # bytes of images that a preview may hold, to count those that cannot be read
 AT_ONCE, WAITING = 2, 6  # previews being made, and waiting for it
 KEPT = 32  # previews remembered
 UPLOADS = ".data"  # in the runs' folder: archives that runs were trained on
@@ -121,7 +121,7 @@ def sweep(runs_dir: Path, age: float = 3600.0) -> None:
 
 
 class Previews:
-    """The pictures of a data set as a model would see them, made by a few threads at most, kept for all who ask."""
+    """The images of a data set as a model would see them, made by a few threads at most, kept for all who ask."""
 
     def __init__(self, audience: Audience | None = None):
         """audience: who asks; those at this machine alone if left out."""
@@ -134,7 +134,7 @@ class Previews:
     def look(self, data: str, config: TrainConfig) -> dict:
         """{sprite, n, columns, width, height, says, classes, more, skipped}. Raises InputError where load_data does.
 
-        skipped: pictures of an archive that cannot be read; None where they were not all looked at. Of a known set that
+        skipped: images of an archive that cannot be read; None where they were not all looked at. Of a known set that
         is not here yet there is nothing to see: it is only fetched for a training.
         """
         data = checked(data, not self.audience.may_open_paths())
