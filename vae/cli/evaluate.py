@@ -14,7 +14,7 @@ def evaluate(
     split: Annotated[str, typer.Option(help="train or test.")] = "test",
     test_size: TestSize = 0.2,
     samples: Annotated[
-        int, typer.Option(help="Importance samples for the bound on log p(x), of 1,000 pictures; 0: not measured.")
+        int, typer.Option(help="Importance samples for the bound on log p(x), of 1,000 images; 0: not measured.")
     ] = 0,
     variance: Annotated[
         float | None,
@@ -24,11 +24,11 @@ def evaluate(
         bool,
         typer.Option(
             "--generation",
-            help="Also draw pictures from each prior and measure how near they come to the test pictures; "
+            help="Also draw images from each prior and measure how near they come to the test images; "
             "the first time, a classifier is trained on the data for it, which takes a minute or two.",
         ),
     ] = False,
-    draws: Annotated[int, typer.Option(help="Pictures drawn from each prior for --generation.")] = 10_000,
+    draws: Annotated[int, typer.Option(help="Images drawn from each prior for --generation.")] = 10_000,
     seed: Seed = 0,
     device: Device = "auto",
     json_: Json = False,

@@ -36,7 +36,7 @@ def statistics(
 
 def fit_prior(
     model: Model,
-    data: Annotated[str, typer.Option(help="The pictures the model was trained on, as for train.")] = "digits",
+    data: Annotated[str, typer.Option(help="The images the model was trained on, as for train.")] = "digits",
     test_size: TestSize = 0.2,
     prior: Annotated[str, typer.Option(help="gaussian, mixture, flow, diffusion, or all: the first three.")] = "all",
     updates: Annotated[

@@ -206,14 +206,14 @@ def interpolate(
         list[str],
         typer.Argument(
             metavar="A B [C]",
-            help="Each a picture's path, or a whole number: the seed of a latent from N(0, I), or in the mode prior "
+            help="Each an image's path, or a whole number: the seed of a latent from N(0, I), or in the mode prior "
             "from that. More than two are gone through in a circle.",
         ),
     ],
     steps: Annotated[
         int,
         typer.Option(
-            help="Frames from A to B, both included; in a circle, from each to the next; with --grid, pictures a side."
+            help="Frames from A to B, both included; in a circle, from each to the next; with --grid, images a side."
         ),
     ] = 16,
     grid: Annotated[bool, typer.Option("--grid", help="What lies between four, as one .png sheet.")] = False,

@@ -40,7 +40,7 @@ def importance_bound(
     Raises InputError for a plain auto-encoder, which has no likelihood, and for numbers out of range.
     """
     if not model.is_variational:
-        raise InputError("A plain auto-encoder gives pictures no likelihood, so there is no bound to measure.")
+        raise InputError("A plain auto-encoder gives images no likelihood, so there is no bound to measure.")
     if not 1 <= samples <= MAX_SAMPLES:
         raise InputError(f"The bound takes 1 to {MAX_SAMPLES:,} samples, not {samples}.")
     if variance is not None and not GREY**2 / 12 <= variance <= 100.0:

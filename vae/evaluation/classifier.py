@@ -82,11 +82,11 @@ def classifier_for(
     """
     for data in (train, test):
         if data.labels is None:
-            raise InputError(f"{data.name} has no labels, which measuring generated pictures by a classifier needs.")
+            raise InputError(f"{data.name} has no labels, which measuring generated images by a classifier needs.")
         if data.images is None:
             raise InputError(f"{data.name} is too large to be held in memory, as training a classifier on it needs.")
     if min(train.shape[1:]) < SMALLEST:
-        raise InputError(f"The classifier takes pictures from {SMALLEST} x {SMALLEST} pixels on.")
+        raise InputError(f"The classifier takes images from {SMALLEST} x {SMALLEST} pixels on.")
     classes = len(train.classes) if train.classes else int(train.labels.max()) + 1
     if len(train.labels.unique()) < 2:
         raise InputError(f"{train.name} has one class only; a classifier needs two or more.")

@@ -11,7 +11,7 @@ class Moments:
 
     def __init__(self, features: Tensor):
         if len(features) < 2:
-            raise InputError("A Fréchet distance needs at least two pictures on either side.")
+            raise InputError("A Fréchet distance needs at least two images on either side.")
         features = features.double()
         self.mean = features.mean(0)
         centred = features - self.mean

@@ -42,8 +42,8 @@ def measure_generation(
         reference = Moments(target)
         distances, shares = {}, {"test": recognised}
 
-        def compare(name: str, pictures, total: int) -> None:
-            features, share = _judged(classifier, pictures, lambda done: report(name, done, total))
+        def compare(name: str, batches, total: int) -> None:
+            features, share = _judged(classifier, batches, lambda done: report(name, done, total))
             distances[name] = frechet(Moments(features), reference)
             if name != "floor":
                 shares[name] = share
@@ -62,10 +62,10 @@ def measure_generation(
     }
 
 
-def _judged(classifier: Classifier, pictures, on_progress: Callable[[int], None] | None = None) -> tuple[Tensor, float]:
+def _judged(classifier: Classifier, batches, on_progress: Callable[[int], None] | None = None) -> tuple[Tensor, float]:
     """Features of all of an iterable of batches, and the share recognised."""
     features, confident, done = [], 0, 0
-    for batch in pictures:
+    for batch in batches:
         found, probabilities = judge(classifier, batch)
         features.append(found)
         confident += (probabilities.max(1).values > CONFIDENT).sum().item()
