@@ -8,7 +8,8 @@
     python benchmarks/train_mnist.py --quick          the machinery alone, on scikit-learn's digits, in seconds
 
 Each contestant is a process of its own, and they take turns of one epoch, so that whatever else the machine does slows
-all alike. Only a contestant's own turns count as its time, from its first update on, its validation included.
+all alike. Only a contestant's own turns count as its time, from its first update on, its validation included. Images
+a second are those of its median epoch; what its first took longer, as for compiling kernels, is given as the start.
 
   plain   what the MNIST tutorial describes: batches of 128 by index, Adam at a constant 1e-3, the loss read back at
           every batch; float32; its network with the moments put right, as here, in the modules PyTorch has for it

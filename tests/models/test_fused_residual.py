@@ -45,9 +45,13 @@ def gradients(model, x, noise, bfloat16: bool) -> dict[str, torch.Tensor]:
 @pytest.mark.parametrize("bfloat16", [False, True])
 def test_a_network_on_a_gpu_learns_what_the_modules_do(name, bfloat16, monkeypatch):
     assert fused_residual.is_available()
+    # TF32 moves the gradients of these networks by some percent, and which convolutions take it depends on the layout.
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
     torch.manual_seed(0)
     exact = build(NETWORKS[name]).double()
-    x, noise = torch.rand(4, 3, 64, 48) * 2 - 1, torch.randn(4, *exact.latent_shape(64, 48))
+    sides = (32, 32) if exact.config.fixed_size else (64, 48)
+    x, noise = torch.rand(4, 3, *sides) * 2 - 1, torch.randn(4, *exact.latent_shape(*sides))
     truth = gradients(exact, x.double(), noise.double(), False)
     found = {}
     for layout, kernels in ((torch.contiguous_format, False), (torch.channels_last, True)):
@@ -61,5 +65,6 @@ def test_a_network_on_a_gpu_learns_what_the_modules_do(name, bfloat16, monkeypat
             if truth[key].norm() > 1e-6 * truth[key].numel()  # a bias before a norm has none to speak of
         }
     ours, theirs = found[torch.channels_last], found[torch.contiguous_format]
-    worse = {key: (ours[key], theirs[key]) for key in ours if ours[key] > 2 * theirs[key] + 2e-3}
+    times = 3 if bfloat16 else 2  # of a bias of four numbers bfloat16's rounding is much or little by chance
+    worse = {key: (ours[key], theirs[key]) for key in ours if ours[key] > times * theirs[key] + 2e-3}
     assert not worse, worse

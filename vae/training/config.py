@@ -70,7 +70,9 @@ class TrainConfig:
     flip: bool = setting(False, "Mirror half of the training images, where left is like right.")
     test_size: float = setting(0.2, "Share held out, where the data have no test split.", low=0.001, high=0.9)
     precision: str = setting("auto", "Arithmetic; auto is bf16 where it was measured to be faster.", choices=PRECISIONS)
-    compile: str = setting("auto", "torch.compile; auto is on a GPU in a long run where it pays.", choices=COMPILE)
+    compile: str = setting(
+        "auto", "torch.compile; auto is on a GPU in a long run where it pays.", choices=COMPILE, public=False
+    )
     init: str | None = setting(
         None,
         "A model to go on from: a bundled name, a run or checkpoint folder, a weight file or a Hub id.",
