@@ -54,18 +54,19 @@ PRIORS = {
         "out the gaps. The noise is N(0, I) as before; the network makes the difference.",
         "Fewer are blurred now, though a variational auto-encoder needs a learned prior less than a plain one does.",
         "Even a plain auto-encoder makes pictures now: the prior has learned what its training left out.",
-        "Colours and light that go together, but no objects yet: a few thousand photographs can't teach a small "
-        "network more. A diffusion model is the same idea, many times larger, trained on millions of photographs.",
+        "Colours and light that go together, but no objects: this network takes the latent for one long list of "
+        "numbers and knows nothing of places. A diffusion prior does, and gets further from the same photographs.",
     ),
     "diffusion": Words(
         "Diffusion prior",
         "a small transformer over the positions of the latent",
-        "Noise becomes a latent in sixteen steps, and in each of them every place of it looks at all the others: what "
+        "Noise becomes a latent in a few steps, and in each of them every place of it looks at all the others: what "
         "Stable Diffusion does, with a network a few hundred times smaller.",
         "Few are blurred now: the places of the latent agree on one picture.",
         "Even a plain auto-encoder makes pictures now: the places of its latent agree on one.",
-        "A scene that hangs together: each place of the latent has seen the others. How much is in it depends on how "
-        "many photographs there were to learn from.",
+        "A scene that hangs together: each place of the latent has seen the others. From the six thousand photographs "
+        "behind dogs-vae-16 it learned coats, poses and grass, and some whole dogs; many are misshapen. How much is in "
+        "it depends on how many photographs there were to learn from.",
     ),
 }
 
