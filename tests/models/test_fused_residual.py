@@ -66,5 +66,6 @@ def test_a_network_on_a_gpu_learns_what_the_modules_do(name, bfloat16, monkeypat
         }
     ours, theirs = found[torch.channels_last], found[torch.contiguous_format]
     times = 3 if bfloat16 else 2  # of a bias of four numbers bfloat16's rounding is much or little by chance
-    worse = {key: (ours[key], theirs[key]) for key in ours if ours[key] > times * theirs[key] + 2e-3}
+    # SELU's slope jumps at 0: one value that rounding moves across it changes gradients by a thousandth.
+    worse = {key: (ours[key], theirs[key]) for key in ours if ours[key] > times * theirs[key] + 5e-3}
     assert not worse, worse
