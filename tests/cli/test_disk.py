@@ -118,7 +118,7 @@ def contents(folder: Path) -> list[str]:
 
 AS_OTHER_USER = """
 import contextlib, io, json, os, sys, tempfile
-from vae import folders
+from vae import user_folders
 from vae.cli import main
 
 commands, disk, found = json.loads(sys.argv[1]), sys.argv[2], {}
@@ -127,7 +127,7 @@ for name, arguments in commands.items():
         tempfile.tempdir = disk
     if name == "evaluate":
         os.environ["HOME"] = disk
-        folders.own_temporary.cache_clear()
+        user_folders.own_temporary.cache_clear()
     sys.argv = ["vae", *arguments]
     out, err, code = io.StringIO(), io.StringIO(), 0
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):

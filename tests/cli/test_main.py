@@ -148,7 +148,7 @@ def test_train_evaluate_and_use_what_was_trained(vae, tmp_path):
     [
         ["info", "no-such-model"],
         ["sample", "MODEL", "-n", "0"],
-        ["sample", "MODEL", "-n", "1000000"],
+        ["sample", "MODEL", "-n", "-1"],
         ["sample", "MODEL", "--prior", "flow"],
         ["sample", "MODEL", "-o", "grid.jpg"],
         ["sample", "MODEL", "-o", "no/such/folder/grid.png"],

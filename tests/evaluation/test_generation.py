@@ -101,7 +101,7 @@ def test_the_distance_agrees_with_scipy_for_features_that_depend_on_each_other()
     root = torch.from_numpy(scipy.sqrtm((a.covariance @ b.covariance).numpy()).real)
     expected = (a.mean - b.mean).square().sum() + (a.covariance + b.covariance - 2 * root).trace()
     assert frechet(a, b) == pytest.approx(expected.item(), rel=1e-4)
-    with pytest.raises(InputError, match="two pictures"):
+    with pytest.raises(InputError, match="two images"):
         Moments(torch.zeros(1, 8))
 
 

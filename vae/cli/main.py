@@ -176,7 +176,7 @@ def sample(
     from vae.images import enlarge, grid, png_bytes, to_image, to_uint8
     from vae.inference import sample_batches
 
-    into_folder = output.is_dir() or not output.suffix
+    into_folder = not output.suffix or (output.is_dir() and output.suffix.lower() != ".png")
     output_folder(output) if into_folder else output_path(output, (".png",))
     loaded = load(model, device=device)
     start = time.perf_counter()
