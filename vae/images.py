@@ -18,8 +18,8 @@ from torch import Tensor
 
 from vae import limits
 from vae.errors import InputError
+from vae.limits import MAX_PIXELS
 
-MAX_PIXELS = 100_000_000  # decoded, such an image takes some 400 MB
 # Bytes that decoding takes at its height for each pixel, measured; OpenJPEG keeps each colour as 32 bits.
 DECODING, DECODING_MORE = 14, {"JPEG2000": 40, "WEBP": 24, "AVIF": 24, "TIFF": 24}
 LARGE = 64_000_000  # bytes; what takes more to decode is decoded one at a time

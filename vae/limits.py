@@ -15,6 +15,7 @@ from pathlib import Path
 
 from vae.errors import InputError
 
+MAX_PIXELS = 100_000_000  # of an image that is decoded; it then takes some 400 MB
 UNKNOWN = 4 * 2**30  # bytes of memory that are assumed where the system does not say
 UNLIMITED = 2**62  # what a control group says that sets no limit is more than this
 

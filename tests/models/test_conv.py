@@ -32,7 +32,7 @@ def test_an_auto_encoders_posterior_is_a_point():
 
 
 def test_the_vaes_moments_can_be_negative_in_training_mode():
-    # What the seed gets wrong: out of BatchNorm + LeakyReLU hardly any moment is below zero.
+    # What the MNIST tutorial gets wrong: out of BatchNorm + LeakyReLU hardly any moment is below zero.
     model = build(ConvConfig()).train()
     q = model.encode(torch.rand(64, 1, 32, 32) * 2 - 1)
     assert isinstance(model.encoder[-1], torch.nn.Conv2d) and model.encoder[-1].kernel_size == (1, 1)

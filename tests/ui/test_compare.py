@@ -376,3 +376,20 @@ def test_models_of_any_size_are_drawn_small_on_the_page_and_whole_elsewhere(serv
     whole = server.sample(models["kl"], 1, 3, 1.0, "normal")
     assert whole.pixels.shape == (1, 3, 512, 512)
     assert server.sample(models["digits"], 1, 3, 1.0, "normal", small=True).pixels.shape == (1, 1, 32, 32)
+
+
+def test_a_click_is_one_call(server, models, monkeypatch):
+    """On ZeroGPU each call is an acquisition of the GPU, and models may be forgotten between two."""
+    calls, run = [], server._run
+    monkeypatch.setattr(server, "_run", lambda job, *rest, **options: calls.append(job) or run(job, *rest, **options))
+    clicks = (
+        lambda: server.reconstruct(models["kl"], photograph(), True, 3),
+        lambda: server.compare(models["kl"], models["kl"], photograph()),
+        lambda: server.compare(models["kl"], models["tiny"], photograph()),
+        lambda: server.sample(models["kl"], 3, 0, 1.0, "normal", small=True),
+        lambda: server.interpolate(models["kl"], [photograph(), 3], 4, "slerp", small=True),
+        lambda: server.spread(models["kl"], photograph(), 0),
+    )
+    for click in clicks:
+        click()
+    assert len(calls) == len(clicks)

@@ -51,7 +51,7 @@ class TrainConfig:
         0.0, "Weight of a discriminator, of the other terms' gradients at the decoder's last layer.", low=0.0, high=1e4
     )
     adversarial_start: int = setting(
-        20_000, "Images after which the discriminator is heard, more and more.", low=0, high=10**9
+        20_000, "Images after which the discriminator's term counts, more and more.", low=0, high=10**9
     )
     equivariance: float = setting(
         0.0, "Weight of decoding latents that were made smaller or turned, as EQ-VAE does.", low=0.0, high=1e4

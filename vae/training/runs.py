@@ -12,7 +12,6 @@ A line of metrics.jsonl is either {"kind": "step", …}, averages since the last
 a run goes on from a model the first is {"kind": "start", …}, that model's validation.
 """
 
-import errno
 import json
 import os
 import re
@@ -25,6 +24,7 @@ from pathlib import Path
 from vae.checkpoints.run_checkpoints import complete_checkpoints
 from vae.errors import InputError
 from vae.files import replacing, write_text
+from vae.training import metrics_file
 
 try:
     import fcntl
@@ -87,14 +87,7 @@ class Run:
 
     def read_metrics(self, since: int = 0, offset: int = 0) -> tuple[list[dict], int]:
         """The metrics from byte `offset` on, less the first `since` lines, and the offset to ask from next."""
-        try:
-            with (self.folder / "metrics.jsonl").open("rb") as file:
-                file.seek(offset)
-                whole, newline, _ = file.read().rpartition(b"\n")
-        except FileNotFoundError:
-            return [], 0
-        lines = whole.split(b"\n")[since:] if newline else []
-        return [json.loads(line) for line in lines], offset + len(whole) + len(newline)
+        return metrics_file.read(self.folder, since, offset)
 
     def state(self) -> dict:
         """Where the run stands: state, reason, epoch, epochs, step, steps, started, updated, seconds_left, ….
@@ -283,21 +276,12 @@ class RunWriter(Run):
                     file.truncate()
 
     def append(self, entry: dict) -> None:
-        """One line of metrics. Written in one call, so a kill leaves at worst one torn line, which `rewind` drops."""
-        line = (json.dumps(entry, allow_nan=False) + "\n").encode()
-        descriptor = os.open(self.folder / "metrics.jsonl", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        try:
-            if os.write(descriptor, line) != len(line):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        finally:
-            os.close(descriptor)
+        """One line of metrics."""
+        metrics_file.append(self.folder, entry)
 
     def rewind(self, step: int) -> None:
         """Forget what was written after `step`: the training goes on from there and will write it again."""
-        path = self.folder / "metrics.jsonl"
-        if path.is_file():
-            kept = [line for line in path.read_text(encoding="utf-8").splitlines() if _whole(line, step)]
-            write_text(path, "".join(f"{line}\n" for line in kept))
+        metrics_file.rewind(self.folder, step)
         for preview in self.previews():
             if preview["step"] > step:
                 preview["path"].unlink(missing_ok=True)
@@ -316,10 +300,7 @@ class RunWriter(Run):
 
     def sync(self) -> None:
         """Metrics on the disk before the checkpoint that counts on them."""
-        path = self.folder / "metrics.jsonl"
-        if path.is_file():
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
+        metrics_file.sync(self.folder)
 
     def checkpoint_folder(self, step: int) -> Path:
         return self.folder / "checkpoints" / f"step-{step:08d}"
@@ -328,14 +309,6 @@ class RunWriter(Run):
         """Delete all checkpoints but the newest ones."""
         for folder in self.checkpoints()[:-keep]:
             _remove(folder)
-
-
-def _whole(line: str, step: int) -> bool:
-    """Whether the line is a metric up to `step`, and not what a kill or a power cut left of one."""
-    try:
-        return json.loads(line)["step"] <= step
-    except (ValueError, KeyError, TypeError):
-        return False
 
 
 def _remove(folder: Path) -> None:
