@@ -29,7 +29,7 @@ TILE, OVERLAP = 768, 64  # pixels
 SMALLEST_TILE = 192
 PER_PIXEL = 32  # bytes of an image and what is made of it, beside the network
 GPU_TILES = (1536, 1024)  # the first for which there is memory: of larger tiles less is computed twice
-CROPS, CROP = 3, 32  # a sample: up to CROPS x CROPS crops, of a third of a tile but at least CROP latent pixels
+CROPS, CROP = 4, 24  # a sample: up to CROPS x CROPS crops, of a quarter of a tile but at least CROP latent pixels
 
 
 @dataclass(frozen=True)
