@@ -11,6 +11,7 @@ from torch import nn
 
 from vae.models import fused_residual
 from vae.models.conv import ConvBlock
+from vae.models.group_norm import SHARED_STATISTICS
 from vae.models.layers import ResBlock
 
 LINED = torch.channels_last
@@ -64,6 +65,22 @@ def test_a_block_and_its_gradients_are_the_modules(fan_in, fan_out, groups, size
     with torch.no_grad():  # as in validation
         torch.testing.assert_close(fused(block, x), found["y"], rtol=0, atol=0)
     assert_close(found, results(block.double(), block, x.double(), weights), 1e-5)
+
+
+def test_tiles_share_their_statistics_as_with_the_modules():
+    block, x, _ = block_and_input(12, 24, 3, (9, 7), "silu", True)
+    found = []
+    for compute in (lambda x: fused(block, x), block):
+        token = SHARED_STATISTICS.set({})
+        try:
+            with torch.no_grad():
+                found.append(
+                    [compute(part) for part in (x, x[:1] * 3 - 1)]
+                )  # measured in the first, used in the second
+        finally:
+            SHARED_STATISTICS.reset(token)
+    for ours, theirs in zip(*found, strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-4, atol=1e-3)
 
 
 def test_under_autocast_it_is_as_near_to_the_truth_as_the_modules():

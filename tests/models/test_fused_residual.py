@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 import torch
 
+import vae
+from vae import tiling
 from vae.models import ConvConfig, build, fused_residual
 from vae.models.autoencoder_kl import KLConfig
 
@@ -38,6 +40,21 @@ def gradients(model, x, noise, bfloat16: bool) -> dict[str, torch.Tensor]:
     loss = (x_hat.float() - x.float()).square().sum() + posterior.kl().sum()
     loss.backward()
     return {"x_hat": x_hat.detach()} | {name: p.grad for name, p in model.named_parameters()}
+
+
+@ON_GPU
+@pytest.mark.parametrize("tile", [0, 128])
+def test_a_loaded_model_on_a_gpu_reconstructs_as_on_the_cpu(tile, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", False)
+    monkeypatch.setattr(torch.backends.cuda.matmul, "allow_tf32", False)
+    torch.manual_seed(0)
+    vae.save(build(NETWORKS["as Stable Diffusion's"]), tmp_path / "model")
+    x = torch.rand(1, 3, 256, 192) * 2 - 1
+    found = []
+    for device in ("cpu", "cuda"):
+        model = vae.load(tmp_path / "model", device)
+        found.append(tiling.decode(model, tiling.encode(model, x.to(device), tile=tile).mean, tile=tile).cpu())
+    torch.testing.assert_close(*found, rtol=0, atol=1e-4)
 
 
 @ON_GPU

@@ -1,8 +1,9 @@
-"""Norms, activations and the residual block in training on a GPU, in channels-last order: what the modules compute, in
-fewer passes over memory, which is what they cost beside their convolutions.
+"""Norms, activations and the residual block on a GPU, in channels-last order: what the modules compute, in fewer passes
+over memory, which is what they cost beside their convolutions.
 
-Of a residual block only its input and its first convolution's result are kept for the backward; what lies between is
-computed again there, which costs less than it would to read what PyTorch keeps. The kernels are in `triton_norm`.
+In training, of a residual block only its input and its first convolution's result are kept for the backward; what lies
+between is computed again there, which costs less than it would to read what PyTorch keeps. Without gradients, what
+nobody else reads is overwritten. The kernels are in `triton_norm`.
 """
 
 from functools import cache
@@ -31,13 +32,12 @@ def is_available() -> bool:
 
 
 def is_faster(x: Tensor) -> bool:
-    """Whether these functions may be used on x, and are faster: on a GPU, channels last, in training and validation.
+    """Whether these functions may be used on x, and are faster: on a GPU, channels last.
 
     A training that wants PyTorch's own kernels, as for torch.compile, keeps its model and images contiguous.
     """
     lined = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
-    alone = torch.is_grad_enabled() or SHARED_STATISTICS.get() is None  # and not a tile among others
-    return lined and alone and _on_gpu(x)
+    return lined and _on_gpu(x)
 
 
 def _on_gpu(x: Tensor) -> bool:
@@ -53,6 +53,8 @@ def residual_block(
     x = _in_autocasts_format(x)
     shortcut = None if shortcut is None else shortcut.to(x.dtype)
     with torch.autocast(x.device.type, enabled=False):
+        if not torch.is_grad_enabled():
+            return _residual_in_place(x, shortcut, norms, convs, acts)
         return _Residual.apply(
             *(x, shortcut, norm1.weight, norm1.bias, conv1.weight, conv1.bias),
             *(norm2.weight, norm2.bias, conv2.weight, conv2.bias, norm1.num_groups, norm1.eps, acts),
@@ -61,8 +63,12 @@ def residual_block(
 
 def norm_act(x: Tensor, norm: nn.GroupNorm, act: str | None) -> Tensor:
     """act(norm(x)). x: (N, C, H, W), channels last."""
+    from vae.models.triton_norm import normalize
+
     x = _in_autocasts_format(x)
     with torch.autocast(x.device.type, enabled=False):
+        if not torch.is_grad_enabled():
+            return normalize(x, _moments(x, norm), act)
         return _NormAct.apply(x, norm.weight, norm.bias, norm.num_groups, norm.eps, act)
 
 
@@ -95,6 +101,36 @@ def _in_autocasts_format(x: Tensor) -> Tensor:
 
 def _lined(x: Tensor, dtype: torch.dtype) -> Tensor:
     return x.to(dtype).contiguous(memory_format=torch.channels_last)
+
+
+def _residual_in_place(x, shortcut, norms, convs, acts) -> Tensor:
+    """`residual_block` without gradients."""
+    from vae.models.triton_norm import add_, normalize
+
+    conv1, conv2 = convs
+    h = normalize(x, _moments(x, norms[0]), acts[0])
+    h = _lined(F.conv2d(h, _lined(conv1.weight, x.dtype), padding=1), x.dtype)  # without its bias,
+    h = normalize(h, _moments(h, norms[1], conv1.bias), acts[1], out=h)  # which the norm takes in
+    h = _lined(F.conv2d(h, _lined(conv2.weight, x.dtype), padding=1), x.dtype)
+    return add_(h, conv2.bias, x if shortcut is None else _lined(shortcut, x.dtype))
+
+
+def _moments(x: Tensor, norm: nn.GroupNorm, bias: Tensor | None = None):
+    """Without gradients: the moments of x + bias, each image's own or those that are shared with other tiles."""
+    from vae.models.triton_norm import Moments, measure
+
+    shared = SHARED_STATISTICS.get()
+    if shared is None:
+        return measure(x, norm.weight, norm.bias, bias, norm.num_groups, norm.eps)
+    if norm not in shared:
+        found = measure(_as_one_image(x), norm.weight, norm.bias, bias, norm.num_groups, norm.eps)
+        mean, rstd = found.by_group[0].repeat_interleave(x.shape[1] // norm.num_groups, 0).unbind(1)
+        shared[norm] = mean, rstd.pow(-2) - norm.eps
+    mean, variance = shared[norm]
+    scale = norm.weight.float() * torch.rsqrt(variance + norm.eps)
+    shift = norm.bias.float() - mean * scale if bias is None else norm.bias.float() + (bias.float() - mean) * scale
+    by_channel = torch.stack([scale, shift, torch.zeros_like(scale)]).repeat(len(x), 1, 1)
+    return Moments(by_channel, torch.stack([mean, variance]))
 
 
 class _NormAct(torch.autograd.Function):

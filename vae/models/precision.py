@@ -9,9 +9,10 @@ at a low one is spread over many pixels and grows on the way.
 import torch
 
 from vae.device import has_bfloat16
+from vae.models import fused_residual
 from vae.models.autoencoder_kl import AutoencoderKL
 from vae.models.base import AutoEncoder
-from vae.models.layers import Attention
+from vae.models.layers import Attention, ResBlock
 
 LEVELS = 2  # how many, from the image on, compute in bfloat16
 
@@ -23,8 +24,11 @@ def best_dtype(device: torch.device) -> torch.dtype:
 
 
 def to_fast_layout(model: AutoEncoder) -> AutoEncoder:
-    """In place, the memory layout in which convolutions are fastest: channels last on a CPU (1.3 times as fast)."""
-    return model.to(memory_format=torch.channels_last) if model.device.type == "cpu" else model
+    """In place, the memory layout in which the model computes fastest: channels last on a CPU (1.3 times as fast), and
+    on a GPU if its residual blocks have kernels of their own; PyTorch's group norm would copy there and back."""
+    kernels = any(isinstance(module, ResBlock) for module in model.modules()) and fused_residual.is_available()
+    lined = model.device.type == "cpu" or (model.device.type == "cuda" and kernels)
+    return model.to(memory_format=torch.channels_last) if lined else model
 
 
 def use_mixed_precision(model: AutoEncoder) -> AutoEncoder:

@@ -299,9 +299,9 @@ def measure(x: Tensor, gamma: Tensor, beta: Tensor, bias: Tensor | None, groups:
 
 
 @_on_its_device
-def normalize(x: Tensor, moments: Moments, act: str | None) -> Tensor:
-    """act(group norm of x + bias), in x's shape, order and number format."""
-    y = torch.empty_like(x)
+def normalize(x: Tensor, moments: Moments, act: str | None, out: Tensor | None = None) -> Tensor:
+    """act(group norm of x + bias), in x's shape, order and number format; into `out` if given, which may be x."""
+    y = torch.empty_like(x) if out is None else out
     _Launch(x)(_normalize_kernel, x, moments.by_channel, y, ACT=ACTIVATIONS[act])
     return y
 
