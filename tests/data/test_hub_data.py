@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import types
-from functools import partial
 
 import numpy as np
 import pytest
@@ -17,10 +16,13 @@ from PIL import Image
 from vae.data import hub as hub_data
 from vae.data.sets import load_data
 from vae.errors import InputError
-from vae.images import fit, png_bytes
+from vae.images import fit, png_bytes, to_array
 
 SHAPE = (1, 8, 8)
-FIT = partial(fit, size=8, channels=1, border=0)
+
+
+def FIT(image):
+    return to_array(fit(image, 8, 1))
 
 
 class ImageFeature:
