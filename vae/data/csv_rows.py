@@ -36,11 +36,13 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     """Pixels float32 (N, k, k), and each row's label as text."""
     try:
         with path.open(encoding="utf-8-sig") as file:
-            first = file.readline(_LINE).rstrip("\r\n")
+            first, second = (file.readline(_LINE).rstrip("\r\n") for _ in range(2))
     except (OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path.name} is no text that can be read.") from error
     titles = [title.strip().strip('"').lower() for title in first.split(",")]
     headed = not all(_is_number(title) for title in titles)
+    if headed and not second:
+        raise InputError(f"{path.name} holds no images.")
     column = next((i for i, title in enumerate(titles) if title in _LABELS), None) if headed else None
     if column is None and math.isqrt(len(titles) - 1) ** 2 == len(titles) - 1 > 1:
         column = 0  # one column more than a square has
@@ -64,8 +66,6 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
     except (OSError, ValueError) as error:
         reason = " ".join(str(error).split()).removesuffix(".")[:120]
         raise InputError(f"{path.name} is no table of numbers: {reason}.") from error
-    if not len(rows):
-        raise InputError(f"{path.name} holds no images.")
     return rows.reshape(-1, side, side), labels
 
 

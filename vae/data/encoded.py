@@ -32,7 +32,8 @@ def encoded(
         return open_image(get(i), size_hint, spans, transparency)
 
     channels = _channels(get, len(names), transparency)
-    return Source(name, len(names), read, names, channels=channels, remarks=remarks, **others)
+    one = spans if isinstance(spans, tuple) else next(iter(spans.values())) if len(spans) == 1 else None
+    return Source(name, len(names), read, names, channels=channels, value_range=one, remarks=remarks, **others)
 
 
 def _spans(

@@ -17,11 +17,11 @@ from vae.images import SUFFIXES
 _LOOKED_FOR = "files ending in .png, .jpg, … are looked for"
 
 
-def walk(folder: Path, depth: int = 32, seen: set | None = None) -> Iterator[tuple[Path, str]]:
+def walk(folder: Path, depth: int = 32, seen: set | None = None) -> Iterator[tuple[Path, str | None]]:
     """(path, ending in lower case) of each file under `folder`; hidden files and macOS's shadow files left out.
 
     Linked files and folders are followed, each folder once however many links lead to it, real ones first. The ending
-    of a link that leads nowhere is "". Raises InputError if a folder cannot be read.
+    of a link that leads nowhere is None. Raises InputError if a folder cannot be read.
     """
     seen = set() if seen is None else seen
     try:
@@ -43,7 +43,7 @@ def walk(folder: Path, depth: int = 32, seen: set | None = None) -> Iterator[tup
         elif entry.is_dir():
             linked.append(Path(entry.path))
         else:
-            yield Path(entry.path), os.path.splitext(entry.name)[1].lower() if entry.is_file() else ""  # noqa: PTH122
+            yield Path(entry.path), os.path.splitext(entry.name)[1].lower() if entry.is_file() else None  # noqa: PTH122
     for path in linked if depth > 1 else []:
         yield from walk(path, depth - 1, seen)
 

@@ -105,13 +105,13 @@ def _from_folder(folder: Path, name: str, span: Range | None, transparency: bool
     images = in_order([path for path, ending in found if ending in SUFFIXES], folder)
     kinds: dict[str, list[Path]] = {}
     for path, ending in found:
-        kind = kind_of(path) if ending and not images else None
+        kind = kind_of(path) if ending is not None and not images else None
         kind = {"archive": "shard" if ending == ".tar" else None}.get(kind, kind)
         if kind and not path.name.startswith("cache-"):  # what `datasets` has computed from its own files
             kinds.setdefault(kind, []).append(path)
     taken = {path for paths in kinds.values() for path in paths} | set(images)
     others = sorted(
-        path.relative_to(folder).as_posix() + ("" if ending or path.exists() else " (a link that leads nowhere)")
+        path.relative_to(folder).as_posix() + (" (a link that leads nowhere)" if ending is None else "")
         for path, ending in found
         if path not in taken
     )

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from vae.data.source import Source, listed
+from vae.depth import Range
 from vae.errors import InputError
 
 KINDS = {1: "grey", 2: "in 2 channels", 3: "RGB", 4: "in 4 channels"}
@@ -27,8 +28,9 @@ class ImageSet:
     labels: int64 (N,) with indices into `classes`, or None. names: each image's file below the data set's folder, or
     its number in the source where it has no file; None where that is not known. source_channels: 1 to 4, of the images
     before they were fitted, None where that is not known. skipped, unreadable: how many images are left out because
-    they could not be read, and their names as far as known. left_out: names of files that are no images. transform:
-    what a training does to its images, see load_data.
+    they could not be read, and their names as far as known. left_out: names of files that are no images. value_range:
+    the values over 8 bits that are black and white, where it is one range for all. transform: what a training does to
+    its images, see load_data.
     """
 
     def __init__(self, name: str, shape: tuple[int, int, int], labels: Tensor | None, classes: list[str] | None):
@@ -38,6 +40,7 @@ class ImageSet:
         self.skipped = 0
         self.unreadable: list[str] = []
         self.left_out: list[str] = []
+        self.value_range: Range | None = None
         self.transform: Callable[[Tensor], Tensor] | None = None
         self.source_channels: int | None = None
         self.cut = False  # whether these are only the first images of a larger set
@@ -134,19 +137,26 @@ class ImageSet:
 
     @property
     def remarks(self) -> list[str]:
-        """Sentences about what a user should know of these data: what was left out, which values are black and white,
-        which channels were dropped."""
-        found = list(self.notes)
-        if self.left_out:
-            were = "other file was" if len(self.left_out) == 1 else "other files were"
-            found.append(f"{len(self.left_out):,} {were} left out: {listed(self.left_out)}.")
-        if self.skipped:
-            were = "image could not be read and was" if self.skipped == 1 else "images could not be read and were"
-            named = f": {listed(self.unreadable)}" if self.unreadable else ""
-            found.append(f"{self.skipped:,} {were} left out{named}.")
-        if self.source_channels in (2, 4) and self.shape[0] == self.source_channels:
-            found.append(f"The images have {self.source_channels} channels, and all are learned.")
-        return found
+        """Sentences about what a user should know of these data: which values are black and white, what was left out,
+        which channels there are."""
+        return remarks_of(self)
+
+
+def remarks_of(*sets: ImageSet) -> list[str]:
+    """ImageSet.remarks of all together, such as the splits of one data set."""
+    first = sets[0]
+    found = list(dict.fromkeys(note for data in sets for note in data.notes))
+    left_out = list(dict.fromkeys(name for data in sets for name in data.left_out))
+    if left_out:
+        were = "other file was" if len(left_out) == 1 else "other files were"
+        found.append(f"{len(left_out):,} {were} left out: {listed(left_out)}.")
+    skipped, unreadable = sum(data.skipped for data in sets), [name for data in sets for name in data.unreadable]
+    if skipped:
+        were = "image could not be read and was" if skipped == 1 else "images could not be read and were"
+        found.append(f"{skipped:,} {were} left out{f': {listed(unreadable)}' if unreadable else ''}.")
+    if first.source_channels in (2, 4) and first.shape[0] == first.source_channels:
+        found.append(f"The images have {first.source_channels} channels, and all are kept.")
+    return found
 
 
 def fill(

@@ -111,7 +111,7 @@ def _image_set(
         chosen = source.part(split, test_size)
         labels = None if source.labels is None else torch.from_numpy(source.labels[chosen]).long()
         data = ImageSet(source.name, shape, labels, source.classes)
-        data.source_channels, data.left_out = source.channels, source.left_out
+        data.source_channels, data.left_out, data.value_range = source.channels, source.left_out, source.value_range
         data.names, data.notes = [source.names[i] for i in chosen.tolist()], source.remarks
 
         def read(i: int) -> np.ndarray:

@@ -8,6 +8,7 @@ import numpy as np
 from PIL import Image
 
 from vae.data.splits import split_indices
+from vae.depth import Range
 from vae.errors import InputError
 
 NAMED = 3  # of the files that are left out
@@ -22,6 +23,7 @@ class Source:
     file below the data set's folder, or its number where it has no file. labels: int64 (N,), indices into `classes`.
     splits: indices of the images of "train", "val" and "test" where the set is divided already. channels: of the
     stored images, 1 to 4; None where that is not known. is_array: whether they are numbers rather than image files.
+    value_range: the values over 8 bits that are black and white, where it is one range for all.
     left_out: names of the files that are no images. remarks: other sentences about how the
     data were understood. held: a temporary folder, removed with the Source.
     """
@@ -35,6 +37,7 @@ class Source:
     splits: dict[str, np.ndarray] | None = None
     channels: int | None = None
     is_array: bool = False
+    value_range: Range | None = None
     left_out: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     held: TemporaryDirectory | None = None

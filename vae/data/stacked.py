@@ -64,6 +64,7 @@ def stacked(
         channels=next(iter(channels))[0],
         is_array=True,
         left_out=list(left_out),
+        value_range=span,
         remarks=remarks,
     )
 

@@ -14,10 +14,8 @@ const GAP = 2; // CSS pixels
 const LATE = 300; // ms, after which it is said that the images are being read
 
 /** @param {DataLook} look */
-function describe({ says, skipped }) {
-  if (skipped === null) return says;
-  if (!skipped) return `${says}; all could be read`;
-  return `${says}; ${number(skipped)} could not be read and ${skipped === 1 ? "is" : "are"} left out`;
+function describe({ says, skipped, remarks }) {
+  return [`${says}${skipped === 0 ? "; all could be read" : ""}.`, ...remarks].join(" ");
 }
 
 /** @param {Context<{ file: UploadedFile } | null, DataServer, { data: string, preset: string }>} context */
