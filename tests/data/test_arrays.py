@@ -265,7 +265,7 @@ def test_tables_that_are_none_of_images(tmp_path, monkeypatch):
             read(tmp_path / "a.csv")
         assert "\n" not in str(caught.value)
     (tmp_path / "a.csv").write_bytes(b"\xff\xfe\0\0")
-    with pytest.raises(InputError, match="no text|columns"):
+    with pytest.raises(InputError, match=r"no text|columns"):
         read(tmp_path / "a.csv")
     table(tmp_path / "a.csv", pixels())
     monkeypatch.setattr(limits, "memory", lambda: 1000)

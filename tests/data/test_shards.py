@@ -112,5 +112,5 @@ def test_shards_that_lie(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "memory", lambda: 1000)
     (tmp_path / "fine").mkdir()
     (tmp_path / "fine" / "a.tar").write_bytes(whole)
-    with pytest.raises(InputError, match="index of a.tar .* memory"):
+    with pytest.raises(InputError, match=r"index of a.tar .* memory"):
         read(tmp_path / "fine")

@@ -8,13 +8,13 @@ import pytest
 import torch
 from PIL import Image
 
-pa = pytest.importorskip("pyarrow", reason="the library pyarrow is not installed")
-import pyarrow.parquet as pq
-
 from vae.data import tables
 from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.images import png_bytes
+
+pa = pytest.importorskip("pyarrow", reason="the library pyarrow is not installed")
+pq = pytest.importorskip("pyarrow.parquet")
 
 
 def png(shade):
