@@ -99,6 +99,23 @@ def test_every_fifth_is_for_testing_where_there_is_no_split(hub):
     assert values(hub_data.load("some/pictures", "train", FIT, SHAPE, 2**20).images) == [0, 1, 2, 3, 5, 6, 7, 8]
 
 
+@pytest.mark.parametrize("share", [0.5, 0.3, 0.1, 0.01])
+def test_the_share_for_testing_is_the_one_asked_for(share, hub):
+    hub(train=[row(i) for i in range(200)])
+    train, test = (load_data("some/pictures", split, size=8, test_size=share) for split in ("train", "test"))
+    assert len(test) == round(200 * share) and sorted(values(train.images) + values(test.images)) == list(range(200))
+    assert train.names == [str(i) for i in values(train.images)]
+    assert values(load_data("some/pictures", "val", size=8, test_size=share).images) == values(test.images)
+    assert len(load_data("some/pictures", size=8, test_size=None)) == 200 == len(load_data("some/pictures", "all"))
+
+
+def test_a_validation_split_is_for_validating(hub):
+    hub(Training=[row(i) for i in range(6)], validation=[row(7)], test=[row(8), row(9)])
+    found = {split: values(load_data("some/pictures", split, size=8).images) for split in ("train", "val", "test")}
+    assert found == {"train": [0, 1, 2, 3, 4, 5], "val": [7], "test": [8, 9]}
+    assert values(load_data("some/pictures", "all", size=8).images) == [*range(6), 7, 8, 9]
+
+
 def test_broken_pictures_are_counted(hub):
     rows = [row(i, broken=i in (1, 4)) for i in range(6)] + [{**row(0), "picture": None}]
     hub(train=rows, test=rows[:1])

@@ -97,7 +97,10 @@ def load(
 def _parts(splits: Sequence[str], split: str) -> tuple[list[str], bool]:
     """The Hub splits that a split of load_data means, and whether the set has splits of its own."""
     for_train = next((s for s in splits if split_of(s) == "train"), splits[0])
-    others = {split_of(s): s for s in reversed(splits) if s != for_train and split_of(s) in ("val", "test")}
+    others: dict[str, str] = {}
+    for each in splits:
+        if each != for_train and split_of(each) in ("val", "test"):
+            others.setdefault(str(split_of(each)), each)
     if not others:
         return [for_train], False
     if split == "all":

@@ -1,4 +1,4 @@
-"""The data a visitor may train on: what is listed here, an archive of their own, a Hub data set, and, on a private
+"""The data a visitor may train on: what is listed here, a file of their own, a Hub data set, and, on a private
 machine, a folder. And how these images look to the model."""
 
 import hashlib
@@ -12,8 +12,7 @@ from pathlib import Path
 import torch
 from gradio.utils import get_upload_folder
 
-from vae.data import archives
-from vae.data.formats import ACCEPTED
+from vae.data.formats import ACCEPTED, kind_of
 from vae.data.image_set import ImageSet, remarks_of
 from vae.data.sets import ADDRESS, data_names, find, load_data
 from vae.errors import InputError
@@ -30,7 +29,8 @@ CLASSES = 24  # class names in the answer
 HELD = 256 * 2**20  # bytes of images that a preview may hold, to count those that cannot be read
 AT_ONCE, WAITING = 2, 6  # previews being made, and waiting for it
 KEPT = 32  # previews remembered
-UPLOADS = ".data"  # in the runs' folder: archives that runs were trained on
+UPLOADED = ("archive", "npy", "npz", "csv", "idx")  # formats whose every claim is checked before it is believed
+UPLOADS = ".data"  # in the runs' folder: files that runs were trained on
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[^/:]+)?", re.ASCII)
 
 
@@ -50,8 +50,11 @@ def checked(data: str, public: bool) -> str:
     if data in choices():
         return data
     uploaded = is_upload(data)
-    if uploaded and not archives.is_archive(data):
-        raise InputError(f"{Path(data).name[:80]} is no archive of pictures; .zip, .tar and .tar.gz are accepted.")
+    if uploaded and kind_of(Path(data)) not in UPLOADED:
+        raise InputError(
+            f"{Path(data).name[:80]} is no archive of pictures; .zip, .tar and .tar.gz are accepted, and .npy, .npz, "
+            ".csv and idx files."
+        )
     if uploaded or (not public and find(data) is not None):
         return data
     if _HUB_ID.fullmatch(data.removeprefix(ADDRESS)):
@@ -129,7 +132,7 @@ class Previews:
         """{sprite, n, columns, width, height, says, classes, more, skipped, remarks}. Raises InputError where load_data
         does.
 
-        skipped: images of an archive that cannot be read; None where they were not all looked at. remarks: sentences
+        skipped: images of an upload that cannot be read; None where they were not all looked at. remarks: sentences
         about how the data were understood and what was left out, those of the command line. Of a known set that
         is not here yet there is nothing to see: it is only fetched for a training.
         """
@@ -160,7 +163,7 @@ class Previews:
 
 
 def _look(data: str, fitted: dict) -> dict:
-    room = 4 * SHOWN * fitted["channels"] * fitted["size"] ** 2  # all but an archive are read no further than this
+    room = 4 * SHOWN * fitted["channels"] * fitted["size"] ** 2  # all but an upload are read no further than this
     limit = HELD if is_upload(data) else room
     found = load_data(data, "train", **fitted, limit_bytes=limit)
     skipped, held_back, splits = None, None, [found]
