@@ -9,6 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 from functools import partial
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -24,17 +25,19 @@ from vae.errors import InputError
 from vae.limits import MAX_PIXELS
 
 # Bytes that decoding takes at its height for each pixel, measured; OpenJPEG keeps each colour as 32 bits.
-DECODING, DECODING_MORE = 14, {"JPEG2000": 40, "WEBP": 24, "AVIF": 24, "TIFF": 24}
+DECODING, DECODING_MORE = 14, {"JPEG2000": 40, "WEBP": 24, "AVIF": 24, "TIFF": 24, "HEIF": 24}
 LARGE = 64_000_000  # bytes; what takes more to decode is decoded one at a time
 MAX_ASPECT = 20  # a longer strip would be cropped to almost nothing
 ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 and PPM"
 # Named, or Pillow would also try formats that start another program (EPS) or have old, little used parsers.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+HEIF = find_spec("pillow_heif") is not None  # whether a library is here that reads iPhones' photographs
 
 _one_large = threading.Lock()
 # Of the files that are taken from folders and archives.
 _COMMON = (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff")
-SUFFIXES = frozenset((*_COMMON, ".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm"))
+_RARE = (".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", *((".heic", ".heif") if HEIF else ()))
+SUFFIXES = frozenset(_COMMON + _RARE)
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -107,7 +110,11 @@ def _open(
 
 def _decode(file: BinaryIO, name: str, size_hint: int | None, finish: Callable | None) -> Image.Image:
     Image.init()
-    formats = [f for f in FORMATS if f in Image.OPEN]  # a Pillow built without AVIF has the rest
+    if HEIF and "HEIF" not in Image.OPEN:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    formats = [f for f in (*FORMATS, "HEIF") if f in Image.OPEN]  # a Pillow built without AVIF has the rest
     try:
         image = Image.open(file, formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -161,6 +168,8 @@ def _not_a_picture(file: BinaryIO, name: str) -> str:
         return f"{name} is empty."
     if b"<svg" in head:
         return f"{name} is a drawing (SVG), not a picture made of pixels; {ACCEPTED} are accepted."
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
+        return f"{name} is a photograph in HEIC; {ACCEPTED} are accepted, and HEIC after pip install pillow-heif."
     return f"{name} is not a picture that can be read; {ACCEPTED} are accepted."
 
 

@@ -12,7 +12,7 @@ from vae.data.image_set import remarks_of
 from vae.data.sets import data_names, load_data
 from vae.data.splits import split_of
 from vae.errors import InputError
-from vae.images import SUFFIXES
+from vae.images import HEIF, open_image
 
 
 def put(folder, names, start=0):
@@ -35,11 +35,25 @@ def shades(data):
 
 def test_endings_that_people_have(tmp_path):
     names = ["a.jfif", "b.jpe", "c.jpg.jpeg", "d.JPG", "e.pnm", "f.apng"]
-    put(tmp_path, [*names, "noext", "g.heic", ".hidden.png"])
+    put(tmp_path, [*names, "noext", "g.raw", ".hidden.png"])
     data = read(tmp_path)
     assert data.names == names
-    assert data.left_out == ["g.heic", "noext"] and data.remarks == ["2 other files were left out: g.heic, noext."]
-    assert ".heic" not in SUFFIXES, "Pillow alone reads no HEIC"
+    assert data.left_out == ["g.raw", "noext"] and data.remarks == ["2 other files were left out: g.raw, noext."]
+
+
+def test_heic_is_taken_where_a_library_reads_it(tmp_path):
+    put(tmp_path, ["a.png", "b.png"])
+    if not HEIF:
+        (tmp_path / "c.heic").write_bytes(b"\0\0\0\x18ftypheic" + bytes(100))
+        assert read(tmp_path).left_out == ["c.heic"]
+        with pytest.raises(InputError, match=r"c.heic is a photograph in HEIC; .* pip install pillow-heif"):
+            open_image(tmp_path / "c.heic")
+        return
+    import pillow_heif
+
+    pillow_heif.from_pillow(Image.new("RGB", (64, 64), (200,) * 3)).save(tmp_path / "c.heic")
+    data = read(tmp_path)
+    assert data.names[2] == "c.heic" and abs(shades(data)[2] - 200) < 4
 
 
 def test_what_is_left_out_is_counted_and_named_in_a_folder_and_its_archive_alike(tmp_path):
