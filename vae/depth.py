@@ -78,4 +78,5 @@ def _blocks(values: np.ndarray) -> Iterator[np.ndarray]:
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
-    return np.nan_to_num(values.astype(np.float32), posinf=0.0, neginf=0.0)
+    floats = values.astype(np.float32)
+    return np.nan_to_num(floats, copy=False, posinf=0.0, neginf=0.0) if values.dtype.kind == "f" else floats

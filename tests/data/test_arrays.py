@@ -244,6 +244,14 @@ def test_csv_of_mnists_kind(head, tmp_path):
     assert torch.equal(read(tmp_path / "bare.csv").images, data.images)
 
 
+def test_csv_of_other_numbers_than_bytes(tmp_path):
+    table(tmp_path / "a.csv", pixels() / 255)
+    assert torch.equal(read(tmp_path / "a.csv").images, torch.from_numpy(pixels())[:, None])
+    table(tmp_path / "a.csv", pixels(dtype=np.int64) * 16)
+    data = read(tmp_path / "a.csv")
+    assert data.images[:, 0, -1, -1].unique().tolist() == [254] and "4,095 is white" in data.remarks[0]
+
+
 def test_csv_files_as_splits(tmp_path):
     table(tmp_path / "mnist_train.csv", pixels(), ["cat"] * 5 + ["ant"] * 5)
     table(tmp_path / "mnist_test.csv", pixels(4), ["cat"] * 4)

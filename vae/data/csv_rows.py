@@ -27,8 +27,10 @@ def from_csv(files: list[Path], name: str, others: list[str], span: Range | None
     check_memory(sum(2 * by_name[key].stat().st_size for key in chosen.values()), f"The numbers of {name}")
     read = {split: _read(by_name[key]) for split, key in chosen.items()}
     pixels = {split: each[0] for split, each in read.items()}
-    whole = all((array == array.round()).all() for array in pixels.values())
-    whole = whole and max(array.max() for array in pixels.values()) > 1  # 0 and 1 are black and white, as floats are
+    low, high = min(array.min() for array in pixels.values()), max(array.max() for array in pixels.values())
+    whole = high > 1 and all((array == array.round()).all() for array in pixels.values())  # 0 and 1 are floats' ends
+    if whole and span is None and low >= 0 and high < 256:
+        pixels = {split: array.astype(np.uint8) for split, array in pixels.items()}
     return stacked(name, pixels, [each[1] for each in read.values()], others, span, whole)
 
 
