@@ -103,12 +103,7 @@ def open_source(paths: list[Path], name: str, span: Range | None = None, transpa
 def _from_folder(folder: Path, name: str, span: Range | None, transparency: bool) -> Source:
     found = list(walk(folder))
     images = in_order([path for path, ending in found if ending in SUFFIXES], folder)
-    kinds: dict[str, list[Path]] = {}
-    for path, ending in found:
-        kind = kind_of(path) if ending is not None and not images else None
-        kind = {"archive": "shard" if ending == ".tar" else None}.get(kind, kind)
-        if kind and not path.name.startswith("cache-"):  # what `datasets` has computed from its own files
-            kinds.setdefault(kind, []).append(path)
+    kinds = {} if images else _by_kind(found)
     taken = {path for paths in kinds.values() for path in paths} | set(images)
     others = sorted(
         path.relative_to(folder).as_posix() + (" (a link that leads nowhere)" if ending is None else "")
@@ -141,6 +136,16 @@ def _from_folder(folder: Path, name: str, span: Range | None, transparency: bool
     if len(files) > 1:
         raise InputError(f"{name} holds several .npz files ({listed([file.name for file in files])}); name one.")
     return arrays.from_npz(files[0], span)
+
+
+def _by_kind(found: list[tuple[Path, str | None]]) -> dict[str, list[Path]]:
+    """The files of each format that holds images; those that `datasets` has computed from others are none."""
+    kinds: dict[str, list[Path]] = {}
+    for path, ending in found:
+        kind = None if ending is None else "shard" if ending == ".tar" else kind_of(path)
+        if kind not in (None, "archive") and not path.name.startswith("cache-"):
+            kinds.setdefault(str(kind), []).append(path)
+    return kinds
 
 
 def _from_archive(path: Path, span: Range | None, transparency: bool) -> Source:

@@ -9,6 +9,8 @@ import { enlargement } from "./pixel_scale.js";
 import { listen } from "./topics.js";
 
 const ENDINGS = [".zip", ".tar", ".tar.gz", ".tgz", ".npy", ".npz", ".csv", "-ubyte", "-ubyte.gz"];
+const CHOOSABLE = ".zip,.tar,.tgz,.gz,.npy,.npz,.csv"; // an idx file has no ending that a browser knows
+const ACCEPTED = ".zip, .tar, .tar.gz, .npy, .npz, .csv and idx files";
 const COLUMNS = 8;
 const GAP = 2; // CSS pixels
 const LATE = 300; // ms, after which it is said that the images are being read
@@ -20,7 +22,7 @@ function describe({ says, skipped, remarks }) {
 
 /** @param {Context<{ file: UploadedFile } | null, DataServer, { data: string, preset: string }>} context */
 export default function mount({ root, props, server, upload, options }) {
-  const input = h("input", { type: "file", accept: ".zip,.tar,.tgz,.gz,.npy,.npz,.csv", id: "vs-archive", class: "vs-file" });
+  const input = h("input", { type: "file", accept: CHOOSABLE, id: "vs-archive", class: "vs-file" });
   const name = h("span", { class: "vs-drop-name" });
   const endings = [h("b", {}, ".zip"), " or ", h("b", {}, ".tar")];
   const link = h("span", { class: "vs-link" }, "choose one");
@@ -128,7 +130,7 @@ export default function mount({ root, props, server, upload, options }) {
     upload,
     done: (file) => {
       if (!ENDINGS.some((ending) => file.orig_name.toLowerCase().endsWith(ending))) {
-        error.say(`${file.orig_name} is no archive of pictures; .zip, .tar, .tar.gz, .npy, .npz, .csv and idx files are.`);
+        error.say(`${file.orig_name} is no archive of pictures; ${ACCEPTED} are accepted.`);
         return;
       }
       archive = file;
