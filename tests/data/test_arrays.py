@@ -36,7 +36,7 @@ def test_npy_of_all_images(tmp_path):
     np.save(tmp_path / "x.npy", pixels())
     train, test = read(tmp_path / "x.npy", "train"), read(tmp_path / "x.npy", "test")
     assert len(test) == 2 and sorted(firsts(train) + firsts(test)) == list(range(N))
-    assert train.names == [str(i) for i in firsts(train)] and train.source_channels == 1 and train.remarks == []
+    assert list(train.names) == [str(i) for i in firsts(train)] and train.source_channels == 1 and train.remarks == []
     lazy = read(tmp_path / "x.npy", limit_bytes=0)
     assert lazy.images is None and torch.equal(lazy.batch(range(N)), read(tmp_path / "x.npy").images)
 
@@ -182,6 +182,21 @@ def test_what_an_array_claims_is_checked_before_it_is_read(tmp_path, monkeypatch
         read(tmp_path / "true.npz")
 
 
+def test_headers_and_tables_of_contents_that_claim_gigabytes(tmp_path):
+    wide = b"\x93NUMPY\x02\x00" + struct.pack("<I", 2**31)
+    (tmp_path / "wide.npy").write_bytes(wide + bytes(100))
+    with zipfile.ZipFile(tmp_path / "wide.npz", "w", zipfile.ZIP_DEFLATED) as file:
+        file.writestr("x.npy", wide + bytes(10**6))
+    np.savez(tmp_path / "long.npz", x=pixels())
+    data = bytearray((tmp_path / "long.npz").read_bytes())
+    end = data.index(b"PK\x05\x06")
+    data[end + 12 : end + 16] = struct.pack("<L", 2**31)
+    (tmp_path / "long.npz").write_bytes(data)
+    for name, words in (("wide.npy", "damaged"), ("wide.npz", "damaged"), ("long.npz", "too many arrays")):
+        with pytest.raises(InputError, match=words):
+            read(tmp_path / name)
+
+
 def test_an_array_too_many(tmp_path):
     np.savez(tmp_path / "two.npz", a=pixels(), b=pixels())
     np.savez(tmp_path / "none.npz", a=np.zeros(5))
@@ -250,6 +265,12 @@ def test_csv_of_other_numbers_than_bytes(tmp_path):
     table(tmp_path / "a.csv", pixels(dtype=np.int64) * 16)
     data = read(tmp_path / "a.csv")
     assert data.images[:, 0, -1, -1].unique().tolist() == [254] and "4,095 is white" in data.remarks[0]
+
+
+def test_a_long_label_is_cut(tmp_path):
+    table(tmp_path / "a.csv", pixels(4), ["a" * 100_000, '"b, c"', "d", "d"])
+    data = read(tmp_path / "a.csv")
+    assert data.classes == ["a" * 100, "b, c", "d"] and data.labels.tolist() == [0, 1, 2, 2]
 
 
 def test_csv_files_as_splits(tmp_path):

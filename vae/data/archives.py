@@ -185,7 +185,7 @@ def _members(file: BinaryIO, archive: Path, limits: Limits) -> Iterator[_Member]
 
 
 def _zip_members(file: BinaryIO, limits: Limits) -> Iterator[_Member]:
-    if _zip_directory_bytes(file) > limits.files * 200:  # zipfile would read all of it into memory first
+    if zip_directory_bytes(file) > limits.files * 200:  # zipfile would read all of it into memory first
         raise InputError(f"The archive holds more than {limits.files:,} files.")
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -203,7 +203,7 @@ def _zip_members(file: BinaryIO, limits: Limits) -> Iterator[_Member]:
             yield _Member(info.filename, info.file_size, kind, lambda info=info: archive.open(info))
 
 
-def _zip_directory_bytes(file: BinaryIO) -> int:
+def zip_directory_bytes(file: BinaryIO) -> int:
     """The length the archive's end record gives for its table of contents (APPNOTE.TXT 4.3.14 to 4.3.16)."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - 65_557))  # the end record, 22 bytes, and the longest comment there can be

@@ -12,6 +12,7 @@ from typing import BinaryIO
 
 import numpy as np
 
+from vae.data.archives import zip_directory_bytes
 from vae.data.encoded import MEASURED
 from vae.data.folders import arranged
 from vae.data.image_set import Vanished
@@ -22,6 +23,7 @@ from vae.depth import Range, extremes, kind_of, sentence, to_bytes, usual_range
 from vae.errors import InputError
 from vae.limits import check_memory
 
+DIRECTORY = 2**20  # bytes of an .npz file's table of contents, all of which zipfile reads
 HEADER = 10_000  # bytes of a header that are parsed; those of plain arrays have 118
 
 
@@ -75,8 +77,11 @@ def from_npy(path: Path, span: Range | None) -> Source:
 
 def from_npz(path: Path, span: Range | None) -> Source:
     """The images of an .npz file, with labels and splits by the arrays' names, such as x_train and y_train."""
-    with _reading(path), zipfile.ZipFile(path) as archive:
-        arrays = [_member(path, archive, info) for info in archive.infolist() if info.filename.endswith(".npy")]
+    with _reading(path), path.open("rb") as file:
+        if zip_directory_bytes(file) > DIRECTORY:
+            raise InputError(f"{path.name} holds too many arrays; a few of images and of labels are accepted.")
+        with zipfile.ZipFile(file) as archive:
+            arrays = [_member(path, archive, info) for info in archive.infolist() if info.filename.endswith(".npy")]
     return _from_arrays(path.name, arrays, span, in_memory=True)
 
 
@@ -168,11 +173,10 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> _Arr
 
 
 def _header(path: Path, file: BinaryIO) -> tuple[tuple[int, ...], bool, np.dtype]:
-    version = np.lib.format.read_magic(file)
-    if version not in ((1, 0), (2, 0)):  # 3.0 is for names of fields, which images have not
+    # Version 1.0: the others are for the names of many fields, which images have not, and may claim gigabytes for them.
+    if np.lib.format.read_magic(file) != (1, 0):
         raise ValueError("unknown version")
-    read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-    shape, fortran, dtype = read(file, max_header_size=HEADER)
+    shape, fortran, dtype = np.lib.format.read_array_header_1_0(file, max_header_size=HEADER)
     if dtype.hasobject:
         raise InputError(f"{path.name} holds Python objects (a pickle), which are not opened; save plain numbers.")
     return shape, fortran, dtype

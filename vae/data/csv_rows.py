@@ -12,6 +12,7 @@ from vae.errors import InputError
 from vae.limits import check_memory
 
 _LABELS = ("label", "labels", "class", "target", "y", "digit")  # what a column of classes is called
+LABEL = 100  # characters of a class's name
 _LINE = 2**20  # bytes of a row: 65,536 pixels and more
 
 
@@ -63,6 +64,7 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
                 skiprows=int(headed),
                 ndmin=2,
                 usecols=[i for i in range(len(titles)) if i != column],
+                quotechar='"',
             )
         labels = None if column is None else _column(path, column, headed)
     except (OSError, ValueError) as error:
@@ -73,7 +75,9 @@ def _read(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
 
 def _column(path: Path, column: int, headed: bool) -> np.ndarray:
     with path.open(encoding="utf-8-sig") as file:
-        return np.loadtxt(file, str, delimiter=",", skiprows=int(headed), ndmin=1, usecols=column, quotechar='"')
+        # As objects: an array of text is as wide as its longest cell in every row.
+        cells = np.loadtxt(file, object, delimiter=",", skiprows=int(headed), ndmin=1, usecols=column, quotechar='"')
+    return np.array([str(cell)[:LABEL] for cell in cells])
 
 
 def _is_number(text: str) -> bool:

@@ -15,7 +15,7 @@ from vae.checks import whole_number
 from vae.data import builtin, formats
 from vae.data.fitting import LAYERED, check_channels, fitted
 from vae.data.image_set import ImageSet, fill
-from vae.data.source import Source, numbered
+from vae.data.source import Numbers, Source
 from vae.data.splits import checked_share, split_indices
 from vae.depth import checked_range
 from vae.errors import InputError
@@ -112,7 +112,7 @@ def _image_set(
         labels = None if source.labels is None else torch.from_numpy(source.labels[chosen]).long()
         data = ImageSet(source.name, shape, labels, source.classes)
         data.source_channels, data.left_out, data.value_range = source.channels, source.left_out, source.value_range
-        data.names, data.notes = [source.names[i] for i in chosen.tolist()], source.remarks
+        data.names, data.notes = source.names_of(chosen), source.remarks
 
         def read(i: int) -> np.ndarray:
             return as_wanted(source.read(int(chosen[i]), shape[-1]))
@@ -143,10 +143,11 @@ def _builtin(
     own = name in builtin.SPLIT
     parts = [builtin.load(name, part, root) for part in (("train", "test") if own and split == "all" else (split,))]
     pixels, labels = np.concatenate([part[0] for part in parts]), torch.cat([part[1] for part in parts])
-    names = numbered(len(pixels))
+    numbers = np.arange(len(pixels))
     if not own and split != "all" and test_size is not None:
-        chosen = split_indices(len(pixels), test_size)[split != "train"]
-        pixels, labels, names = pixels[chosen.numpy()], labels[chosen], [names[i] for i in chosen.tolist()]
+        numbers = split_indices(len(pixels), test_size)[split != "train"].numpy()
+        pixels, labels = pixels[numbers], labels[numbers]
+    names = Numbers(numbers)
     source = Source(name, len(pixels), lambda i, hint=None: pixels[i], names, channels=1 if pixels.ndim == 3 else 3)
     source.labels, source.classes, source.is_array = labels.numpy(), parts[0][2], True
     check_channels(source, channels)

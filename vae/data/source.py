@@ -56,28 +56,29 @@ class Source:
             raise InputError(f"{self.name} holds a single picture; two or more are needed to train and to test.")
         return split_indices(self.count, test_size)[split != "train"].numpy()
 
+    def names_of(self, chosen: np.ndarray) -> Sequence[str]:
+        """The names of the images at those indices."""
+        if isinstance(self.names, Numbers):
+            return Numbers(self.names.numbers[chosen])
+        return [self.names[i] for i in chosen.tolist()]
+
     def close(self) -> None:
         """No image is read any more."""
         if self.held is not None:
             self.held.cleanup()
 
 
-def numbered(count: int) -> Sequence[str]:
-    """Names of images that have none: their numbers."""
-    return _Numbers(count)
+class Numbers(Sequence):
+    """Names of images that have none: their numbers, without a string for each of millions."""
 
-
-class _Numbers(Sequence):
-    """str(i) at i, without a list of a million strings."""
-
-    def __init__(self, count: int):
-        self.count = count
+    def __init__(self, numbers: np.ndarray):
+        self.numbers = numbers
 
     def __len__(self) -> int:
-        return self.count
+        return len(self.numbers)
 
     def __getitem__(self, i):
-        return [str(k) for k in range(self.count)[i]] if isinstance(i, slice) else str(range(self.count)[i])
+        return [str(number) for number in self.numbers[i]] if isinstance(i, slice) else str(self.numbers[i])
 
 
 def listed(names: Sequence[str]) -> str:

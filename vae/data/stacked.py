@@ -5,10 +5,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from vae.data.source import Source, listed, numbered
+from vae.data.source import Numbers, Source, listed
 from vae.data.splits import own_splits
 from vae.depth import Range, extremes, kind_of, sentence, to_bytes, usual_range
 from vae.errors import InputError
+
+MOST_CLASSES = 50_000
 
 
 def one_for_each_split(names: Sequence[str], owner: str, what: str) -> dict[str, str]:
@@ -57,7 +59,7 @@ def stacked(
         name,
         int(starts[-1]),
         read,
-        names=numbered(int(starts[-1])),
+        names=Numbers(np.arange(starts[-1])),
         labels=numbers,
         classes=classes,
         splits={split: np.arange(start, stop) for split, start, stop in parts if split} or None,
@@ -87,6 +89,8 @@ def numbered_classes(labels: Sequence[np.ndarray | None]) -> tuple[np.ndarray | 
     if any(part is None for part in labels):
         return None, None
     found, numbers = np.unique(np.concatenate(labels), return_inverse=True)
+    if len(found) > MOST_CLASSES:
+        return None, None  # numbers of something else
     names = [str(value) for value in found]
     if len(names) < 2:
         return None, None  # which says nothing
