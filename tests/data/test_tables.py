@@ -98,6 +98,15 @@ def test_a_large_set_is_kept_on_the_disk_and_then_removed(tmp_path, monkeypatch)
     assert list(temporary.iterdir()) == []
 
 
+def test_a_file_that_unpacks_to_more_than_it_says(tmp_path, monkeypatch):
+    table = pa.table({"image": [png(7)] * 1000})  # kept once, as a dictionary's only entry
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert len(read(tmp_path / "x.parquet")) == 1000
+    monkeypatch.setattr(tables, "SLACK", 0)
+    with pytest.raises(InputError, match="x.parquet unpacks to more than it says"):
+        read(tmp_path / "x.parquet")
+
+
 def test_names_in_cells_are_never_opened(tmp_path):
     (tmp_path / "0.png").write_bytes(png(9))
     cells = [{"bytes": None, "path": str(tmp_path / "0.png")}, {"bytes": png(1), "path": None}]

@@ -24,6 +24,7 @@ from vae.depth import Range
 from vae.errors import InputError
 
 HELD = 2**30  # bytes of images, as their files have them, that are held in memory; more is kept on the disk
+SLACK = 2**26  # bytes that a file may unpack to beyond twice what it says
 ROWS = 256  # read at once
 _IMAGES = ("image", "img", "picture", "photo", "pixel_values")
 _LABELS = ("label", "labels", "class", "target", "fine_label", "coarse_label", "y")
@@ -160,7 +161,7 @@ def _parquet(file: Path, columns: list[str], held: tempfile.TemporaryDirectory |
     """The file's record batches: in memory, or copied into the folder `held` and mapped from there."""
     import pyarrow.parquet as pq
 
-    most, taken = 2 * _claim(file, columns, pa) + 2**26, 0
+    most, taken = 2 * _claim(file, columns, pa) + SLACK, 0
 
     def batches() -> Iterator[Any]:
         nonlocal taken
