@@ -103,7 +103,7 @@ def test_a_file_that_unpacks_to_more_than_it_says(tmp_path, monkeypatch):
     pq.write_table(table, tmp_path / "x.parquet")
     assert len(read(tmp_path / "x.parquet")) == 1000
     monkeypatch.setattr(tables, "SLACK", 0)
-    with pytest.raises(InputError, match="x.parquet unpacks to more than it says"):
+    with pytest.raises(InputError, match=r"x.parquet unpacks to more than it says"):
         read(tmp_path / "x.parquet")
 
 
