@@ -7,6 +7,9 @@ import base64
 import math
 import os
 import threading
+from collections.abc import Callable, Mapping
+from functools import partial
+from importlib.util import find_spec
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
@@ -17,21 +20,24 @@ from PIL import Image
 from torch import Tensor
 
 from vae import limits
+from vae.depth import Range, extremes, to_bytes, usual_range
 from vae.errors import InputError
 from vae.limits import MAX_PIXELS
 
 # Bytes that decoding takes at its height for each pixel, measured; OpenJPEG keeps each colour as 32 bits.
-DECODING, DECODING_MORE = 14, {"JPEG2000": 40, "WEBP": 24, "AVIF": 24, "TIFF": 24}
+DECODING, DECODING_MORE = 14, {"JPEG2000": 40, "WEBP": 24, "AVIF": 24, "TIFF": 24, "HEIF": 24}
 LARGE = 64_000_000  # bytes; what takes more to decode is decoded one at a time
 MAX_ASPECT = 20  # a longer strip would be cropped to almost nothing
 ACCEPTED = "PNG, JPEG, WebP, GIF, BMP, TIFF, AVIF, JPEG 2000 and PPM"
 # Named, or Pillow would also try formats that start another program (EPS) or have old, little used parsers.
 FORMATS = ("PNG", "JPEG", "WEBP", "GIF", "BMP", "TIFF", "AVIF", "JPEG2000", "PPM")
+HEIF = find_spec("pillow_heif") is not None  # whether a library is here that reads iPhones' photographs
 
-_one_large = threading.Lock()  # Of the files that are taken from folders and archives.
-SUFFIXES = frozenset(
-    [".png", ".jpg", ".jpeg", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif", ".jp2", ".ppm", ".pgm"]
-)
+_one_large = threading.Lock()
+# Of the files that are taken from folders and archives.
+_COMMON = (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+_RARE = (".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", *((".heic", ".heif") if HEIF else ()))
+SUFFIXES = frozenset(_COMMON + _RARE)
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -45,12 +51,20 @@ _TURNS = {
 }
 
 
-def open_image(source: str | os.PathLike | bytes | BinaryIO, size_hint: int | None = None) -> Image.Image:
+def open_image(
+    source: str | os.PathLike | bytes | BinaryIO,
+    size_hint: int | None = None,
+    span: Range | Mapping[str, Range] | None = None,
+    transparency: bool = False,
+) -> Image.Image:
     """Decode one image from a path, its bytes or an open binary file, to mode "L" or "RGB", upright.
 
-    Of an animation the first frame; transparent pixels laid on white; 16-bit and float pixels scaled to 8 bits (floats
-    from [0, 1], or from their own minimum and maximum if they leave it). Format, width and height are checked on the
-    header, before anything is decoded.
+    Of an animation the first frame; transparent pixels laid on white; 16-bit and float pixels scaled to 8 bits. Format,
+    width and height are checked on the header, before anything is decoded.
+
+    span: the values over 8 bits that become black and white, or these for some PIL modes ("I;16", "I", "F"); otherwise
+    the image's own range, see depth.usual_range.
+    transparency: whether to keep it, as the second channel of "LA" or the fourth of "RGBA", with colours as they are.
 
     size_hint: the side in pixels the image will be fitted to. A large JPEG is then decoded at a fraction of its size,
     which is many times cheaper, and any other reduced once it is decoded; what comes back is at least twice the hint on
@@ -59,13 +73,31 @@ def open_image(source: str | os.PathLike | bytes | BinaryIO, size_hint: int | No
     Raises InputError if the source is missing, empty, truncated or no image, has over MAX_PIXELS pixels or more than
     this machine's memory allows to decode, or is more than MAX_ASPECT times as long as it is wide (or the reverse).
     """
+    return _open(source, size_hint, partial(_shallow, span=span, transparency=transparency))
+
+
+def deep_values(path: str | os.PathLike) -> tuple[str, Range] | None:
+    """Of an image file over 8 bits: its PIL mode, and the least and the greatest of its values. Of any other None, for
+    which only its header is read. Raises InputError as open_image does."""
+    mode = _open(path, None, None).mode
+    if not is_deep(mode):
+        return None
+    return mode, extremes(np.asarray(_open(path, None, lambda image: image)))
+
+
+def _open(
+    source: str | os.PathLike | bytes | BinaryIO,
+    size_hint: int | None,
+    finish: Callable[[Image.Image], Image.Image] | None,
+) -> Image.Image:
+    """The image, decoded and upright, as `finish` leaves it; without `finish` not decoded."""
     if isinstance(source, bytes | bytearray | memoryview):
-        return _decode(BytesIO(source), "The file", size_hint)
+        return _decode(BytesIO(source), "The file", size_hint, finish)
     if not isinstance(source, str | os.PathLike):
-        return _decode(source, "The file", size_hint)
+        return _decode(source, "The file", size_hint, finish)
     try:
         with Path(source).open("rb") as file:
-            return _decode(file, Path(source).name, size_hint)
+            return _decode(file, Path(source).name, size_hint, finish)
     except FileNotFoundError:
         raise InputError(f"There is no file {str(source)!r}.") from None
     except IsADirectoryError:
@@ -76,9 +108,13 @@ def open_image(source: str | os.PathLike | bytes | BinaryIO, size_hint: int | No
         raise InputError(f"The file {str(source)!r} cannot be read: {error}.") from error
 
 
-def _decode(file: BinaryIO, name: str, size_hint: int | None) -> Image.Image:
+def _decode(file: BinaryIO, name: str, size_hint: int | None, finish: Callable | None) -> Image.Image:
     Image.init()
-    formats = [f for f in FORMATS if f in Image.OPEN]  # a Pillow built without AVIF has the rest
+    if HEIF and "HEIF" not in Image.OPEN:
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    formats = [f for f in (*FORMATS, "HEIF") if f in Image.OPEN]  # a Pillow built without AVIF has the rest
     try:
         image = Image.open(file, formats=formats)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning):
@@ -86,6 +122,8 @@ def _decode(file: BinaryIO, name: str, size_hint: int | None) -> Image.Image:
     except Exception as error:  # parsers raise whatever they like on bad bytes
         raise InputError(_not_a_picture(file, name)) from error
     _check_size(image, name)
+    if finish is None:
+        return image
     per_pixel = DECODING_MORE.get(image.format, DECODING)
     try:
         if size_hint:
@@ -96,22 +134,22 @@ def _decode(file: BinaryIO, name: str, size_hint: int | None) -> Image.Image:
     if needed > allowed:
         raise InputError(_too_many_pixels(name, int(allowed / per_pixel)))
     if needed <= LARGE:
-        return _loaded(image, name, size_hint)
+        return _loaded(image, name, size_hint, finish)
     with _one_large:
         try:
-            return _loaded(image, name, size_hint)
+            return _loaded(image, name, size_hint, finish)
         finally:
             limits.give_back()
 
 
-def _loaded(image: Image.Image, name: str, size_hint: int | None) -> Image.Image:
+def _loaded(image: Image.Image, name: str, size_hint: int | None, finish: Callable) -> Image.Image:
     try:
         image.load()
     except MemoryError:
         raise InputError(f"{name} is too large for this machine's memory.") from None
     except Exception as error:
         raise InputError(_damaged(name)) from error
-    image = flatten(_upright(image))
+    image = finish(_upright(image))
     factor = min(image.size) // (2 * size_hint) if size_hint else 1
     if factor > 1:
         image = image.reduce(factor)
@@ -130,6 +168,8 @@ def _not_a_picture(file: BinaryIO, name: str) -> str:
         return f"{name} is empty."
     if b"<svg" in head:
         return f"{name} is a drawing (SVG), not a picture made of pixels; {ACCEPTED} are accepted."
+    if head[4:8] == b"ftyp" and head[8:12] in (b"heic", b"heix", b"mif1", b"msf1"):
+        return f"{name} is a photograph in HEIC; {ACCEPTED} are accepted, and HEIC after pip install pillow-heif."
     return f"{name} is not a picture that can be read; {ACCEPTED} are accepted."
 
 
@@ -162,42 +202,56 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(turn) if turn is not None else image
 
 
+def _shallow(image: Image.Image, span: Range | Mapping[str, Range] | None, transparency: bool) -> Image.Image:
+    """Any PIL image in 8 bits a channel, as open_image says."""
+    if is_deep(image.mode):
+        image = _eight_bits(image, span.get(image.mode) if isinstance(span, Mapping) else span)
+    return _layered(image) if transparency else flatten(image)
+
+
 def flatten(image: Image.Image) -> Image.Image:
     """Any PIL image as "L" or "RGB" of the same size: transparency on white, deep pixels scaled to 8 bits."""
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
-    if image.mode.startswith("I") or image.mode == "F":
+    if is_deep(image.mode):
         return _eight_bits(image)
     if image.has_transparency_data:
-        grey = image.mode in ("1", "L", "LA", "La")
-        layered = image if image.mode in ("LA", "RGBA") else image.convert("LA" if grey else "RGBA")
+        layered = _layered(image)
+        grey = layered.mode == "LA"
         white = Image.new("L" if grey else "RGB", image.size, 255 if grey else (255, 255, 255))
         white.paste(layered, mask=layered)
         return white
     try:
         return image.convert("L" if image.mode == "1" else "RGB")
     except ValueError:
-        raise InputError(f"Pictures with {image.mode} colours are not accepted; save it as RGB or grey.") from None
+        raise InputError(_unknown_colours(image)) from None
 
 
-def _eight_bits(image: Image.Image) -> Image.Image:
-    """Grey with integers over 8 bits or floats, to "L"."""
-    values = np.asarray(image)
-    # NaN and infinity become 0; row by row, so that a large image needs no second one as floats.
-    rows = (np.nan_to_num(row.astype(np.float32), posinf=0.0, neginf=0.0) for row in values)
-    extremes = np.array([(row.min(), row.max()) for row in rows])
-    low, high = float(extremes[:, 0].min()), float(extremes[:, 1].max())
-    top = 1.0 if image.mode == "F" else 65535.0
-    if low >= 0.0 and high <= top:
-        low, high = 0.0, top
-    clear = image.info.get("transparency")
-    flat = np.empty(values.shape, np.uint8)
-    for row, out in zip(values, flat, strict=True):
-        row = np.nan_to_num(row.astype(np.float32), posinf=0.0, neginf=0.0)
-        scaled = (row - low) * (255.0 / max(high - low, 1e-12))
-        if isinstance(clear, int):
-            scaled[row == clear] = 255.0
-        out[:] = scaled.round().clip(0, 255)
+def is_deep(mode: str) -> bool:
+    """Whether a PIL image of that mode has integers over 8 bits or floats as its pixels."""
+    return mode.startswith("I") or mode == "F"
+
+
+def _layered(image: Image.Image) -> Image.Image:
+    """Any image of 8 bits as "LA" or "RGBA"; one without transparency is opaque."""
+    if image.mode in ("LA", "RGBA"):
+        return image
+    try:
+        return image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")
+    except ValueError:
+        raise InputError(_unknown_colours(image)) from None
+
+
+def _unknown_colours(image: Image.Image) -> str:
+    return f"Pictures with {image.mode} colours are not accepted; save it as RGB or grey."
+
+
+def _eight_bits(image: Image.Image, span: Range | None = None) -> Image.Image:
+    """Grey with integers over 8 bits or floats, to "L"; span: the values that are black and white."""
+    values, clear = np.asarray(image), image.info.get("transparency")
+    flat = to_bytes(values, span or usual_range(*extremes(values), whole=image.mode != "F"))
+    if isinstance(clear, int):
+        flat[values == clear] = 255
     return Image.fromarray(flat)
 
 

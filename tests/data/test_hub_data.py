@@ -7,7 +7,6 @@ import sys
 import threading
 import time
 import types
-from functools import partial
 
 import numpy as np
 import pytest
@@ -17,10 +16,13 @@ from PIL import Image
 from vae.data import hub as hub_data
 from vae.data.sets import load_data
 from vae.errors import InputError
-from vae.images import fit, png_bytes
+from vae.images import fit, png_bytes, to_array
 
 SHAPE = (1, 8, 8)
-FIT = partial(fit, size=8, channels=1, border=0)
+
+
+def FIT(image):
+    return to_array(fit(image, 8, 1))
 
 
 class ImageFeature:
@@ -95,6 +97,23 @@ def test_every_fifth_is_for_testing_where_there_is_no_split(hub):
     hub(train=[row(i) for i in range(10)])
     assert values(hub_data.load("some/pictures", "test", FIT, SHAPE, 2**20).images) == [4, 9]
     assert values(hub_data.load("some/pictures", "train", FIT, SHAPE, 2**20).images) == [0, 1, 2, 3, 5, 6, 7, 8]
+
+
+@pytest.mark.parametrize("share", [0.5, 0.3, 0.1, 0.01])
+def test_the_share_for_testing_is_the_one_asked_for(share, hub):
+    hub(train=[row(i) for i in range(200)])
+    train, test = (load_data("some/pictures", split, size=8, test_size=share) for split in ("train", "test"))
+    assert len(test) == round(200 * share) and sorted(values(train.images) + values(test.images)) == list(range(200))
+    assert train.names == [str(i) for i in values(train.images)]
+    assert values(load_data("some/pictures", "val", size=8, test_size=share).images) == values(test.images)
+    assert len(load_data("some/pictures", size=8, test_size=None)) == 200 == len(load_data("some/pictures", "all"))
+
+
+def test_a_validation_split_is_for_validating(hub):
+    hub(Training=[row(i) for i in range(6)], validation=[row(7)], test=[row(8), row(9)])
+    found = {split: values(load_data("some/pictures", split, size=8).images) for split in ("train", "val", "test")}
+    assert found == {"train": [0, 1, 2, 3, 4, 5], "val": [7], "test": [8, 9]}
+    assert values(load_data("some/pictures", "all", size=8).images) == [*range(6), 7, 8, 9]
 
 
 def test_broken_pictures_are_counted(hub):

@@ -379,9 +379,9 @@ def test_unknown_name_says_what_is_accepted(name, tmp_path, monkeypatch):
 
 
 def test_a_file_that_is_no_archive(tmp_path):
-    (tmp_path / "a.csv").write_text("x")
+    (tmp_path / "a.rar").write_text("x")
     with pytest.raises(InputError, match="neither a folder of pictures nor"):
-        load_data(tmp_path / "a.csv")
+        load_data(tmp_path / "a.rar")
 
 
 @pytest.mark.parametrize("wrong", [{"split": "valid"}, {"test_size": 0}, {"channels": 2}, {"size": 4, "border": 2}])

@@ -149,7 +149,7 @@ def test_an_archive_is_seen_before_it_is_trained_on(visit, tmp_path):
             file.writestr(f"{'dark' if i < 20 else 'light'}/{i}.png", buffer.getvalue())
         file.writestr("dark/broken.png", b"no picture")
     page.locator("#vs-archive").set_input_files(tmp_path / "shades.zip")
-    expect(look).to_contain_text("1 could not be read and is left out")
+    expect(look).to_contain_text("1 image could not be read and was left out: ")
     expect(look.get_by_role("listitem")).to_have_text(["2 classes", "dark", "light"])
 
     page.get_by_label("Epochs", exact=True).fill("2")

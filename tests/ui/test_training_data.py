@@ -5,13 +5,14 @@ import zipfile
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 from PIL import Image
 from tiny_runs import tiny
 
 pytest.importorskip("gradio")
 
-from vae.data.sets import ADDRESS
+from vae.data.sets import ADDRESS, load_data
 from vae.errors import InputError
 from vae.training.presets import PRESETS
 from vae.training.runs import RunWriter
@@ -68,11 +69,56 @@ def test_at_home_a_folder_is_fine_too(uploads, tmp_path):
             training("mnist-vae", wrong, public=False)
 
 
-def test_an_upload_that_is_no_archive_is_refused(uploads):
-    (uploads / "words.txt").write_text("words")
-    for public in (False, True):
-        with pytest.raises(InputError, match=r"words.txt is no archive"):
-            checked(str(uploads / "words.txt"), public)
+def test_a_stranger_opens_no_file_by_any_of_its_names(uploads, tmp_path, monkeypatch):
+    """Neither arrays nor tables nor brace lists of shards, and nothing is looked for on the disk for them."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training_data, "find", lambda *_: pytest.fail("a stranger's path was looked for"))
+    for name in ("x.npy", "x.npz", "x.csv", "x.parquet", "x.arrow", "x-0.tar", "x-1.tar", "x.idx3-ubyte"):
+        (tmp_path / name).write_bytes(b"x")
+        for path in (name, str(tmp_path / name), f"{uploads}/../{name}", f"~/{name}"):
+            with pytest.raises(InputError, match="no data"):
+                checked(path, public=True)
+    for path in (
+        "x-{0..1}.tar",
+        f"{tmp_path}/x-{{0..1}}.tar",
+        "{x,y}.npy",
+        f"{uploads}/../x-{{0..1}}.tar",
+        "/{etc,bin}",
+    ):
+        with pytest.raises(InputError, match="no data"):
+            checked(path, public=True)
+    assert checked("x/x.npy", public=True) == ADDRESS + "x/x.npy"  # on the Hub, never here
+
+
+def test_at_home_every_format_is_fine(uploads, tmp_path):
+    for name in ("x.npy", "x-0.tar", "x-1.tar"):
+        (tmp_path / name).write_bytes(b"x")
+    for data in (f"{tmp_path}/x.npy", f"{tmp_path}/x-{{0..1}}.tar"):
+        assert checked(data, public=False) == data
+    with pytest.raises(InputError, match=r"there is no .*x-2.tar"):
+        checked(f"{tmp_path}/x-{{0..2}}.tar", public=False)
+
+
+def test_an_upload_of_another_kind_is_refused(uploads):
+    for name in ("words.txt", "table.parquet", "x.arrow", "a.rar"):
+        (uploads / name).write_text("words")
+        for public in (False, True):
+            with pytest.raises(InputError, match=rf"{name} is no archive"):
+                checked(str(uploads / name), public)
+    np.save(uploads / "x.npy", np.zeros((10, 8, 8), np.uint16) + 4000)
+    found = Previews().look(checked(str(uploads / "x.npy"), public=True), PRESETS["mnist-vae"])
+    assert found["remarks"] == ["The 16-bit values go from 4,000 to 4,000; 0 is black and 4,095 is white."]
+
+
+def test_what_the_page_says_of_data_is_what_the_command_line_says(uploads):
+    data = archive(uploads / "mine.zip")
+    with zipfile.ZipFile(data, "a") as file:
+        file.writestr("notes.txt", b"x")
+    on_the_page = Previews().look(data, PRESETS["mnist-vae"])["remarks"]
+    everything = load_data(data, "all").remarks
+    assert on_the_page[0] == everything[0] == "1 other file was left out: notes.txt."
+    assert on_the_page[1].startswith("3 images could not be read and were left out: dogs/broken-")
+    assert everything[1].startswith("3 images could not be read and were left out: dogs/broken-")
 
 
 def test_sixteen_pictures_of_an_archive_and_what_is_wrong_with_it(uploads):

@@ -5,14 +5,15 @@ from typing import Annotated
 
 import typer
 
-from vae.cli.terminal import Device, Json, Model, Seed, TestSize, output_folder, phases, say
+from vae.cli.terminal import Device, Json, Model, Seed, TestSize, ValueRange, output_folder, phases, remark, say
 
 
 def evaluate(
     model: Model,
     data: Annotated[str, typer.Option(help="As for train.")] = "digits",
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
     test_size: TestSize = 0.2,
+    value_range: ValueRange = None,
     samples: Annotated[
         int, typer.Option(help="Importance samples for the bound on log p(x), of 1,000 images; 0: not measured.")
     ] = 0,
@@ -54,8 +55,10 @@ def evaluate(
         "channels": loaded.in_channels,
         "border": config.border,
         "test_size": test_size,
+        "value_range": value_range,
     }
     images = load_data(data, split, **fitted)
+    remark(images.remarks)
     with phases() as report:
         figures = measure(loaded, images, seed=seed, on_progress=lambda done: report("images", done, len(images)))
         if samples:

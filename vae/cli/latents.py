@@ -4,14 +4,15 @@ from typing import Annotated
 
 import typer
 
-from vae.cli.terminal import Device, Json, Model, Seed, TestSize, bar_of, output_path, phases, say
+from vae.cli.terminal import Device, Json, Model, Seed, TestSize, ValueRange, bar_of, output_path, phases, remark, say
 
 
 def statistics(
     model: Model,
     data: Annotated[str, typer.Option(help="As for train.")] = "digits",
-    split: Annotated[str, typer.Option(help="train or test.")] = "test",
+    split: Annotated[str, typer.Option(help="train, val, test or all.")] = "test",
     test_size: TestSize = 0.2,
+    value_range: ValueRange = None,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
@@ -26,7 +27,9 @@ def statistics(
     output = output_path(weights[0].with_name(FILE), (".safetensors",))
     loaded = load(model, device=device)
     config = loaded.config
-    images = load_data(data, split, config.sample_size, loaded.in_channels, config.border, test_size=test_size)
+    fitted = config.sample_size, loaded.in_channels, config.border
+    images = load_data(data, split, *fitted, test_size=test_size, value_range=value_range)
+    remark(images.remarks)
     with bar_of(len(images), "image") as bar:
         found = measure(loaded, images, split, lambda done: bar.update(done - bar.n))
     with writing(output):
@@ -38,6 +41,7 @@ def fit_prior(
     model: Model,
     data: Annotated[str, typer.Option(help="The images the model was trained on, as for train.")] = "digits",
     test_size: TestSize = 0.2,
+    value_range: ValueRange = None,
     prior: Annotated[str, typer.Option(help="gaussian, mixture, flow, diffusion, or all: the first three.")] = "all",
     updates: Annotated[
         int | None, typer.Option(help="Of a flow's weights (8,000) or a diffusion's (20,000).", min=1, max=1_000_000)
@@ -64,7 +68,9 @@ def fit_prior(
     output = output_path(weights[0].with_name(FILE), (".safetensors",))
     loaded = load(model, device=device)
     config = loaded.config
-    images = load_data(data, "train", config.sample_size, loaded.in_channels, config.border, test_size=test_size)
+    fitted = config.sample_size, loaded.in_channels, config.border
+    images = load_data(data, "train", *fitted, test_size=test_size, value_range=value_range)
+    remark(images.remarks)
     with phases() as report:
         fitted = fit_priors(loaded, images, kinds, seed, updates, on_progress=report, weights=weights)
     kept = {**loaded.fitted_priors, **fitted}  # others fitted before, to these weights, stay

@@ -12,6 +12,10 @@ import typer
 Model = Annotated[str, typer.Argument(help="A bundled name, run folder, checkpoint folder, weight file or Hub id.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, mps, …")]
 TestSize = Annotated[float, typer.Option(help="Share held out for test, where the data have no test split.")]
+ValueRange = Annotated[
+    str | None,
+    typer.Option(help="The values over 8 bits that are black and white, such as 0:4095; by default their own."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else, on stdout.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Prior = Annotated[str, typer.Option(help="normal is N(0, I); fit-prior adds gaussian, mixture, flow and diffusion.")]
@@ -29,6 +33,12 @@ def say(facts: dict, as_json: bool) -> None:
     for key, value in facts.items():
         text = f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) and "seed" not in key else value
         print(f"{key:<{width}}  {text:.4g}" if isinstance(value, float) else f"{key:<{width}}  {text}")
+
+
+def remark(sentences: list[str]) -> None:
+    """What a user should know beside the result, on stderr."""
+    for sentence in sentences:
+        print(sentence, file=sys.stderr)
 
 
 def _flat(facts: dict, prefix: str = ""):

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from vae.cli.options import with_settings
-from vae.cli.terminal import Device, Json, bar_of, output_folder, say
+from vae.cli.terminal import Device, Json, bar_of, output_folder, remark, say
 from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS
@@ -34,15 +34,21 @@ def train(
 ) -> None:
     """Train a model; the app shows the run while it goes. Ctrl-C stops it and keeps what it has learned."""
     from vae.training.loop import fit
-    from vae.training.runs import new_run_folder
+    from vae.training.runs import Run, new_run_folder
 
     run = run_dir and run_dir.expanduser()
     config = _config(preset, settings, run if resume else None, device)
     run = output_folder(run or new_run_folder(config.preset))
     first, new = int(os.environ.get("RANK", 0)) == 0, not run.exists()  # of several processes one speaks
+    remarked = False
     with bar_of(1, "step") as bar:
 
         def show(progress: dict) -> None:
+            nonlocal remarked
+            if first and not remarked:
+                bar.clear()
+                remark(Run(run).state().get("remarks", []))
+                remarked = True
             bar.total = progress["steps"]
             bar.update(progress["step"] - bar.n)
 

@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+from vae.data.source import NAMED, printable
 from vae.errors import InputError
 
 SUFFIXES = (".zip", ".tar", ".tar.gz", ".tgz")
@@ -52,12 +53,16 @@ def is_archive(path: str | os.PathLike) -> bool:
 
 
 def unpack(
-    archive: str | os.PathLike, folder: str | os.PathLike, wanted: Iterable[str], limits: Limits | None = None
+    archive: str | os.PathLike,
+    folder: str | os.PathLike,
+    wanted: Iterable[str],
+    limits: Limits | None = None,
+    other: Callable[[str], object] | None = None,
 ) -> int:
     """Write the archive's files whose names end in one of `wanted` (".png", …) into `folder`; return how many.
 
-    The folder is created; if it exists it must be empty. Names keep their subfolders. Other files stay in the archive,
-    and so do hidden ones and the shadow files that macOS adds.
+    The folder is created; if it exists it must be empty. Names keep their subfolders. Other files stay in the archive
+    (`other` is called with the name of each), and so do hidden ones and the shadow files that macOS adds.
 
     Everything is checked first, and the archive refused as a whole, with InputError: if a name in it leaves the folder,
     if it has a link, a device or an encrypted file, is damaged, goes over the limits, or holds no wanted file. Files
@@ -80,6 +85,8 @@ def unpack(
                 for member in _members(file, archive, limits):
                     if _is_wanted(member, suffixes):
                         _write(member, staging.joinpath(*_parts(member.name)))
+                    elif other and member.kind == "file" and not _is_hidden(member):
+                        other("/".join(_parts(member.name)))
             if folder.exists():
                 folder.rmdir()
             staging.rename(folder)
@@ -111,6 +118,7 @@ def _reading(archive: Path) -> Iterator[None]:
 def _check(archive: Path, suffixes: tuple[str, ...], limits: Limits) -> tuple[int, int]:
     """Go through all the archive's headers; return how many files are wanted and their bytes, or raise InputError."""
     packed, total, files, wanted, size = archive.stat().st_size, 0, 0, 0, 0
+    other: list[str] = []
     if not packed:
         raise InputError(f"{archive.name} is empty.")
     with archive.open("rb") as file:
@@ -131,8 +139,11 @@ def _check(archive: Path, suffixes: tuple[str, ...], limits: Limits) -> tuple[in
             if _is_wanted(member, suffixes):
                 wanted += 1
                 size += member.size
+            elif member.kind == "file" and len(other) < NAMED and not _is_hidden(member):
+                other.append(printable(member.name))
     if not wanted:
-        raise InputError(f"{archive.name} holds no pictures; files ending in .png, .jpg, … are looked for.")
+        has = f" (it has {', '.join(other)})" if other else ""
+        raise InputError(f"{archive.name} holds no pictures{has}; files ending in .png, .jpg, … are looked for.")
     return wanted, size
 
 
@@ -146,8 +157,11 @@ def _parts(name: str) -> list[str]:
 
 
 def _is_wanted(member: _Member, suffixes: tuple[str, ...]) -> bool:
-    hidden = any(p.startswith((".", "__MACOSX")) for p in _parts(member.name))
-    return member.kind == "file" and not hidden and member.name.lower().endswith(suffixes)
+    return member.kind == "file" and not _is_hidden(member) and member.name.lower().endswith(suffixes)
+
+
+def _is_hidden(member: _Member) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in _parts(member.name))
 
 
 def _write(member: _Member, target: Path) -> None:
@@ -171,7 +185,7 @@ def _members(file: BinaryIO, archive: Path, limits: Limits) -> Iterator[_Member]
 
 
 def _zip_members(file: BinaryIO, limits: Limits) -> Iterator[_Member]:
-    if _zip_directory_bytes(file) > limits.files * 200:  # zipfile would read all of it into memory first
+    if zip_directory_bytes(file) > limits.files * 200:  # zipfile would read all of it into memory first
         raise InputError(f"The archive holds more than {limits.files:,} files.")
     with zipfile.ZipFile(file) as archive:
         for info in archive.infolist():
@@ -189,7 +203,7 @@ def _zip_members(file: BinaryIO, limits: Limits) -> Iterator[_Member]:
             yield _Member(info.filename, info.file_size, kind, lambda info=info: archive.open(info))
 
 
-def _zip_directory_bytes(file: BinaryIO) -> int:
+def zip_directory_bytes(file: BinaryIO) -> int:
     """The length the archive's end record gives for its table of contents (APPNOTE.TXT 4.3.14 to 4.3.16)."""
     length = file.seek(0, os.SEEK_END)
     file.seek(max(0, length - 65_557))  # the end record, 22 bytes, and the longest comment there can be
@@ -205,7 +219,7 @@ def _zip_directory_bytes(file: BinaryIO) -> int:
 
 
 def _tar_members(file: BinaryIO, limits: Limits) -> Iterator[_Member]:
-    bounded = _Bounded(file, limits.total_bytes + 4096 * limits.files)
+    bounded = Bounded(file, limits.total_bytes + 4096 * limits.files)
     with tarfile.open(fileobj=bounded, mode="r:") as archive:
         for info in archive:
             kind = "file" if info.isreg() else "folder" if info.isdir() else "link" if _is_link(info) else "special"
@@ -218,7 +232,7 @@ def _is_link(info: tarfile.TarInfo) -> bool:
     return info.issym() or info.islnk()
 
 
-class _Bounded(io.RawIOBase):
+class Bounded(io.RawIOBase):
     """A file that goes no further than `limit` and hands out at most 4 MB at once.
 
     tarfile reads whatever a long-name or PAX header claims to need into memory, before anyone can look at the member.

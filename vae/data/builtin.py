@@ -5,7 +5,6 @@ torchvision downloads them.
 """
 
 import contextlib
-import gzip
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae.data.idx import read_idx
 from vae.errors import InputError
 from vae.files import NO_ROOM_OR_RIGHT
 from vae.user_folders import cache_dir
@@ -25,6 +25,7 @@ _DIGITS = [str(d) for d in range(10)]
 _CLOTHES = ["T-shirt", "trousers", "pullover", "dress", "coat", "sandal", "shirt", "sneaker", "bag", "ankle boot"]
 _IDX = {"mnist": ("MNIST", _DIGITS), "fashion": ("FashionMNIST", _CLOTHES)}  # torchvision's name of the class, classes
 _CIFAR_FOLDER, _CIFAR_ARCHIVE = "cifar-10-batches-py", "cifar-10-python.tar.gz"
+FOLDERS = ("MNIST", "FashionMNIST", _CIFAR_FOLDER, _CIFAR_ARCHIVE)  # where these lie in a data root
 
 
 def load(name: str, split: str, root: Path | None) -> tuple[np.ndarray, Tensor, list[str]]:
@@ -73,23 +74,6 @@ def _load_idx(name: str, split: str, root: Path | None) -> tuple[np.ndarray, Ten
 def _find_idx(name: str, part: str, root: Path | None) -> Path | None:
     files = (p / _IDX[name][0] / "raw" / f"{part}{ending}" for p in _places(root) for ending in ("", ".gz"))
     return next((file for file in files if file.is_file()), None)
-
-
-def read_idx(path: Path) -> np.ndarray:
-    """An idx file of bytes, gzipped or plain: two zeros, type 8, the number of axes, their lengths, the bytes.
-
-    The format is described at yann.lecun.com/exdb/mnist. Raises InputError if the file is not one, or is cut off.
-    """
-    try:
-        with gzip.open(path) if path.suffix == ".gz" else path.open("rb") as file:
-            data = file.read()
-    except (OSError, EOFError) as error:
-        raise InputError(f"The data file {path.name} cannot be read: {error}.") from error
-    axes = data[3] if data[:3] == b"\0\0\x08" and len(data) > 4 else 0
-    shape = np.frombuffer(data, ">u4", count=axes, offset=4).astype(int) if len(data) >= 4 + 4 * axes else ()
-    if not axes or not len(shape) or len(data) != 4 + 4 * axes + shape.prod():
-        raise InputError(f"The data file {path.name} is damaged or no idx file of bytes.")
-    return np.frombuffer(data, np.uint8, offset=4 + 4 * axes).reshape(shape)
 
 
 def _load_cifar(split: str, root: Path | None) -> tuple[np.ndarray, Tensor, list[str]]:

@@ -5,36 +5,41 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
+from vae.data.fitting import LAYERED
 from vae.data.image_set import ImageSet
+from vae.data.splits import split_of
+from vae.depth import Range
 from vae.errors import InputError
-from vae.images import open_image, to_array
+from vae.images import open_image
 
 WINDOW = 8192  # images a set too large to hold is shuffled within
 LARGEST = 64 * 2**20  # bytes of one image's file
-_TEST_SPLITS = ("test", "validation", "valid", "val")
 
 
 def load(
     name: str,
     split: str,
-    fitting: Callable[[Image.Image], Image.Image],
+    as_wanted: Callable[[Image.Image], np.ndarray],
     shape: tuple[int, int, int],
     limit_bytes: int,
     progress: Callable[[int, int], None] | None = None,
+    test_size: float | None = 0.2,
+    span: Range | None = None,
     window: int = WINDOW,
 ) -> ImageSet:
     """The images of `name`, "owner/name" or "owner/name:column", as vae.data.sets.load_data gives them.
 
     Without a column the first one with images is taken; labels are those of the first column with classes. Without a
-    split for testing every fifth image is for testing. Images are streamed, nothing is written to disk. A set that
-    fits into limit_bytes is held; of a larger one, training gets a StreamedSet and testing the first ones that fit.
+    split for testing, `test_size` of the images are for testing, every so many of them. Images are streamed, nothing is
+    written to disk. A set that fits into limit_bytes is held; of a larger one, training gets a StreamedSet and all else
+    the first ones that fit. as_wanted: an image as uint8 of `shape`.
 
     Raises InputError if `datasets` is not installed, or the set cannot be had or has no such column.
     """
@@ -49,32 +54,33 @@ def load(
         info = HfApi().dataset_info(repository, timeout=10)  # fails at once where datasets would try for half a minute
         _refuse_other_files(repository, getattr(info, "card_data", None) or {}, datasets)
         splits = datasets.get_dataset_split_names(repository)
-        for_test = next((s for s in _TEST_SPLITS if s in splits), None)
-        for_train = "train" if "train" in splits else splits[0]
-        own = for_test is not None and for_test != for_train
-        part = for_test if own and split == "test" else for_train
-        stream = datasets.load_dataset(repository, split=part, streaming=True)
-        known = (stream.info.splits or {}).get(part)
+        parts, own = _parts(splits, split)
+        streams = [datasets.load_dataset(repository, split=part, streaming=True) for part in parts]
+        stream = streams[0]
+        known = [(each.info.splits or {}).get(part) for each, part in zip(streams, parts, strict=True)]
         features = stream.features or _guess_features(stream, datasets)
         column = column or next((k for k, f in features.items() if isinstance(f, datasets.Image)), "")
         if not isinstance(features.get(column), datasets.Image):
             raise InputError(f"{repository} has no images in a column {column!r}; it has {', '.join(features)}.")
         label = next((k for k, f in features.items() if isinstance(f, datasets.ClassLabel)), None)
-        stream = stream.cast_column(column, datasets.Image(decode=False))
+        streams = [each.cast_column(column, datasets.Image(decode=False)) for each in streams]
+        share = None if own or split == "all" else test_size
 
-        def rows() -> Iterator[tuple[np.ndarray | None, int]]:
-            """Fitted images and labels from the first on; None for an image that cannot be read."""
-            for i, row in enumerate(stream):
-                if own or (i % 5 == 4) == (split == "test"):
+        def rows() -> Iterator[tuple[np.ndarray | None, int, str]]:
+            """Fitted images, labels and names from the first on; None for an image that cannot be read."""
+            for i, row in enumerate(chain.from_iterable(streams)):
+                if share is None or _is_held_out(i, share) == (split != "train"):
                     try:
-                        pixels = to_array(fitting(open_image(_bytes(row[column], repository), size_hint=shape[-1])))
+                        file = _bytes(row[column], repository)
+                        pixels = as_wanted(open_image(file, shape[-1], span, transparency=shape[0] in LAYERED))
                     except InputError:
                         pixels = None
-                    yield pixels, row[label] if label else -1
+                    yield pixels, row[label] if label else -1, str(i)
 
-        count = known.num_examples if known else None
-        if count and not own:
-            count = count // 5 if split == "test" else count - count // 5
+        count = sum(each.num_examples for each in known) if all(known) else None
+        if count and share is not None:
+            held_out = int(count * share)
+            count = count - held_out if split == "train" else held_out
         room = max(1, limit_bytes // int(np.prod(shape)))
         names = list(features[label].names) if label else None
         if split == "train" and count and count > room:
@@ -86,6 +92,25 @@ def load(
         raise InputError(
             f"{name!r} is no folder or archive here, and the Hub does not give it: {_reason(error)}."
         ) from error
+
+
+def _parts(splits: Sequence[str], split: str) -> tuple[list[str], bool]:
+    """The Hub splits that a split of load_data means, and whether the set has splits of its own."""
+    for_train = next((s for s in splits if split_of(s) == "train"), splits[0])
+    others: dict[str, str] = {}
+    for each in splits:
+        if each != for_train and split_of(each) in ("val", "test"):
+            others.setdefault(str(split_of(each)), each)
+    if not others:
+        return [for_train], False
+    if split == "all":
+        return [for_train, *others.values()], True
+    return [for_train if split == "train" else others.get(split) or next(iter(others.values()))], True
+
+
+def _is_held_out(i: int, share: float) -> bool:
+    """Whether image i is for testing: evenly spread, of any first n images int(n * share) are."""
+    return int((i + 1) * share) > int(i * share)
 
 
 def _refuse_other_files(repository: str, card: Mapping, datasets) -> None:
@@ -151,19 +176,21 @@ def _is_own(path: str, repository: str) -> bool:
 
 
 def _held(name, shape, rows, room: int, classes: list[str] | None, progress) -> ImageSet:
-    pictures, labels, skipped = [], [], 0
-    for pixels, label in islice(rows, room):
+    pictures, labels, found, unreadable = [], [], [], []
+    for pixels, label, row in islice(rows, room):
         if pixels is None:
-            skipped += 1
+            unreadable.append(row)
             continue
         pictures.append(pixels)
         labels.append(label)
+        found.append(row)
         if len(pictures) % 256 == 0:
             progress(len(pictures))
     if not pictures:
         raise InputError(f"{name} holds no pictures that can be read.")
     data = ImageSet(name, shape, torch.tensor(labels) if classes else None, classes)
-    data.images, data.skipped = torch.from_numpy(np.stack(pictures)), skipped
+    data.images, data.names = torch.from_numpy(np.stack(pictures)), found
+    data.skipped, data.unreadable = len(unreadable), unreadable
     data.cut = next(rows, None) is not None
     return data
 
@@ -224,7 +251,7 @@ def _feed(rows: Callable, arriving: queue.Queue, stop: threading.Event) -> None:
     try:
         while not stop.is_set():
             sound = 0
-            for pixels, _ in rows():
+            for pixels, *_ in rows():
                 sound += pixels is not None
                 put(pixels)
                 if stop.is_set():

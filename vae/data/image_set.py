@@ -1,7 +1,6 @@
 """Images of one size, as bytes in memory or read on demand."""
 
 import os
-import tempfile
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -10,8 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from vae.data.source import Source, listed
+from vae.depth import Range
 from vae.errors import InputError
 
+KINDS = {1: "grey", 2: "in 2 channels", 3: "RGB", 4: "in 4 channels"}
 WORKERS = min(16, os.cpu_count() or 1)
 
 
@@ -23,21 +25,31 @@ class ImageSet:
     """N square images of one size, as bytes.
 
     images: uint8 (N, C, size, size), or None if they are too many to hold; batch() then reads them from their source.
-    labels: int64 (N,) with indices into `classes`, or None. skipped: images left out because they could not be read.
-    source_channels: 1 or 3, of the images before they were fitted, None where that is not known.
+    labels: int64 (N,) with indices into `classes`, or None. names: each image's file below the data set's folder, or
+    its number in the source where it has no file; None where that is not known. source_channels: 1 to 4, of the images
+    before they were fitted, None where that is not known. skipped, unreadable: how many images are left out because
+    they could not be read, and their names as far as known. left_out: names of files that are no images. value_range:
+    the values over 8 bits that are black and white, where it is one range for all. transform: what a training does to
+    its images, see load_data.
     """
 
     def __init__(self, name: str, shape: tuple[int, int, int], labels: Tensor | None, classes: list[str] | None):
         self.name, self.shape, self.labels, self.classes = name, shape, labels, classes
         self.images: Tensor | None = None
+        self.names: Sequence[str] | None = None
         self.skipped = 0
+        self.unreadable: list[str] = []
+        self.left_out: list[str] = []
+        self.value_range: Range | None = None
+        self.transform: Callable[[Tensor], Tensor] | None = None
         self.source_channels: int | None = None
         self.cut = False  # whether these are only the first images of a larger set
         self._read: Callable[[int], np.ndarray] | None = None
         self._count = 0
         self._broken: set[int] = set()
         self._pool: ThreadPoolExecutor | None = None
-        self._unpacked: tempfile.TemporaryDirectory | None = None  # an archive's files, removed with this set
+        self.notes: list[str] = []  # sentences about how the source was understood
+        self.source: Source | None = None  # what images are read from on demand
 
     def __len__(self) -> int:
         return self._count if self.images is None else len(self.images)
@@ -66,6 +78,8 @@ class ImageSet:
             except Vanished:
                 raise
             except InputError:
+                if i not in self._broken and self.names is not None:
+                    self.unreadable.append(self.names[i])
                 self._broken.add(i)
                 self.skipped = len(self._broken)
         raise InputError(f"{self.name} has too many pictures in a row that cannot be read.")
@@ -84,6 +98,22 @@ class ImageSet:
             while coming:
                 yield coming.popleft().result()
 
+    def augmented(self, pixels: Tensor, seeds: Tensor) -> Tensor:
+        """`transform` of each image of uint8 (n, C, size, size), with one of the n seeds each, for which PyTorch's
+        generator is set and afterwards put back. Raises InputError if it gives another shape or type."""
+        with torch.random.fork_rng(devices=[]):
+            changed = []
+            for image, seed in zip(pixels, seeds.tolist(), strict=True):
+                torch.manual_seed(seed)
+                changed.append(self.transform(image))
+        for image in changed:
+            if not isinstance(image, Tensor) or image.shape != pixels.shape[1:] or image.dtype != torch.uint8:
+                found = f"{image.dtype} of {list(image.shape)}" if isinstance(image, Tensor) else type(image).__name__
+                raise InputError(
+                    f"A transform takes and gives one image, torch.uint8 of {list(pixels.shape[1:])}, not {found}."
+                )
+        return torch.stack(changed)
+
     def preview(self, n: int = 16) -> Tensor:
         """uint8 (n, C, size, size): images spread evenly over the set, all of them if there are fewer."""
         n = min(n, len(self))
@@ -92,7 +122,7 @@ class ImageSet:
     def describe(self) -> str:
         """One line for people: how many images, of what size, in how many classes, and how many were left out."""
         channels, height, width = self.shape
-        parts = [f"{len(self):,} pictures", f"{width} x {height} {'grey' if channels == 1 else 'RGB'}"]
+        parts = [f"{len(self):,} pictures", f"{width} x {height} {KINDS[channels]}"]
         if self.classes:
             parts.append(f"{len(self.classes)} classes")
         if self.images is None:
@@ -101,7 +131,32 @@ class ImageSet:
             parts.append("the first of a larger set")
         if self.skipped:
             parts.append(f"{self.skipped:,} unreadable left out")
+        if self.left_out:
+            parts.append(f"{len(self.left_out):,} other file{'s' if len(self.left_out) > 1 else ''} left out")
         return f"{self.name}: {', '.join(parts)}"
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences about what a user should know of these data: which values are black and white, what was left out,
+        which channels there are."""
+        return remarks_of(self)
+
+
+def remarks_of(*sets: ImageSet) -> list[str]:
+    """ImageSet.remarks of all together, such as the splits of one data set."""
+    first = sets[0]
+    found = list(dict.fromkeys(note for data in sets for note in data.notes))
+    left_out = list(dict.fromkeys(name for data in sets for name in data.left_out))
+    if left_out:
+        were = "other file was" if len(left_out) == 1 else "other files were"
+        found.append(f"{len(left_out):,} {were} left out: {listed(left_out)}.")
+    skipped, unreadable = sum(data.skipped for data in sets), [name for data in sets for name in data.unreadable]
+    if skipped:
+        were = "image could not be read and was" if skipped == 1 else "images could not be read and were"
+        found.append(f"{skipped:,} {were} left out{f': {listed(unreadable)}' if unreadable else ''}.")
+    if first.source_channels in (2, 4) and first.shape[0] == first.source_channels:
+        found.append(f"The images have {first.source_channels} channels, and all are kept.")
+    return found
 
 
 def fill(
@@ -136,6 +191,9 @@ def fill(
             pool.shutdown(wait=False, cancel_futures=True)  # what is left need not be read
             raise
     data.skipped = count - int(sound.sum())
+    if data.names is not None and data.skipped:
+        data.unreadable = [data.names[i] for i in np.flatnonzero(~sound)]
+        data.names = [data.names[i] for i in np.flatnonzero(sound)]
     if data.skipped == count:
         raise InputError(f"None of the {count:,} pictures of {data.name} can be read.")
     if data.skipped:

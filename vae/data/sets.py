@@ -1,23 +1,25 @@
-"""Data sets by name, folder, archive or Hub id, fitted to a model's size."""
+"""Data sets by name, folder, file or Hub id, fitted to a model's size."""
 
 import os
 import re
-import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vae.checks import whole_number
-from vae.data import archives, builtin
-from vae.data.folders import from_folder, walk
-from vae.data.image_set import ImageSet
-from vae.data.image_set import fill as fill_set
+from vae.data import builtin, formats
+from vae.data.fitting import LAYERED, check_channels, fitted
+from vae.data.image_set import ImageSet, fill
+from vae.data.source import Numbers, Source
 from vae.data.splits import checked_share, split_indices
+from vae.depth import checked_range
 from vae.errors import InputError
-from vae.images import SUFFIXES, fit, to_array
+from vae.images import fit
 
 MAX_SIZE = 8192  # pixels of a side
 LIMIT_BYTES = 2 * 2**30  # of fitted images held in memory
@@ -33,74 +35,130 @@ def load_data(
     border: int = 0,
     root: str | os.PathLike | None = None,
     limit_bytes: int = LIMIT_BYTES,
-    test_size: float = 0.2,
+    test_size: float | None = 0.2,
     progress: Callable[[int, int], None] | None = None,
+    value_range: str | Sequence[float] | None = None,
+    transform: Callable[[Tensor], Tensor] | None = None,
 ) -> ImageSet:
     """The images called `name`, fitted as vae.images.fit does with size, channels and border.
 
-    name: "digits", "mnist", "fashion" or "cifar10"; the name of a folder or archive in the data root; a folder; a
-      .zip or .tar archive; or a data set on the Hugging Face Hub, "owner/name" or "owner/name:column", bare or after
-      ADDRESS. A folder's
-      subfolders are its classes; if it holds folders "train" and "test" (or "val"), these are its splits.
-    split: "train" or "test". A set without its own split gives `test_size` of its images, always the same, to test.
+    name: "digits", "mnist", "fashion" or "cifar10"; the name of something in the data root; a folder; a file of one of
+      the formats in formats.ACCEPTED, or a brace list of several; or a data set on the Hugging Face Hub, "owner/name"
+      or "owner/name:column", bare or after ADDRESS. A folder's subfolders are its classes; if one is named like a
+      training set ("train", "Training", …) and another like a test or validation set, these are its splits.
+    split: "train", "val", "test" or "all". A set without splits of its own gives `test_size` of its images, always the
+      same, to both "val" and "test"; where it has only one of these two, it is the other, too. "all" is every image.
+    channels: 1 (grey), 3 (RGB), or 2 or 4: these with transparency, of image files, or an array's own. Grey and RGB
+      become each other; an array's 2 or 4 channels become nothing else.
     root: where data sets lie, read only; by default the environment's VAE_DATA_DIR.
     limit_bytes: a larger set is not held in memory but read batch by batch.
+    test_size: None holds nothing back: each split of a set without its own is all of it.
     progress: called with the images done so far and their total, now and then.
+    value_range: of values over 8 bits, those that are black and white, (0, 4095) or "0:4095"; by default the range
+      they have, see vae.depth.usual_range.
+    transform: what a training does to an image each time it is learned from, such as torchvision.transforms.v2's; it
+      takes and gives uint8 (channels, size, size). Only a training uses it, and never on the images it validates with.
 
     Raises InputError if there is no such set, it cannot be had, or holds no image that can be read.
     """
-    if split not in ("train", "test"):
-        raise InputError(f"The split is train or test, not {split!r}.")
-    test_size = checked_share(test_size)
+    if split not in ("train", "val", "test", "all"):
+        raise InputError(f"The split is train, val, test or all, not {split!r}.")
+    test_size = None if test_size is None else checked_share(test_size)
     size = whole_number("An image's size", size, 1, MAX_SIZE)
-    channels = whole_number("The number of channels", channels, 1, 3)
+    channels = whole_number("The number of channels", channels, 1, 4)
     border = whole_number("The border", border, 0, MAX_SIZE)
     limit_bytes = whole_number("limit_bytes", limit_bytes, 0)
+    span = checked_range(value_range)
+    if transform is not None and not callable(transform):
+        raise InputError(f"A transform is called with an image and gives one, and {transform!r} cannot be called.")
     shape = (channels, size, size)
-    fitting = partial(fit, size=size, channels=channels, border=border)
-    fitting(Image.new("L", (1, 1)))  # refuses a size, border or channels that cannot be before anything is read
-    fill = partial(fill_set, limit_bytes=limit_bytes, progress=progress)
+    fit_to = partial(fit, size=size, border=border)
+    fit_to(Image.new("L", (1, 1)), channels=1)  # refuses a size or border that cannot be before anything is read
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"A data set's name is a string or a Path, not {name!r}.")
     name = str(name)
+
+    def as_wanted(image: Image.Image | np.ndarray) -> np.ndarray:
+        return fitted(image, channels, lambda image, channels: fit_to(image, channels=channels))
+
     if name in builtin.NAMES:
-        pixels, labels, classes = builtin.load(name, split, data_root(root))
-        if name not in builtin.SPLIT:
-            chosen = split_indices(len(pixels), test_size)[split == "test"]
-            pixels, labels = pixels[chosen.numpy()], labels[chosen]
-        data = ImageSet(name, shape, labels, classes)
-        data.source_channels = 1 if pixels.ndim == 3 else 3
-        if pixels.shape[1:] == (size - 2 * border,) * 2 and len(pixels) * channels * size * size <= limit_bytes:
-            # Nothing to resize: the same pixels that fit gives, all at once and five times as fast.
-            data.images = torch.zeros(len(pixels), *shape, dtype=torch.uint8)
-            data.images[..., border : size - border, border : size - border] = torch.tensor(pixels).unsqueeze(1)
-            return data
-        return fill(data, len(pixels), lambda i: to_array(fitting(Image.fromarray(pixels[i]))))
+        data = _builtin(name, split, test_size, shape, border, data_root(root), as_wanted, limit_bytes, progress)
+    else:
+        paths = None if name.startswith(ADDRESS) else find(name, root)
+        if paths is None and _HUB_ID.fullmatch(name.removeprefix(ADDRESS)):
+            from vae.data import hub
 
-    path = None if name.startswith(ADDRESS) else _find(name, root)
-    if path is None and _HUB_ID.fullmatch(name.removeprefix(ADDRESS)):
-        from vae.data import hub
+            data = hub.load(name.removeprefix(ADDRESS), split, as_wanted, shape, limit_bytes, progress, test_size, span)
+        elif paths is None:
+            raise InputError(
+                f"There is no data set {name!r}; {', '.join(builtin.NAMES)}, {formats.ACCEPTED}, "
+                "or a Hub data set (owner/name) are accepted."
+            )
+        else:
+            title = paths[0].name if len(paths) == 1 else Path(name).name
+            source = formats.open_source(paths, title, span, transparency=channels in LAYERED)
+            data = _image_set(source, split, test_size, shape, as_wanted, limit_bytes, progress)
+    data.transform = transform
+    return data
 
-        return hub.load(name.removeprefix(ADDRESS), split, fitting, shape, limit_bytes, progress)
-    if path is None:
-        raise InputError(
-            f"There is no data set {name!r}; {', '.join(builtin.NAMES)}, a folder of pictures, a .zip or .tar archive, "
-            "or a Hub data set (owner/name) are accepted."
-        )
-    if path.is_dir():
-        return from_folder(path, path.name, split, fitting, shape, test_size, fill)
-    unpacked = tempfile.TemporaryDirectory(prefix="vae-data-", ignore_cleanup_errors=True)
+
+def _image_set(
+    source: Source, split: str, test_size: float | None, shape: tuple[int, int, int], as_wanted, limit_bytes, progress
+) -> ImageSet:
+    """The images of a source's split, fitted."""
     try:
-        archives.unpack(path, unpacked.name, SUFFIXES)
-        data = from_folder(Path(unpacked.name), path.name, split, fitting, shape, test_size, fill)
+        check_channels(source, shape[0])
+        chosen = source.part(split, test_size)
+        labels = None if source.labels is None else torch.from_numpy(source.labels[chosen]).long()
+        data = ImageSet(source.name, shape, labels, source.classes)
+        data.source_channels, data.left_out, data.value_range = source.channels, source.left_out, source.value_range
+        data.names, data.notes = source.names_of(chosen), source.remarks
+
+        def read(i: int) -> np.ndarray:
+            return as_wanted(source.read(int(chosen[i]), shape[-1]))
+
+        fill(data, len(chosen), read, limit_bytes, progress)
     except BaseException:
-        unpacked.cleanup()
+        source.close()
         raise
     if data.images is None:
-        data._unpacked = unpacked
+        data.source = source
     else:
-        unpacked.cleanup()
+        source.close()
     return data
+
+
+def _builtin(
+    name: str,
+    split: str,
+    test_size: float | None,
+    shape,
+    border: int,
+    root: Path | None,
+    as_wanted,
+    limit_bytes,
+    progress,
+) -> ImageSet:
+    channels, size = shape[:2]
+    own = name in builtin.SPLIT
+    parts = [builtin.load(name, part, root) for part in (("train", "test") if own and split == "all" else (split,))]
+    pixels, labels = np.concatenate([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+    numbers = np.arange(len(pixels))
+    if not own and split != "all" and test_size is not None:
+        numbers = split_indices(len(pixels), test_size)[split != "train"].numpy()
+        pixels, labels = pixels[numbers], labels[numbers]
+    names = Numbers(numbers)
+    source = Source(name, len(pixels), lambda i, hint=None: pixels[i], names, channels=1 if pixels.ndim == 3 else 3)
+    source.labels, source.classes, source.is_array = labels.numpy(), parts[0][2], True
+    check_channels(source, channels)
+    if pixels.shape[1:] == (size - 2 * border,) * 2 and len(pixels) * channels * size * size <= limit_bytes:
+        # Nothing to resize: the same pixels that fit gives, all at once and five times as fast.
+        data = ImageSet(name, shape, labels, source.classes)
+        data.source_channels, data.names = source.channels, names
+        data.images = torch.zeros(len(pixels), *shape, dtype=torch.uint8)
+        data.images[..., border : size - border, border : size - border] = torch.tensor(pixels).unsqueeze(1)
+        return data
+    return _image_set(source, "all", None, shape, as_wanted, limit_bytes, progress)
 
 
 def data_root(root: str | os.PathLike | None = None) -> Path | None:
@@ -120,20 +178,27 @@ def data_names(root: str | os.PathLike | None = None) -> list[str]:
     return names + sorted(
         entry.name
         for entry in folder.iterdir()
-        if entry.name not in builtin.NAMES
-        and (archives.is_archive(entry) if entry.is_file() else next(walk(entry, depth=3), None) is not None)
+        if entry.name not in (*builtin.NAMES, *builtin.FOLDERS)
+        and not entry.name.startswith(".")
+        and (formats.kind_of(entry) is not None if entry.is_file() else entry.is_dir() and formats.has_data(entry))
     )
 
 
+def find(name: str, root: str | os.PathLike | None = None) -> list[Path] | None:
+    """The folder or the files meant by `name`: the plain name of something in the data root, a path, or a brace list of
+    paths; None if nothing is there. Raises InputError if some files of a brace list are missing."""
+    listed = formats.expanded(name)
+    paths = [_find(each, root) for each in listed or [name]]
+    if listed and any(paths) and None in paths:
+        raise InputError(f"Of {name[:200]!r} there is no {listed[paths.index(None)][-200:]!r}.")
+    return None if None in paths else paths
+
+
 def _find(name: str, root: str | os.PathLike | None) -> Path | None:
-    """The folder or archive meant by `name`: the plain name of something in the data root, or a path."""
     path, folder = Path(name).expanduser(), data_root(root)
     try:
         if folder is not None and path.name == name != ".." and (folder / name).exists():
             path = folder / name
-        found = name != "" and path.exists()
-    except (OSError, ValueError):  # a name no disk takes
+        return path if name != "" and path.exists() else None
+    except (OSError, ValueError, RuntimeError):  # a name no disk takes
         return None
-    if found and not path.is_dir() and not archives.is_archive(path):
-        raise InputError(f"{name!r} is neither a folder of pictures nor a .zip or .tar archive.")
-    return path if found else None

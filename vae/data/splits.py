@@ -1,7 +1,9 @@
 """Which images are for training and which are held out."""
 
 import os
+import re
 import shutil
+from collections.abc import Iterable, Sequence
 from math import ceil
 from pathlib import Path
 
@@ -18,6 +20,42 @@ def split_indices(n: int, test_size: float = 0.2, seed: int = 42) -> tuple[Tenso
     order = torch.from_numpy(np.random.RandomState(seed).permutation(n)).long()
     n_test = ceil(n * test_size)
     return order[n_test:].sort().values, order[:n_test].sort().values
+
+
+SPLITS = ("train", "val", "test")
+_WORDS = {
+    **dict.fromkeys(("train", "training", "trn"), "train"),
+    **dict.fromkeys(("val", "valid", "validation", "dev"), "val"),
+    **dict.fromkeys(("test", "testing", "tst", "t10k"), "test"),
+}
+
+
+def split_of(name: str) -> str | None:
+    """The split that a folder, file or array is named after: "TRAIN", "validation", "val2017", "x_test", "seg_train",
+    "trainA", "t10k-images-idx3-ubyte" and "test-00000-of-00003" are; "cat", "trainer" and "latest" are not."""
+    apart = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", name)
+    words = re.findall(r"t10k|[a-z]+", apart.lower())
+    return next((_WORDS[word] for word in words if word in _WORDS), None)
+
+
+def own_splits(names: Iterable[str]) -> dict[str, list[str]] | None:
+    """Those of `names` that belong to each split, if there is one to train on and one to judge by; else None."""
+    found: dict[str, list[str]] = {}
+    for name in names:
+        if split := split_of(name):
+            found.setdefault(split, []).append(name)
+    return found if "train" in found and len(found) > 1 else None
+
+
+def split_numbers(sources: Sequence[str]) -> tuple[dict[str, np.ndarray] | None, list[str]]:
+    """From the file that each image lies in to the images of each split, if there are splits; and the files that belong
+    to none of them."""
+    splits = own_splits(sorted(set(sources)))
+    if splits is None:
+        return None, []
+    of = {name: split for split, names in splits.items() for name in names}
+    found = np.array([of.get(source, "") for source in sources])
+    return {split: np.flatnonzero(found == split) for split in splits}, sorted(set(sources) - set(of))
 
 
 def checked_share(test_size: float) -> float:

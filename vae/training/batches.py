@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae import images
-from vae.data.image_set import ImageSet
+from vae.data.image_set import ImageSet, remarks_of
 from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.models import AutoEncoder
@@ -28,21 +28,30 @@ class TrainingImages:
             "size": model.config.sample_size,
             "channels": model.in_channels,
             "border": model.config.border,
-            "test_size": config.test_size,
+            "test_size": None if config.val_data else config.test_size,
         }
-        self.train_set = load_data(config.data, "train", **fitted)
-        self.val_set = load_data(config.data, "test", **fitted)
-        if config.init and self.train_set.source_channels not in (None, model.in_channels):
+        self.train_set = load_data(config.data, "train", value_range=config.value_range, **fitted)
+        span = config.value_range or self.train_set.value_range
+        self.val_set = load_data(config.val_data or config.data, "val", value_range=span, **fitted)
+        stored = self.train_set.source_channels
+        if config.init and stored not in (None, model.in_channels):
             colours = {1: "grey images", 3: "colour images (RGB)"}
+            kinds = [colours.get(count, f"images of {count} channels") for count in (model.in_channels, stored)]
             raise InputError(
-                f"{config.init} takes {colours.get(model.in_channels, f'{model.in_channels} channels')}, and those of "
-                f"{self.train_set.name} are {colours[self.train_set.source_channels]}; give it such data as it takes."
+                f"{config.init} takes {kinds[0]}, and those of {self.train_set.name} are {kinds[1]}; "
+                "give it such data as it takes."
             )
-        self._train, self._val = self._resident(self.train_set), self._resident(self.val_set)
+        self._train = None if self.train_set.transform else self._resident(self.train_set)
+        self._val = self._resident(self.val_set)
+
+    @property
+    def remarks(self) -> list[str]:
+        """Sentences about how the data were understood, and what of them was left out."""
+        return remarks_of(self.train_set, self.val_set)
 
     @property
     def is_resident(self) -> bool:
-        """Whether the training images lie on the device."""
+        """Whether the training images lie on the device, as they are learned from."""
         return self._train is not None
 
     def _resident(self, data: ImageSet) -> Tensor | None:
@@ -61,7 +70,16 @@ class TrainingImages:
         """A process's batches from update `step` to the last, float in [-1, 1], read ahead where not in memory."""
         parts = self._parts(plan, process, step)
         in_bytes = self.train_set.batches(parts) if self._train is None else (self._train[part] for part in parts)
+        if self.train_set.transform:
+            in_bytes = map(self.train_set.augmented, in_bytes, self._seeds(plan, process, step))
         return map(self._float, in_bytes)
+
+    def _seeds(self, plan: Plan, process: int, first: int) -> Iterator[Tensor]:
+        """For each image of each batch the seed of its transform, the same however many processes share an update."""
+        for step in range(first, plan.steps):
+            seeds = torch.randint(2**62, (plan.update_images,), generator=seeded(self.seed, 9, step))
+            for micro in range(plan.accumulate):
+                yield plan.share(seeds, micro, process)
 
     def order(self, epoch: int) -> Tensor:
         """The indices of all training images as `epoch` takes them, on the device where the images are."""

@@ -2,6 +2,7 @@
 
 from dataclasses import asdict, dataclass, field, fields
 
+from vae.depth import checked_range
 from vae.errors import InputError
 from vae.loss import RECONSTRUCTIONS
 from vae.training.setting import check_settings, setting
@@ -33,7 +34,15 @@ class TrainConfig:
 
     preset: str = "mnist-vae"
     model: dict = field(default_factory=_first_model)
-    data: str = setting("digits", "digits, mnist, fashion, cifar10, a folder, an archive or a Hub id (owner/name).")
+    data: str = setting(
+        "digits", "digits, mnist, fashion, cifar10, a folder, a file of images or a Hub id (owner/name)."
+    )
+    val_data: str | None = setting(
+        None, "Images to validate with where they lie apart, as for data; none of data is held out then.", public=False
+    )
+    value_range: str | None = setting(
+        None, "The values over 8 bits that are black and white, such as 0:4095; by default their own.", public=False
+    )
     epochs: int = setting(30, "Passes over the training images.", low=1, high=100_000)
     beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
     learning_rate: float = setting(1e-2, "Adam's step size, at its peak.", low=1e-9, high=10.0)
@@ -84,6 +93,7 @@ class TrainConfig:
         from vae.models import config_from_dict
 
         check_settings(self)
+        checked_range(self.value_range)
         config_from_dict(self.model)
         if self.adversarial and self.freeze == "decoder":
             raise InputError("The adversarial term teaches the decoder; it cannot be used with a frozen decoder.")

@@ -71,6 +71,7 @@ class Recorder:
             train_images=len(feed.train_set),
             val_images=len(feed.val_set),
             skipped=feed.train_set.skipped + feed.val_set.skipped,
+            remarks=feed.remarks,
         )
 
     def metrics(self, entry: dict) -> None:

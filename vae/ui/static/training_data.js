@@ -1,4 +1,4 @@
-// The data of a training: an archive dropped here, and sixteen of the images as the model will see them.
+// The data of a training: a file dropped here, and sixteen of the images as the model will see them.
 
 /** @import { Context, DataLook, DataServer, UploadedFile } from "./types" */
 import { announce, context2d, errorLine, h, loadImage, NO_ANSWER, onResize, pixelRatio } from "./dom.js";
@@ -8,21 +8,21 @@ import { cellOf } from "./geometry.js";
 import { enlargement } from "./pixel_scale.js";
 import { listen } from "./topics.js";
 
-const ENDINGS = [".zip", ".tar", ".tar.gz", ".tgz"];
+const ENDINGS = [".zip", ".tar", ".tar.gz", ".tgz", ".npy", ".npz", ".csv", "-ubyte", "-ubyte.gz"];
+const CHOOSABLE = ".zip,.tar,.tgz,.gz,.npy,.npz,.csv"; // an idx file has no ending that a browser knows
+const ACCEPTED = ".zip, .tar, .tar.gz, .npy, .npz, .csv and idx files";
 const COLUMNS = 8;
 const GAP = 2; // CSS pixels
 const LATE = 300; // ms, after which it is said that the images are being read
 
 /** @param {DataLook} look */
-function describe({ says, skipped }) {
-  if (skipped === null) return says;
-  if (!skipped) return `${says}; all could be read`;
-  return `${says}; ${number(skipped)} could not be read and ${skipped === 1 ? "is" : "are"} left out`;
+function describe({ says, skipped, remarks }) {
+  return [`${says}${skipped === 0 ? "; all could be read" : ""}.`, ...remarks].join(" ");
 }
 
 /** @param {Context<{ file: UploadedFile } | null, DataServer, { data: string, preset: string }>} context */
 export default function mount({ root, props, server, upload, options }) {
-  const input = h("input", { type: "file", accept: ".zip,.tar,.tgz,.gz", id: "vs-archive", class: "vs-file" });
+  const input = h("input", { type: "file", accept: CHOOSABLE, id: "vs-archive", class: "vs-file" });
   const name = h("span", { class: "vs-drop-name" });
   const endings = [h("b", {}, ".zip"), " or ", h("b", {}, ".tar")];
   const link = h("span", { class: "vs-link" }, "choose one");
@@ -130,7 +130,7 @@ export default function mount({ root, props, server, upload, options }) {
     upload,
     done: (file) => {
       if (!ENDINGS.some((ending) => file.orig_name.toLowerCase().endsWith(ending))) {
-        error.say(`${file.orig_name} is not an archive; .zip, .tar and .tar.gz are accepted.`);
+        error.say(`${file.orig_name} is no archive of pictures; ${ACCEPTED} are accepted.`);
         return;
       }
       archive = file;

@@ -368,6 +368,7 @@ export interface DataLook extends Sprite {
   error?: string;
   says: string;
   skipped: number | null;
+  remarks: string[];
   classes: string[];
   more: number;
 }

@@ -1,4 +1,4 @@
-"""The data a visitor may train on: what is listed here, an archive of their own, a Hub data set, and, on a private
+"""The data a visitor may train on: what is listed here, a file of their own, a Hub data set, and, on a private
 machine, a folder. And how these images look to the model."""
 
 import hashlib
@@ -12,9 +12,9 @@ from pathlib import Path
 import torch
 from gradio.utils import get_upload_folder
 
-from vae.data import archives
-from vae.data.image_set import ImageSet
-from vae.data.sets import ADDRESS, data_names, load_data
+from vae.data.formats import ACCEPTED, kind_of
+from vae.data.image_set import ImageSet, remarks_of
+from vae.data.sets import ADDRESS, data_names, find, load_data
 from vae.errors import InputError
 from vae.models import build
 from vae.training.config import TrainConfig
@@ -29,7 +29,8 @@ CLASSES = 24  # class names in the answer
 HELD = 256 * 2**20  # bytes of images that a preview may hold, to count those that cannot be read
 AT_ONCE, WAITING = 2, 6  # previews being made, and waiting for it
 KEPT = 32  # previews remembered
-UPLOADS = ".data"  # in the runs' folder: archives that runs were trained on
+UPLOADED = ("archive", "npy", "npz", "csv", "idx")  # formats whose every claim is checked before it is believed
+UPLOADS = ".data"  # in the runs' folder: files that runs were trained on
 _HUB_ID = re.compile(r"[\w-][\w.-]*/[\w-][\w.-]*(:[^/:]+)?", re.ASCII)
 
 
@@ -42,16 +43,19 @@ def choices() -> list[str]:
 def checked(data: str, public: bool) -> str:
     """`data` as load_data takes it, if a visitor may train on it: of a Hub id its address, which can be no path.
 
-    public: whether a stranger asks. Raises InputError for any path of theirs but an upload, for one that does not
-    exist, and for what is neither listed nor a Hub id.
+    public: whether a stranger asks. Raises InputError for any path or brace list of theirs but an upload, for one that
+    does not exist, and for what is neither listed nor a Hub id.
     """
     data = data.strip()
     if data in choices():
         return data
     uploaded = is_upload(data)
-    if uploaded and not archives.is_archive(data):
-        raise InputError(f"{Path(data).name[:80]} is no archive of pictures; .zip, .tar and .tar.gz are accepted.")
-    if uploaded or (not public and _exists(data)):
+    if uploaded and kind_of(Path(data)) not in UPLOADED:
+        raise InputError(
+            f"{Path(data).name[:80]} is no archive of pictures; .zip, .tar and .tar.gz are accepted, and .npy, .npz, "
+            ".csv and idx files."
+        )
+    if uploaded or (not public and find(data) is not None):
         return data
     if _HUB_ID.fullmatch(data.removeprefix(ADDRESS)):
         return ADDRESS + data.removeprefix(ADDRESS)
@@ -61,10 +65,10 @@ def checked(data: str, public: bool) -> str:
             "and a Hub data set (owner/name)."
         )
     if Path(data).is_absolute():
-        raise InputError(f"There is no folder or archive {data[:200]!r}.")
+        raise InputError(f"There is no folder or file {data[:200]!r}.")
     raise InputError(
-        f"There is no data set {data[:80]!r}; accepted are {', '.join(choices())}, a folder of pictures, a .zip or "
-        ".tar archive, and a Hub data set (owner/name)."
+        f"There is no data set {data[:80]!r}; accepted are {', '.join(choices())}, {ACCEPTED}, and a Hub data set "
+        "(owner/name)."
     )
 
 
@@ -73,13 +77,6 @@ def is_upload(data: str) -> bool:
     try:
         path = Path(data).resolve()
         return path.is_absolute() and path.is_relative_to(Path(get_upload_folder()).resolve()) and path.is_file()
-    except (OSError, ValueError, RuntimeError):
-        return False
-
-
-def _exists(data: str) -> bool:
-    try:
-        return Path(data).expanduser().exists()
     except (OSError, ValueError, RuntimeError):
         return False
 
@@ -132,15 +129,17 @@ class Previews:
         self._kept: LruCache[dict] = LruCache(KEPT)
 
     def look(self, data: str, config: TrainConfig) -> dict:
-        """{sprite, n, columns, width, height, says, classes, more, skipped}. Raises InputError where load_data does.
+        """{sprite, n, columns, width, height, says, classes, more, skipped, remarks}. Raises InputError where load_data
+        does.
 
-        skipped: images of an archive that cannot be read; None where they were not all looked at. Of a known set that
+        skipped: images of an upload that cannot be read; None where they were not all looked at. remarks: sentences
+        about how the data were understood and what was left out, those of the command line. Of a known set that
         is not here yet there is nothing to see: it is only fetched for a training.
         """
         data = checked(data, not self.audience.may_open_paths())
         if data in KNOWN and data not in data_names():
             says = "Fetched when a training begins; until then there is nothing to show."
-            return {"sprite": None, "n": 0, "says": says, "classes": [], "more": 0, "skipped": None}
+            return {"sprite": None, "n": 0, "says": says, "classes": [], "more": 0, "skipped": None, "remarks": []}
         with torch.device("meta"):  # a model without weights, for what it says of itself
             model = build(config.model)
         fitted = {"size": model.config.sample_size, "channels": model.in_channels, "border": model.config.border}
@@ -164,13 +163,14 @@ class Previews:
 
 
 def _look(data: str, fitted: dict) -> dict:
-    room = 4 * SHOWN * fitted["channels"] * fitted["size"] ** 2  # all but an archive are read no further than this
+    room = 4 * SHOWN * fitted["channels"] * fitted["size"] ** 2  # all but an upload are read no further than this
     limit = HELD if is_upload(data) else room
     found = load_data(data, "train", **fitted, limit_bytes=limit)
-    skipped, held_back = None, None
+    skipped, held_back, splits = None, None, [found]
     if found.images is not None and is_upload(data):
         test = load_data(data, "test", **fitted, limit_bytes=limit)
         held_back = len(test)
+        splits.append(test)
         skipped = found.skipped + test.skipped if test.images is not None else None
     classes = [str(name) for name in found.classes or []]
     return {
@@ -179,12 +179,13 @@ def _look(data: str, fitted: dict) -> dict:
         "classes": classes[:CLASSES],
         "more": max(0, len(classes) - CLASSES),
         "skipped": skipped,
+        "remarks": remarks_of(*splits),
     }
 
 
 def _says(found: ImageSet, held_back: int | None) -> str:
     channels, height, width = found.shape
-    colours = "grey" if channels == 1 else "in colour"
+    colours = {1: "grey", 3: "in colour"}.get(channels, f"of {channels} channels")
     count = "Pictures" if found.cut else f"{len(found):,} pictures"
     kept_back = f" and {held_back:,} held back to test" if held_back else ""
     return f"{count} to learn from{kept_back}, {width} × {height} pixels, {colours}"
