@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("gradio")
 
 from doors import door
+from gradio.context import LocalContext
 from gradio.utils import get_upload_folder
 from tiny_runs import tiny
 
@@ -226,6 +227,29 @@ def test_made_up_page_names_slow_nobody_else(served):
         news = json.loads(asked.script("watch_run", {"page": f"fake {i}" * 20}, **A))
     assert news["wait"] <= 4000
     assert json.loads(asked.script("watch_run", {"page": "real"}, **B))["wait"] == 2000
+
+
+def tool(asked, name: str, arguments: dict, who: dict) -> str:
+    """What an agent is answered."""
+    request = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": name, "arguments": arguments}}
+    return asked.ask("POST", "/gradio_api/mcp/", request, {"Accept": "application/json, text/event-stream", **who})[1]
+
+
+def test_an_agents_calls_count_as_those_of_who_sent_it(served, monkeypatch):
+    pytest.importorskip("mcp")
+    demo, asked = served
+    seen, sample = [], ModelServer.sample
+
+    def noted(*arguments, **options):
+        seen.append(demo.audience.address(LocalContext.request.get(None)))
+        return sample(*arguments, **options)
+
+    monkeypatch.setattr(ModelServer, "sample", noted)
+    assert "error" not in tool(asked, "sample", {"model": "mnist-vae", "n": 1, "seed": 3}, A)
+    through = {"X-Forwarded-For": "198.51.100.9, 192.0.2.7"}  # the first is what the visitor made up
+    assert "error" not in tool(asked, "sample", {"model": "mnist-vae", "n": 1, "seed": 3}, through)
+    assert seen == ["192.0.2.7", "192.0.2.7"]
+    assert "Unknown tool" in tool(asked, "train_start", {}, A)
 
 
 BOUNDARY = "parts"
