@@ -20,7 +20,9 @@ from tiny_runs import tiny
 from vae.errors import InputError
 from vae.ui.serving import request_shares, shares
 from vae.ui.serving.access import Audience, Visitor
+from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.lean_state import Sweeper
+from vae.ui.serving.model_loader import ModelLoader
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.shares import COOL_DOWN, HOUR, RUNS, TRAINING, Shares, soon
 from vae.ui.settings import Settings
@@ -148,14 +150,48 @@ def test_continuing_starts_no_clock_again(tmp_path):
     assert run.metrics()[-1]["epoch"] == 5
 
 
+def test_names_that_cannot_be_opened_leave_nothing(tmp_path, monkeypatch):
+    def nothing(source, **options):
+        raise InputError("There is no such model.")
+
+    monkeypatch.setattr("vae.ui.serving.models.load", nothing)
+    server = ModelServer(Catalog(tmp_path))
+    for i in range(50):
+        with pytest.raises(InputError, match="no such model"):
+            server.sample(f"org/name-{i}", 1, 0, 1.0, "normal")
+    assert len(server._locks) <= 1 and len(server.catalog._facts) == 0
+
+
+def test_one_visitor_opens_few_models_at_a_time(tmp_path, monkeypatch):
+    go, audience = threading.Event(), Audience(Settings(None, tmp_path, True, None, public=True))
+    server = ModelServer(Catalog(tmp_path, audience=audience))
+    monkeypatch.setattr(server, "open", lambda name, progress: go.wait(20))
+    loader = ModelLoader(server, server.catalog)
+    monkeypatch.setattr(audience, "address", lambda request: "192.0.2.7")
+    first = [loader.start(f"org/name-{i}") for i in range(2)]
+    with pytest.raises(InputError, match="you can open another when one is there"):
+        loader.start("org/name-2")
+    assert loader.start("org/name-1") is first[1]
+    monkeypatch.setattr(audience, "address", lambda request: "192.0.2.8")
+    loader.start("org/name-2")
+    go.set()
+    patience = time.monotonic() + 10
+    while loader._running and time.monotonic() < patience:
+        time.sleep(0.01)
+    assert not loader._running and not loader._asked
+
+
 # -- at a running server ---------------------------------------
 
 
 @pytest.fixture(scope="module")
 def served(tmp_path_factory):
-    demo, asked = door(tmp_path_factory.mktemp("served"), "0.0.0.0")
-    yield demo, asked
-    demo.close(verbose=False)
+    place = tmp_path_factory.mktemp("served")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(place / "uploads"))
+        demo, asked = door(place, "0.0.0.0")
+        yield demo, asked
+        demo.close(verbose=False)
 
 
 @pytest.fixture

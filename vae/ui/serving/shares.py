@@ -17,7 +17,7 @@ from vae.ui.serving.lru_cache import LruCache
 
 HOUR = 3600.0
 RUNNING, CALLS = 2, 24  # calls through the queue: computed at once, and in all
-SCRIPTS, REQUESTS = 6, 64  # of what pages' scripts call: answered at once; and requests of any kind that are open
+SCRIPTS, REQUESTS = 4, 64  # of what pages' scripts call: answered at once; and requests of any kind that are open
 AT_ONCE = 160_000_000  # bytes on their way here
 UPLOADS = 512_000_000  # bytes an hour
 UPLOADS_OF_ALL = 8_000_000_000  # bytes an hour of all visitors together; they are deleted after an hour
