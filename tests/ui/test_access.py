@@ -136,9 +136,9 @@ def test_paths_are_the_hosts(asking):
         ({"server_name": "0.0.0.0"}, {"address": "192.0.2.7", "host": "a.example"}, "192.0.2.7"),
         ({"server_name": "0.0.0.0"}, {"address": "192.0.2.7", "x_forwarded_for": "192.0.2.99"}, "192.0.2.7"),
         ({"server_name": "0.0.0.0", "public": False}, {"address": "192.0.2.7"}, None),
-        ({"host": False}, {}, "127.0.0.1"),
-        ({"host": False}, {"x_gradio_user": "mcp"}, "127.0.0.1"),
-        ({}, {"host": "studio.example.org"}, "127.0.0.1"),  # a proxy that says nothing of its visitors
+        ({"host": False}, {}, "unknown"),
+        ({"host": False}, {"x_gradio_user": "mcp"}, "unknown"),
+        ({}, {"host": "studio.example.org"}, "unknown"),  # a proxy that says nothing of its visitors
         ({"public": True}, {"address": "2001:db8:1:2:3:4:5:6"}, "2001:db8:1:2::/64"),
         ({"public": True}, {"address": "::ffff:192.0.2.7"}, "192.0.2.7"),
         ({"public": True}, {"address": "what a proxy made up" * 9, "x_forwarded_for": "x"}, "unknown"),

@@ -96,6 +96,17 @@ def test_several_visitors_behind_one_address():
         owner.check_training(Visitor(frozenset({"d"}), address=VISITOR.address), 600.0)
 
 
+def test_behind_a_proxy_that_says_nothing_sessions_are_told_apart_but_for_trainings():
+    owner, _ = counted()
+    assert owner.keys("unknown", ["s"]) == {"address unknown": shares.CROWD, "one s": 1}
+    assert owner.keys("unknown") == {"address unknown": shares.CROWD, "one without": 1}
+    owner.uploaded("unknown", shares.UPLOADS)
+    owner.check_upload("unknown", shares.UPLOADS)
+    owner.trained(Visitor(frozenset({"a"}), address="unknown"), 1.0)
+    with pytest.raises(InputError, match="in 60 seconds"):
+        owner.check_training(Visitor(frozenset({"b"}), address="unknown"), 600.0)
+
+
 def test_so_many_runs_are_left_behind():
     owner, _ = counted()
     for folder in range(RUNS):

@@ -21,6 +21,7 @@ from vae.ui.settings import Settings
 
 FILE = "owner"  # in a run's folder: a line for each token that may change it, as its SHA-256
 TOKEN = (16, 128)  # characters
+UNKNOWN = "unknown"  # address
 PROXY = frozenset(["forwarded", "via", "x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip"])
 PROXY_PREFIXES = ("x-forwarded", "x-original-", "cf-")
 
@@ -117,7 +118,7 @@ class Audience:
 
         What a request says of having been forwarded is believed of a proxy on this machine or one that
         FORWARDED_ALLOW_IPS names (uvicorn has then made it the client's address), and on Spaces, where each request
-        comes through their own. All visitors of a proxy that says nothing are one.
+        comes through their own. UNKNOWN for the visitors of a proxy that says nothing of them.
         """
         trusted = self.settings is not None and self.settings.public is False
         if trusted or request is None or (self._has_host and is_local(request)):
@@ -130,7 +131,7 @@ class Audience:
             found = known[-1] if known else found
         if isinstance(found, IPv6Address):
             return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
-        return str(found) if found else "unknown"
+        return str(found) if found and not found.is_loopback else UNKNOWN
 
     def knows(self, host: str | None) -> bool:
         """Whether a request's Host header is a name of this server.

@@ -60,8 +60,8 @@ class FairQueue(Queue):
         """The next call to compute."""
         running = Counter(chain.from_iterable(map(self._keys_of, self._running())))
 
-        def turn(event: Event) -> int:
-            return max((running[key] for key in self._keys_of(event)), default=0)
+        def turn(event: Event) -> float:
+            return max((running[key] / n for key, n in self._keys_of(event).items()), default=0.0)
 
         def may_run(event: Event) -> bool:
             return all(running[key] < n * shares.RUNNING for key, n in self._keys_of(event).items())

@@ -60,7 +60,7 @@ class RequestShares:
         if address is None:
             await self.app(scope, self._checked(scope, receive, None, kind).receive, send)
             return
-        most = shares.REQUESTS * self.owner.audience.visitors_per_address
+        most = shares.REQUESTS * self.owner.visitors(address)
         if self.open[address] >= most:
             raise Refusal(
                 f"You have {most} requests open here, as many as one visitor may; close a page or wait for an answer."
@@ -69,7 +69,8 @@ class RequestShares:
         self.open[address] += 1
         try:
             if kind in AT_ONCE:
-                async with self._turns.setdefault(address, asyncio.Semaphore(shares.SCRIPTS)):
+                scripts = shares.SCRIPTS * self.owner.visitors(address)
+                async with self._turns.setdefault(address, asyncio.Semaphore(scripts)):
                     await self.app(scope, body.receive, send)
             else:
                 await self.app(scope, body.receive, send)
@@ -104,7 +105,7 @@ class Body:
         if self.address is None:
             return None
         owner = self.requests.owner
-        if self.requests.bytes[self.address] + more > shares.AT_ONCE * owner.audience.visitors_per_address:
+        if self.requests.bytes[self.address] + more > shares.AT_ONCE * owner.visitors(self.address):
             return Refusal(
                 f"You are sending more than {shares.AT_ONCE / 1e6:.0f} MB at once; try again when the rest is here."
             )

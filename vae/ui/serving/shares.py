@@ -1,8 +1,8 @@
 """What one visitor may take of this server, so that others have their part of it: calls, uploads, training, runs.
 
 A visitor is whoever comes from one network address; VAE_VISITORS_PER_ADDRESS says that several do, and then each of
-their sessions has the share of one. The host, and everybody where VAE_PUBLIC=off trusts all, has no share to keep to.
-What is kept for this is bounded, however many addresses and names come by.
+their sessions has the share of one, as it has where no address is known. The host, and everybody where VAE_PUBLIC=off
+trusts all, has no share to keep to. What is kept for this is bounded, however many addresses and names come by.
 """
 
 import math
@@ -12,7 +12,7 @@ from collections.abc import Callable, Collection, Hashable, Mapping
 from dataclasses import dataclass
 
 from vae.errors import InputError
-from vae.ui.serving.access import Audience, Visitor
+from vae.ui.serving.access import UNKNOWN, Audience, Visitor
 from vae.ui.serving.lru_cache import LruCache
 
 HOUR = 3600.0
@@ -26,6 +26,7 @@ TRAINING = 1800.0  # seconds an hour, or as many as one training may take if tha
 COOL_DOWN = 60.0  # seconds between the end of one training and the next one of the same visitor
 AFTER_FAILURE = 10.0  # where it could not even begin
 LEAST = 60.0  # seconds; no training begins that would be ended sooner
+CROWD = 50  # visitors for whom a proxy speaks that says nothing of their addresses
 KNOWN = 10_000  # visitors remembered; the ones not seen for longest are forgotten
 
 
@@ -79,16 +80,26 @@ class Shares:
         and tokens. Empty for whoever has no share to keep to."""
         if address is None:
             return {}
-        return {f"address {address}": self.audience.visitors_per_address} | {f"one {name}": 1 for name in sessions}
+        if address == UNKNOWN and not sessions:
+            sessions = ("without",)  # all these are one
+        return {f"address {address}": self.visitors(address)} | {f"one {name}": 1 for name in sessions}
+
+    def visitors(self, address: str) -> int:
+        """How many visitors' share of calls and uploads there is for an address."""
+        return self.audience.visitors_per_address * (CROWD if address == UNKNOWN else 1)
+
+    def _trainer(self, who: Visitor) -> dict[str, int]:
+        """As `keys`, for what is scarce: there all whose address is not known are one."""
+        keys = self.keys(who.address, who.keys)
+        return {key: min(n, self.audience.visitors_per_address) for key, n in keys.items()}
 
     # -- uploads, in bytes ------------------------------------------------------------------------------------------
 
     def check_upload(self, address: str | None, size: int = 1) -> None:
         """InputError if an upload of so many bytes is more than what is left of this hour."""
-        keys = self.keys(address)
-        if not keys:
+        if address is None:
             return
-        left, wait = self._uploads.left({key: n * UPLOADS for key, n in keys.items()})
+        left, wait = self._uploads.left({address: self.visitors(address) * UPLOADS})
         if size > left:
             raise InputError(
                 f"You may upload {UPLOADS / 1e6:.0f} MB an hour to this server, of which {left / 1e6:.0f} MB are left; "
@@ -100,7 +111,7 @@ class Shares:
 
     def uploaded(self, address: str | None, size: int) -> None:
         if address is not None:
-            self._uploads.take([*self.keys(address), "all"], size)
+            self._uploads.take([address, "all"], size)
 
     # -- trainings --------------------------------------------------------------------------------------------------
 
@@ -109,7 +120,7 @@ class Shares:
 
         most: seconds that any training may take. Raises InputError, which says when they can train again.
         """
-        keys = self.keys(who.address, who.keys)
+        keys = self._trainer(who)
         if not keys:
             return most
         alone = [key for key, n in keys.items() if n == 1]  # where several share an address, it does not rest
@@ -131,7 +142,7 @@ class Shares:
 
     def check_runs(self, who: Visitor, folders: Collection[int]) -> None:
         """InputError if they have left as many runs behind as they may. folders: the numbers of all runs' folders."""
-        for key, n in self.keys(who.address, who.keys).items():
+        for key, n in self._trainer(who).items():
             mine = (self._runs.get(key) or frozenset()) & frozenset(folders)
             if len(mine) >= n * RUNS:
                 raise InputError(
@@ -142,7 +153,7 @@ class Shares:
     def began(self, who: Visitor, folder: int) -> None:
         """A run of theirs has this folder now."""
         with self._lock:
-            for key in self.keys(who.address, who.keys):
+            for key in self._trainer(who):
                 self._runs.put(key, (self._runs.get(key) or frozenset()) | {folder})
 
     def gone(self, folder: int) -> None:
@@ -153,7 +164,7 @@ class Shares:
 
     def trained(self, who: Visitor, seconds: float, failed: bool = False) -> None:
         """A training of theirs has just ended, after so long."""
-        keys = self.keys(who.address, who.keys)
+        keys = self._trainer(who)
         self._training.take(keys, seconds)
         for key in keys:
             self._rests.put(key, self._clock() + (AFTER_FAILURE if failed else COOL_DOWN))
