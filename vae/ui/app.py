@@ -53,6 +53,7 @@ class Studio(gr.Blocks):
             share = before.shared or colab_check() or is_hosted_notebook()
         before.settle(said.get("server_name") or before.server_name, bool(share), share_url=lambda: self.share_url)
         limits.public_process(before.public)
+        limits.share_pools()
         options = {**launch_options(self.shares), **options}
         options["app_kwargs"] = {"lifespan": self._starting, **options["app_kwargs"]}
         return super().launch(*arguments, **options)
