@@ -128,6 +128,7 @@ async function* messages(response) {
 /** The answers to all calls, as one stream, whatever happens to the connection. @param {Call} call */
 function answers({ input, init }) {
   const encoder = new TextEncoder();
+  let wanted = true;
   /** @param {ReadableStreamDefaultController} controller */
   const start = async (controller) => {
     /** @param {Message} message */
@@ -144,15 +145,22 @@ function answers({ input, init }) {
             if (known.msg === "close_stream") return controller.close();
           }
       } catch (error) {
-        if (!isGone(error, init)) return controller.error(error);
+        if (wanted && !isGone(error, init)) return controller.error(error);
       }
-      if (!calls.size) break;
+      if (!wanted) return;
+      if (!calls.size) {
+        pass({ msg: "close_stream" });
+        return controller.close();
+      }
       await back();
       (await joinAgain()).forEach(pass);
     }
     controller.error(new TypeError("The stream of answers ends again and again."));
   };
-  return new Response(new ReadableStream({ start }), { headers: { "Content-Type": "text/event-stream" } });
+  const cancel = () => {
+    wanted = false;
+  };
+  return new Response(new ReadableStream({ start, cancel }), { headers: { "Content-Type": "text/event-stream" } });
 }
 
 /** From now on the page's requests come through here. */
