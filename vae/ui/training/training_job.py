@@ -15,7 +15,7 @@ from vae.training import memory
 from vae.training.config import TrainConfig
 from vae.training.runs import Run, new_run_folder
 from vae.ui.serving.access import Audience, Visitor
-from vae.ui.serving.shares import Shares
+from vae.ui.serving.shares import Shares, soon
 from vae.ui.training import training_data
 
 log = logging.getLogger(__name__)
@@ -45,6 +45,7 @@ class TrainingJob:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._run: Run | None = None
+        self._until: float | None = None  # when the limit on its time ends it
 
     @property
     def max_minutes(self) -> float | None:
@@ -126,9 +127,12 @@ class TrainingJob:
         busy = self.current()
         if busy is not None:
             state = busy.state()
+            end = (
+                "its end" if self._until is None else f"its end, {soon(self._until - time.monotonic())} at the latest,"
+            )
             raise InputError(
                 f"A training is already running ({busy.name}, epoch {state.get('epoch', 0)} of "
-                f"{state.get('epochs', '?')}); wait for its end or stop it first."
+                f"{state.get('epochs', '?')}); wait for {end} or stop it first."
             )
 
     def _minutes(self, who: Visitor) -> float | None:
@@ -163,6 +167,7 @@ class TrainingJob:
         begin = (self._train, *arguments)
         thread = threading.Thread(target=context.run, args=begin, name=f"train {run.name}", daemon=True)
         self._run, self._thread = run, thread
+        self._until = None if minutes is None else time.monotonic() + 60 * minutes
         thread.start()
         return thread, failure
 
