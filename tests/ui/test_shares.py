@@ -245,6 +245,20 @@ def test_one_visitors_calls_leave_room_for_others(served, slow):
     assert begin(asked, 1, A)[0] == 200
 
 
+def test_who_leaves_is_noticed_and_their_waiting_calls_end(served, slow):
+    demo, asked = served
+    calls = [begin(asked, 666, {"X-Forwarded-For": "198.51.100.77"})[1]["event_id"] for _ in range(4)]
+    waiting = calls[-1]  # two of them are computed
+    with socket.create_connection(("127.0.0.1", asked.address), timeout=30) as connection:
+        path = f"/gradio_api/call/sample/{waiting}"
+        connection.sendall(f"GET {path} HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Forwarded-For: 198.51.100.77\r\n\r\n".encode())
+        assert b"200 OK" in connection.recv(1000)
+    patience = time.monotonic() + 6  # Gradio looks every ten seconds if nothing tells it
+    while waiting in demo._queue.event_ids_to_events and time.monotonic() < patience:
+        time.sleep(0.05)
+    assert waiting not in demo._queue.event_ids_to_events
+
+
 def test_answers_that_nobody_fetches_are_forgotten(served, monkeypatch):
     demo, asked = served
     monkeypatch.setattr("vae.ui.serving.lean_state.UNFETCHED", 0.0)

@@ -82,7 +82,7 @@ class RequestShares:
                 self._turns.pop(address, None)
 
     def _checked(self, scope: Scope, receive: Receive, address: str | None, kind: str) -> "Body":
-        body = Body(self, receive, address, kind == "upload")
+        body = Body(self, receive, address, kind == "upload", ended=scope["method"] in ("GET", "HEAD"))
         length = Headers(scope=scope).get("content-length") or ""
         refusal = body.refusal(int(length)) if length.isdecimal() and len(length) < 20 else None
         if refusal:
@@ -93,10 +93,11 @@ class RequestShares:
 class Body:
     """The body of a request while it comes in. What breaks off, stalls or is too much ends its reading."""
 
-    def __init__(self, requests: RequestShares, receive: Receive, address: str | None, upload: bool):
+    def __init__(self, requests: RequestShares, receive: Receive, address: str | None, upload: bool, ended: bool):
+        """ended: whether none is to come; what is received then says only whether the client is still there."""
         self.requests, self.address, self.upload = requests, address, upload
         self.size = 0
-        self._receive, self._ended, self._tail = receive, False, b""
+        self._receive, self._ended, self._tail = receive, ended, b""
 
     def refusal(self, more: int) -> Refusal | None:
         """Why so many bytes more are not taken in."""
