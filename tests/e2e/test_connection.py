@@ -1,4 +1,5 @@
-"""A server that is killed in the middle of a call and started again: the page waits for it and goes on where it was."""
+"""A server that is killed in the middle of a call and started again: the page waits for it and goes on where it was.
+And one that refuses: the page says what it said."""
 
 import os
 import subprocess
@@ -75,6 +76,11 @@ def test_a_restart_in_the_middle_of_a_call(restarted, chromium):
     expect(shown).to_be_visible()
     first = shown.get_attribute("src")
     page.evaluate("window.still = 'the same page'")
+
+    sentence = "You may upload 512 MB an hour to this server, of which 0 MB are left; you can go on in 7 minutes."
+    page.route("**/gradio_api/upload*", lambda route: route.fulfill(status=429, body=sentence))
+    page.locator("[data-vs=image_input] input[type=file]").first.set_input_files(REPO / "vae/ui/static/page.png")
+    expect(page.locator("[data-vs=image_input] .vs-error").first).to_have_text(sentence)
 
     (restarted.folder / "hold").touch()
     page.locator(".vs-example[data-name=digit-7]").first.click()

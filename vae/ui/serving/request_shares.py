@@ -8,7 +8,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.formparsers import MultiPartException
 from starlette.requests import HTTPConnection
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vae.errors import InputError
@@ -54,7 +54,10 @@ class RequestShares:
                 scope = _as_from(scope, address)
             await self._let_in(scope, receive, send, address, kind)
         except Refusal as refusal:
-            await JSONResponse({"detail": refusal.sentence}, refusal.status)(scope, receive, send)
+            plain = kind == "upload"  # so that it reads as what Gradio says of an upload
+            answer = PlainTextResponse(refusal.sentence) if plain else JSONResponse({"detail": refusal.sentence})
+            answer.status_code = refusal.status
+            await answer(scope, receive, send)
 
     async def _let_in(self, scope: Scope, receive: Receive, send: Send, address: str | None, kind: str) -> None:
         if address is None:
