@@ -30,13 +30,14 @@ class FairQueue(Queue):
         )
         self.owner = owner
         self._taken: dict[str, tuple[str, dict[str, int]]] = {}  # of each call its session and its visitor's keys
+        self._entering: Counter[str] = Counter()  # calls that are being taken in, by their visitor's keys
 
     async def push(self, body, request, username):
         """As Queue.push; HTTPException 429 with a sentence for a visitor who has as many calls here as they may."""
         keys = self._keys(request, body.session_hash)
         if keys:
             self.forget()
-            taken = Counter(chain.from_iterable(keys for _, keys in self._taken.values()))
+            taken = Counter(chain(self._entering.elements(), *(keys for _, keys in self._taken.values())))
             if any(taken[key] >= n * shares.CALLS for key, n in keys.items()):
                 raise HTTPException(
                     429,
@@ -46,7 +47,11 @@ class FairQueue(Queue):
                 )
             if len(self._taken) >= EVERYBODYS:
                 raise HTTPException(429, "Too many visitors are waiting; try again in a minute.", {"Retry-After": "60"})
-        success, found, state = await super().push(body, request, username)
+        self._entering += Counter(keys.keys())
+        try:
+            success, found, state = await super().push(body, request, username)
+        finally:
+            self._entering -= Counter(keys.keys())  # keeps no key without any
         if success and keys:
             self._taken[found] = body.session_hash, keys
         return success, found, state

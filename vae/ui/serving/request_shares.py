@@ -24,11 +24,16 @@ MARK = b"filename"  # in a multipart body once for each file
 
 
 class Refusal(Exception):
+    """The answer is this sentence."""
+
     def __init__(self, sentence: str, status: int = 429):
         self.sentence, self.status = sentence, status
 
 
 class RequestShares:
+    """Middleware: counts what each visitor has open and sends; JSON with a sentence as `detail`, or for an upload the
+    sentence alone, where it is more than their share."""
+
     def __init__(self, app: ASGIApp, owner: Shares):
         self.app, self.owner = app, owner
         self.open: Counter[str] = Counter()  # requests being answered, of each address that has any
@@ -42,10 +47,8 @@ class RequestShares:
         address = self.owner.audience.address(HTTPConnection(scope))
         kind = scope["path"].rpartition(API)[2].strip("/").partition("/")[0]
         try:
-            if kind == "upload_progress":
-                raise Refusal(
-                    "How far an upload is, is not told here.", 404
-                )  # Gradio would remember each name asked for
+            if kind == "upload_progress":  # Gradio would remember each name that is asked for
+                raise Refusal("How far an upload is, is not told here.", 404)
             if kind == "component_server" and "multipart" in (Headers(scope=scope).get("content-type") or ""):
                 raise Refusal("Files are uploaded by themselves.", 415)  # it would all be read into memory
             if kind == "upload":
