@@ -47,6 +47,13 @@ def test_watchers_of_a_training():
     assert report["viewers"] == 2 and report["first_view_bytes"] > 0 and report["asks_per_second"] > 0
 
 
+def test_many_visitors_at_once():
+    pytest.importorskip("gradio_client")
+    report = quick("load.py", "--quick")
+    assert report["calls"] > 0 and report["mix_ups"] == report["errors"] == 0, report["first_error"]
+    assert report["training"]["state"] == "running" and report["memory_mb"]["end"] > 0
+
+
 def test_the_page_beside_a_training():
     pytest.importorskip("gradio_client")
     report = quick("beside_training.py", "--calls", "2")

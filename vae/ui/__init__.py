@@ -8,3 +8,6 @@ from vae.user_folders import own_temporary, provide_home
 # belongs to the first user who starts an app on the machine; the uploads of all others would fail.
 provide_home()
 os.environ.setdefault("GRADIO_TEMP_DIR", str(own_temporary() / "gradio"))
+# Gradio would keep figures of 10,000 calls, and sum them all up after each.
+os.environ.setdefault("GRADIO_ANALYTICS_MAX_EVENTS", "200")
+os.environ.setdefault("GRADIO_ANALYTICS_CACHE_FREQUENCY", "1000")

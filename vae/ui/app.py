@@ -1,13 +1,15 @@
 """The whole page: header, tabs, and what happens between them."""
 
+import asyncio
 import importlib.util
 import inspect
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
-from gradio.utils import colab_check, is_hosted_notebook
+from gradio.utils import colab_check, get_upload_folder, is_hosted_notebook
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
@@ -16,8 +18,12 @@ from vae.ui import api, picker, scripts
 from vae.ui.page_head import PageHead, page_head
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
+from vae.ui.serving.fair_queue import FairQueue
+from vae.ui.serving.lean_state import LeanSessions, Sweeper
 from vae.ui.serving.models import ModelServer
+from vae.ui.serving.request_shares import RequestShares
 from vae.ui.serving.requests import RequestCheck
+from vae.ui.serving.shares import Shares
 from vae.ui.serving.tasks import Tasks
 from vae.ui.settings import TOOLS, TRAINING_TOOLS, Settings
 from vae.ui.tabs import compare, interpolate, latent_space, reconstruct, sample, train
@@ -31,12 +37,14 @@ MARK = (
     '<path d="M0 2v20l11-6.4V8.4zM28 2v20l-11-6.4V8.4z"/><rect x="12.6" y="9" width="2.8" height="6" rx="1"/></svg>'
 )
 CACHE_HOURS = 1
+SWEEPS = 10.0  # seconds from one to the next
 
 
 class Studio(gr.Blocks):
     """The app. `launch()` without arguments launches it as it is meant to be; any argument may be given otherwise."""
 
     audience: Audience
+    shares: Shares
 
     def launch(self, *arguments, **options):
         before, said = self.audience, inspect.signature(super().launch).bind_partial(*arguments, **options).arguments
@@ -45,7 +53,8 @@ class Studio(gr.Blocks):
             share = before.shared or colab_check() or is_hosted_notebook()
         before.settle(said.get("server_name") or before.server_name, bool(share), share_url=lambda: self.share_url)
         limits.public_process(before.public)
-        options = {**launch_options(before), **options}
+        limits.share_pools()
+        options = {**launch_options(self.shares), **options}
         options["app_kwargs"] = {"lifespan": self._starting, **options["app_kwargs"]}
         return super().launch(*arguments, **options)
 
@@ -63,10 +72,22 @@ class Studio(gr.Blocks):
             tools, offered = self.mcp_server_obj.tool_to_endpoint, self.offered_tools()
             for tool in [tool for tool, name in tools.items() if name.lstrip("/") not in offered]:
                 del tools[tool]
+        app.state_holder = LeanSessions()
+        app.state_holder.set_blocks(self)
+        sweeping = asyncio.create_task(self._sweep())
         yield
+        sweeping.cancel()
+
+    async def _sweep(self) -> None:
+        sweeper = Sweeper(self._queue, Path(get_upload_folder()), CACHE_HOURS * 3600)
+        while True:
+            await asyncio.sleep(SWEEPS)
+            sweeper.sweep()
+            await asyncio.to_thread(sweeper.sweep_files)
+            await asyncio.to_thread(limits.give_back)
 
 
-def launch_options(audience: Audience) -> dict:
+def launch_options(shares: Shares) -> dict:
     """Gradio's launch() options of this app."""
     return {
         "theme": theme(),
@@ -79,7 +100,8 @@ def launch_options(audience: Audience) -> dict:
         # Gradio compresses its scripts but not the page itself, which holds the layout and our components.
         "app_kwargs": {
             "middleware": [
-                Middleware(RequestCheck, audience=audience),
+                Middleware(RequestCheck, audience=shares.audience),
+                Middleware(RequestShares, owner=shares),
                 Middleware(GZipMiddleware, compresslevel=6),
                 Middleware(PageHead, text=page_head()),
             ],
@@ -102,12 +124,13 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
     audience = Audience(settings)
     catalog = Catalog(settings.runs_dir, settings.model, audience)
     server, tasks = ModelServer(catalog, settings.zero_gpu), Tasks()
+    shares = Shares(audience)
     training_job = TrainingJob(
-        settings.runs_dir, settings.training, settings.max_train_minutes, audience, settings.max_run_bytes
+        settings.runs_dir, settings.training, settings.max_train_minutes, audience, settings.max_run_bytes, shares
     )
     age = CACHE_HOURS * 3600
     with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
-        demo.audience = audience
+        demo.audience, demo.shares = audience, shares
         with gr.Row(elem_classes=["vs-header"]):
             brand = f'<div class="vs-brand"><h1>{MARK}{TITLE}</h1><p>{SENTENCE}</p></div>'
             gr.HTML(brand, apply_default_css=False, container=False)
@@ -135,7 +158,9 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
         _send_on(drawn, rebuilt, between, tabs)
         _send_point(space, model, between, tabs)
         api.build(server, catalog, training_job)
-    return demo.queue(max_size=128, default_concurrency_limit=4)
+    demo.queue()
+    demo._queue = FairQueue(demo, shares, concurrency_limit=4)
+    return demo
 
 
 def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, dict]]) -> None:

@@ -24,7 +24,8 @@ class Settings:
     together, beyond which none begins; None leaves both to whether strangers use the server.
     public: whether strangers use this server; None if that depends on how it is launched. host: whether anybody may
     count as the host, who sits at the machine itself. names: by which visitors know this server, besides those it
-    knows itself. mcp: the tools that agents are offered; None for all, but on a public server none that trains.
+    knows itself. visitors_per_address: how many visitors' share the people behind one network address have together.
+    mcp: the tools that agents are offered; None for all, but on a public server none that trains.
     server_name: what Gradio listens on where nothing else is said; share: whether it opens a tunnel then.
     space: whether this runs on Spaces. zero_gpu: whether each call gets a GPU for its own duration only, in a process
     of its own.
@@ -38,6 +39,7 @@ class Settings:
     public: bool | None = None
     host: bool = True
     names: tuple[str, ...] = ()
+    visitors_per_address: int = 1
     mcp: tuple[str, ...] | None = None
     server_name: str | None = None
     share: bool = False
@@ -47,7 +49,7 @@ class Settings:
     @classmethod
     def from_environment(cls) -> "Settings":
         """VAE_MODEL, VAE_RUNS_DIR, VAE_DATA_DIR, VAE_TRAINING, VAE_MAX_TRAIN_MINUTES, VAE_MAX_RUNS_GB, VAE_PUBLIC,
-        VAE_HOST, VAE_MCP and VAE_SERVER_NAMES, where Gradio listens, and what Spaces sets.
+        VAE_HOST, VAE_MCP, VAE_SERVER_NAMES and VAE_VISITORS_PER_ADDRESS, where Gradio listens, and what Spaces sets.
 
         VAE_DATA_DIR is only checked: vae.data finds it for itself. Raises InputError for a value that cannot be.
         """
@@ -65,6 +67,7 @@ class Settings:
             public=_public(space),
             host=_switch("VAE_HOST", default=not space),
             names=_names("VAE_SERVER_NAMES"),
+            visitors_per_address=_count("VAE_VISITORS_PER_ADDRESS"),
             mcp=_tools("VAE_MCP"),
             server_name=os.environ.get("GRADIO_SERVER_NAME", "").strip() or None,
             share=os.environ.get("GRADIO_SHARE", "").strip().lower() == "true",
@@ -116,6 +119,13 @@ def _switch(name: str, default: bool) -> bool:
     if text.lower() not in ("", "on", "off"):
         raise InputError(f"{name} must be on or off, not {text!r}.")
     return text.lower() == "on" if text else default
+
+
+def _count(name: str) -> int:
+    text = os.environ.get(name, "").strip() or "1"
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{name} must be a whole number from 1 on, not {text!r}.")
+    return int(text)
 
 
 def _gigabytes(name: str) -> int | None:

@@ -30,8 +30,10 @@ export function acceptFiles({ zone, input, upload, done, failed }) {
       /** @type {UploadedFile} */
       const value = { path, url, orig_name: file.name, size: file.size, meta: { _type: "gradio.FileData" } };
       done(value, URL.createObjectURL(file));
-    } catch {
-      failed("The upload did not go through; please try again.");
+    } catch (error) {
+      // What the server refuses, it says in a sentence, of which Gradio makes this.
+      const said = error instanceof Error && error.message.match(/^HTTP \d+: (.+\.)$/);
+      failed(said ? said[1] : "The upload did not go through; please try again.");
     } finally {
       zone.classList.remove("busy");
       input.value = "";

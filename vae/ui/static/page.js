@@ -1,6 +1,7 @@
 // Where the page's modules begin. Gradio puts a component of ours on the page as `<div data-vs="NAME">` and then calls
 // `mount("NAME", …)`: the module NAME.js draws it. Python's own few lines of script call `tell` and `visitorToken`.
 
+import { keepConnection } from "./connection.js";
 import error_note from "./error_note.js";
 import image_input from "./image_input.js";
 import model_picker from "./model_picker.js";
@@ -9,6 +10,8 @@ import reconstruction from "./reconstruction.js";
 
 export { tell } from "./topics.js";
 export { visitorToken } from "./visitor_token.js";
+
+keepConnection();
 
 /** @typedef {(context: any) => void} Draw */
 
