@@ -12,11 +12,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from vae import limits
+from vae.checkpoints.find_model import bundled
 from vae.ui import api, picker, scripts
 from vae.ui.page_head import PageHead, page_head
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.models import ModelServer
+from vae.ui.serving.models import Backend, ModelServer
+from vae.ui.serving.popular_models import on_disk
 from vae.ui.serving.requests import RequestCheck
 from vae.ui.serving.tasks import Tasks
 from vae.ui.settings import TOOLS, TRAINING_TOOLS, Settings
@@ -101,7 +103,7 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
         settings = replace(settings, server_name=server_name)
     audience = Audience(settings)
     catalog = Catalog(settings.runs_dir, settings.model, audience)
-    server, tasks = ModelServer(catalog, settings.zero_gpu), Tasks()
+    server, tasks = ModelServer(catalog, _backend(settings, catalog)), Tasks()
     training_job = TrainingJob(
         settings.runs_dir, settings.training, settings.max_train_minutes, audience, settings.max_run_bytes
     )
@@ -136,6 +138,16 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
         _send_point(space, model, between, tabs)
         api.build(server, catalog, training_job)
     return demo.queue(max_size=128, default_concurrency_limit=4)
+
+
+def _backend(settings: Settings, catalog: Catalog) -> Backend | None:
+    """Where models compute; None is here."""
+    if settings.zero_gpu:
+        from vae.ui.serving.zero_gpu import ZeroGpuModels
+
+        names = [*bundled(), *([catalog.wanted] if catalog.wanted else []), *on_disk()]
+        return ZeroGpuModels(list(dict.fromkeys(str(catalog.source(name)) for name in names)))
+    return None
 
 
 def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, dict]]) -> None:
