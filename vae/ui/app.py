@@ -14,7 +14,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from vae import limits
 from vae.checkpoints.find_model import bundled
 from vae.ui import api, picker, scripts
-from vae.ui.page_head import PageHead, page_head
+from vae.ui.page_head import PageHead, page_head, preview_route
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.models import Backend, ModelServer
@@ -83,9 +83,9 @@ def launch_options(audience: Audience) -> dict:
             "middleware": [
                 Middleware(RequestCheck, audience=audience),
                 Middleware(GZipMiddleware, compresslevel=6),
-                Middleware(PageHead, text=page_head()),
+                Middleware(PageHead, text=page_head(), title=TITLE, sentence=SENTENCE),
             ],
-            "routes": [scripts.route()],
+            "routes": [scripts.route(), preview_route()],
         },
         "footer_links": ["api", "gradio", "settings"],
     }
