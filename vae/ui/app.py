@@ -147,6 +147,10 @@ def _backend(settings: Settings, catalog: Catalog) -> Backend | None:
 
         names = [*bundled(), *([catalog.wanted] if catalog.wanted else []), *on_disk()]
         return ZeroGpuModels(list(dict.fromkeys(str(catalog.source(name)) for name in names)))
+    if settings.ray:
+        from vae.ui.serving.remote import RemoteModels
+
+        return RemoteModels()
     return None
 
 
