@@ -25,7 +25,6 @@ pytest.importorskip("gradio")
 if not importlib.util.find_spec("ray"):  # it is imported once it was told where to listen
     pytest.skip("no Ray: pip install 'ray[serve]'", allow_module_level=True)
 
-# ruff: noqa: E402
 from sticky_proxy import StickyProxy
 from tiny_runs import tiny
 
@@ -157,7 +156,7 @@ def test_strangers_are_held_to_their_share_there(server, place):
     strangers = ModelServer(Catalog(place / "runs", audience=audience), server.backend)
     bytes_per_pixel = 4 * vae.load("dogs-vae", device="cpu").config.floats_per_pixel
     side = int((0.4 * limits.memory() / bytes_per_pixel) ** 0.5)  # the host could have it
-    with pytest.raises(InputError, match="An image of .* pixels .* would take about"):
+    with pytest.raises(InputError, match=r"An image of .* pixels .* would take about"):
         strangers.reconstruct("dogs-vae", Image.new("L", (side, side)), max_side=None, tile=0)
 
 
