@@ -15,8 +15,8 @@ from vae.ui.serving.jobs import Call
 from vae.ui.settings import guard_ray
 
 BEAT = 0.25  # seconds between two looks whether anybody still waits
-PATIENCE = 60.0  # seconds in which a call that lost its replica finds another
-PAUSE = 0.2  # seconds before it tries again, doubled each time up to two
+TRIES = 6  # of a call that lost its replica; it may be what killed it
+PAUSE = 0.2  # seconds before the second, doubled each time
 NO_RAY = "VAE_SERVE=ray needs the library Ray: pip install 'ray[serve]'."
 
 
@@ -63,8 +63,8 @@ class RemoteModels:
         from ray.serve.exceptions import BackPressureError, DeploymentUnavailableError, ReplicaUnavailableError
 
         call = Call(call.job, tuple(map(_portable, call.sources)), call.arguments, call.strangers)
-        data, pause, end = wire.pack(call), PAUSE, time.monotonic() + PATIENCE
-        while True:
+        data = wire.pack(call)
+        for tries in range(1, TRIES + 1):
             response = self._handle.options(multiplexed_model_id=self._model_id(call.sources[0])).remote(data)
             try:
                 return wire.unpack(self._wait(response, progress))
@@ -73,10 +73,9 @@ class RemoteModels:
             except RayTaskError:  # a mistake of ours there; another replica would make it again
                 raise
             except (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError):
-                if time.monotonic() + pause > end:
+                if tries == TRIES:
                     raise
-                time.sleep(pause)
-                pause = min(2.0, 2 * pause)
+                time.sleep(PAUSE * 2 ** (tries - 1))
 
     def _wait(self, response, progress: inference.Progress | None) -> bytes:
         try:
@@ -84,6 +83,8 @@ class RemoteModels:
                 try:
                     return response.result(timeout_s=BEAT if progress else None)
                 except TimeoutError:
+                    if progress is None:
+                        raise
                     progress("Computing", 0, 0)
         except BaseException:
             response.cancel()

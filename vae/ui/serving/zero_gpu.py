@@ -86,11 +86,13 @@ class ZeroGpuModels:
 
     def _model(self, source: str) -> AutoEncoder:
         device, found = pick_device(), self._find(source)
+        if found is not None and found.device.type == device.type:
+            return found
         if found is None:
             found = load(source, device=device)
-        elif found.device.type != device.type:
-            found = found.to(device, memory_format=torch.contiguous_format)
-        self._opened.put(source, (found, stamp(source)))
+        else:
+            found = found.to(memory_format=torch.contiguous_format).to(device)
+        self._opened.put(source, (found, stamp(source)))  # for the next call, if this process gets one
         return found
 
     def _duration(self, calls: list[Call]) -> int:
