@@ -215,6 +215,13 @@ def test_passes_of_several_calls_are_made_together_and_are_their_own(server, her
     serve.delete("batched")
 
 
+def test_more_replicas_than_there_is_room_for_are_refused(cluster):
+    command = [sys.executable, "-m", "vae", "serve", "--replicas", "1000"]
+    done = subprocess.run(command, cwd=REPO, env=cluster[1], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2, done.stderr
+    assert "Error: 1000 replicas with 1 CPU each need more than the " in done.stderr.splitlines()[-1]
+
+
 def test_the_benchmark_measures_both_ways(cluster):
     command = [sys.executable, "benchmarks/serve.py", "--child", "--seconds", "0.5", "--clients", "2"]
     environment = cluster[1] | {"PYTHONPATH": str(REPO)}
@@ -282,7 +289,7 @@ def test_two_fronts_behind_a_sticky_balancer_serve_all_sessions(fronts, here):
     for seed, png in enumerate(found):
         assert png == png_bytes(grid(here.sample(MODEL, 1, seed, 1.0, "normal").pixels)), "each its own"
     assert all(count > 200 for count in proxy.counts.values()), proxy.counts
-    with pytest.raises((httpx.HTTPError, AssertionError)):
+    with pytest.raises(AssertionError, match="session_not_found"):
         session(fickle.address, 0, index, patience=10.0)
     for server in (proxy, fickle):
         server.shutdown()

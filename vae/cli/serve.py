@@ -43,6 +43,10 @@ def serve(
         raise InputError(f"There is no Ray cluster at {os.environ['RAY_ADDRESS']!r} (RAY_ADDRESS).") from error
     if gpus is None:
         gpus = 1.0 if ray.cluster_resources().get("GPU") else 0.0
+    for kind, share in (("GPU", gpus), ("CPU", cpus)):  # Ray would wait for them without a word
+        there = ray.cluster_resources().get(kind, 0)
+        if replicas * share > there:
+            raise InputError(f"{replicas} replicas with {share:g} {kind} each need more than the {there:g} there are.")
     app = application(replicas, max(replicas, most or replicas), gpus, cpus, batch or (16 if gpus else 1))
     ray_serve.start(proxy_location="Disabled")  # pages ask through Ray itself; nothing listens for HTTP
     ray_serve.run(app, name=APP, route_prefix=None)

@@ -7,7 +7,9 @@ of several calls through a small model's network are made as one. Nothing here i
 import asyncio
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
+from functools import partial
 from typing import Any
 
 import torch
@@ -45,6 +47,8 @@ class Replica:
         self.batch = batch
         self.joined.set_max_batch_size(batch)
         self._turn = asyncio.Lock()
+        # Apart, since a job's thread waits for the thread that makes its passes.
+        self._jobs, self._passes = ThreadPoolExecutor(AT_ONCE), ThreadPoolExecutor(1)
 
     async def __call__(self, data: bytes) -> bytes:
         call: Call = wire.unpack(data)
@@ -71,8 +75,9 @@ class Replica:
 
         alone = not (self.batch > 1 and all(map(is_small, models.values())))
         async with self._turn if alone else nullcontext():  # two large ones at once would only take memory
+            job = partial(answer, call, models.__getitem__, progress)
             try:
-                return await asyncio.to_thread(answer, call, models.__getitem__, progress)
+                return await asyncio.get_running_loop().run_in_executor(self._jobs, job)
             except asyncio.CancelledError:  # nobody waits any more
                 gone.set()
                 raise
@@ -93,7 +98,7 @@ class Replica:
 
     @serve.batch(max_batch_size=1, batch_wait_timeout_s=0)  # nobody waits for others who may never come
     async def joined(self, passes: list[Pass]) -> list[Any]:
-        return await asyncio.to_thread(join, passes)
+        return await asyncio.get_running_loop().run_in_executor(self._passes, join, passes)
 
 
 def is_small(model: AutoEncoder) -> bool:
