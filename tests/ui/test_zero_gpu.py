@@ -56,7 +56,7 @@ def spaces(place):
         patch.setitem(sys.modules, "spaces", found)
         patch.setattr(AutoEncoder, "to", put)
         patch.setattr(zero_gpu, "load", noted)
-        patch.setenv("HF_HUB_CACHE", str(place))
+        patch.setattr("vae.ui.app.on_disk", list)  # whatever lies in the cache of this machine
         yield found
 
 
