@@ -19,6 +19,7 @@ NAMES = ("VAE_MODEL", "VAE_RUNS_DIR", "VAE_DATA_DIR", "VAE_TRAINING", "VAE_MAX_T
 
 PUBLIC = (
     "VAE_MCP",
+    "VAE_SERVE",
     "VAE_MAX_RUNS_GB",
     "VAE_PUBLIC",
     "VAE_HOST",
@@ -90,6 +91,7 @@ def test_where_no_thread_keeps_a_device_training_is_off_unless_asked_for(monkeyp
         *(("VAE_PUBLIC", bad) for bad in ("maybe", "1")),
         ("VAE_HOST", "maybe"),
         ("VAE_MCP", "paint"),
+        ("VAE_SERVE", "nginx"),
         ("VAE_MAX_RUNS_GB", "0"),
         *(("VAE_VISITORS_PER_ADDRESS", bad) for bad in ("0", "-2", "many")),
         *(("VAE_SERVER_NAMES", bad) for bad in ("http://studio.example.org", "*")),

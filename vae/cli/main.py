@@ -13,6 +13,7 @@ import typer
 from vae.cli.evaluate import evaluate
 from vae.cli.latents import fit_prior, statistics
 from vae.cli.page import page
+from vae.cli.serve import serve
 from vae.cli.terminal import (
     Device,
     Json,
@@ -257,7 +258,7 @@ def _endpoint(text: str):
     return int(text) if text.isdigit() and not Path(text).exists() else open_image(text)
 
 
-for command in (train, evaluate, statistics, fit_prior):
+for command in (train, evaluate, statistics, fit_prior, serve):
     app.command()(command)
 app.command("app")(page)
 

@@ -14,13 +14,15 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from vae import limits
+from vae.checkpoints.find_model import bundled
 from vae.ui import api, picker, scripts
-from vae.ui.page_head import PageHead, page_head
+from vae.ui.page_head import PageHead, page_head, preview_route
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.fair_queue import FairQueue
 from vae.ui.serving.lean_state import LeanSessions, Sweeper
-from vae.ui.serving.models import ModelServer
+from vae.ui.serving.models import Backend, ModelServer
+from vae.ui.serving.popular_models import on_disk
 from vae.ui.serving.request_shares import RequestShares
 from vae.ui.serving.requests import RequestCheck
 from vae.ui.serving.shares import Shares
@@ -103,9 +105,9 @@ def launch_options(shares: Shares) -> dict:
                 Middleware(RequestCheck, audience=shares.audience),
                 Middleware(RequestShares, owner=shares),
                 Middleware(GZipMiddleware, compresslevel=6),
-                Middleware(PageHead, text=page_head()),
+                Middleware(PageHead, text=page_head(), title=TITLE, sentence=SENTENCE),
             ],
-            "routes": [scripts.route()],
+            "routes": [scripts.route(), preview_route()],
         },
         "footer_links": ["api", "gradio", "settings"],
     }
@@ -123,7 +125,7 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
         settings = replace(settings, server_name=server_name)
     audience = Audience(settings)
     catalog = Catalog(settings.runs_dir, settings.model, audience)
-    server, tasks = ModelServer(catalog, settings.zero_gpu), Tasks()
+    server, tasks = ModelServer(catalog, _backend(settings, catalog)), Tasks()
     shares = Shares(audience)
     training_job = TrainingJob(
         settings.runs_dir, settings.training, settings.max_train_minutes, audience, settings.max_run_bytes, shares
@@ -161,6 +163,20 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
     demo.queue()
     demo._queue = FairQueue(demo, shares, concurrency_limit=4)
     return demo
+
+
+def _backend(settings: Settings, catalog: Catalog) -> Backend | None:
+    """Where models compute; None is here."""
+    if settings.zero_gpu:
+        from vae.ui.serving.zero_gpu import ZeroGpuModels
+
+        names = [*bundled(), *([catalog.wanted] if catalog.wanted else []), *on_disk()]
+        return ZeroGpuModels(list(dict.fromkeys(str(catalog.source(name)) for name in names)))
+    if settings.ray:
+        from vae.ui.serving.remote import RemoteModels
+
+        return RemoteModels()
+    return None
 
 
 def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, dict]]) -> None:

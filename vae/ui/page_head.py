@@ -1,11 +1,18 @@
-"""What the page's head holds besides Gradio's part: style, modules, example images.
+"""What the page's head holds besides Gradio's part: style, modules, example images; what a shared link shows.
 
 launch(head=) would add it only after Gradio's own scripts have run, a second too late for a page that comes at once.
 """
 
+import html
 import json
+import re
+from functools import partial
 
+from gradio.route_utils import get_root_url
 from starlette.datastructures import MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vae.ui import scripts
@@ -15,6 +22,9 @@ from vae.ui.uploads import examples
 STYLES = ("studio", "picker", "train", "compare", "priors", "latent")
 PAGE = b"window.gradio_config"  # is in Gradio's page and in nothing else it answers
 END = b"</head>"
+GRADIOS = re.compile(rb'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>')  # what a link to any Gradio app shows
+PREVIEW = f"{scripts.FOLDER}/preview.png"
+PREVIEW_SAYS = "VAE Studio: handwritten digits drawn by a variational auto-encoder, one turning into another"
 
 
 def page_head() -> str:
@@ -24,12 +34,40 @@ def page_head() -> str:
     return f'{scripts.head()}<style>{style}</style><script type="application/json" id="vs-examples">{data}</script>'
 
 
-class PageHead:
-    """Middleware that writes `text` at the end of the page's head."""
+def link_preview(title: str, sentence: str, root: str, query: str) -> str:
+    """What services show of a link to the page, in their own words (Open Graph, Twitter Cards). root, query: of the
+    page as it was asked for, whose absolute address they want."""
+    named = {
+        "og:type": "website",
+        "og:site_name": title,
+        "og:title": title,
+        "og:description": sentence,
+        "og:url": f"{root}/?{query}" if query else f"{root}/",
+        "og:image": f"{root}/{PREVIEW}",
+        "og:image:width": "1200",
+        "og:image:height": "630",
+        "og:image:alt": PREVIEW_SAYS,
+    }
+    tags = [f'<meta property="{name}" content="{html.escape(value)}">' for name, value in named.items()]
+    says = html.escape(sentence)
+    return f'<meta name="description" content="{says}"><meta name="twitter:card" content="summary_large_image">' + (
+        "".join(tags)
+    )
 
-    def __init__(self, app: ASGIApp, text: str):
+
+def preview_route() -> Route:
+    keep = {"Cache-Control": "public, max-age=86400"}
+    return Route(f"/{PREVIEW}", lambda request: FileResponse(scripts.STATIC / "preview.png", headers=keep))
+
+
+class PageHead:
+    """Middleware that writes `text` at the end of the page's head, and what a link to it shows in place of what Gradio
+    says there."""
+
+    def __init__(self, app: ASGIApp, text: str, title: str, sentence: str):
         self.app = app
         self.text = text.encode()
+        self.preview = partial(link_preview, title, sentence)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["method"] != "GET" or "/gradio_api/" in scope["path"]:
@@ -49,12 +87,18 @@ class PageHead:
                 if message.get("more_body"):
                     return
                 if PAGE in body:
-                    body = body.replace(END, self.text + END, 1)
+                    body = self._completed(body, Request(scope))
                 MutableHeaders(raw=start["headers"])["content-length"] = str(len(body))
                 await send(start)
                 await send({"type": "http.response.body", "body": body})
 
         await self.app(scope, receive, insert)
+
+    def _completed(self, body: bytes, request: Request) -> bytes:
+        head, end, rest = body.partition(END)
+        root = get_root_url(request, request.url.path, root_path=None)
+        preview = self.preview(root, request.url.query)
+        return GRADIOS.sub(b"", head) + preview.encode() + self.text + end + rest
 
 
 def _is_html(start: Message) -> bool:

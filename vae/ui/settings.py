@@ -28,7 +28,7 @@ class Settings:
     mcp: the tools that agents are offered; None for all, but on a public server none that trains.
     server_name: what Gradio listens on where nothing else is said; share: whether it opens a tunnel then.
     space: whether this runs on Spaces. zero_gpu: whether each call gets a GPU for its own duration only, in a process
-    of its own.
+    of its own. ray: whether models compute on a Ray cluster.
     """
 
     model: str | None
@@ -45,11 +45,13 @@ class Settings:
     share: bool = False
     space: bool = False
     zero_gpu: bool = False
+    ray: bool = False
 
     @classmethod
     def from_environment(cls) -> "Settings":
         """VAE_MODEL, VAE_RUNS_DIR, VAE_DATA_DIR, VAE_TRAINING, VAE_MAX_TRAIN_MINUTES, VAE_MAX_RUNS_GB, VAE_PUBLIC,
-        VAE_HOST, VAE_MCP, VAE_SERVER_NAMES and VAE_VISITORS_PER_ADDRESS, where Gradio listens, and what Spaces sets.
+        VAE_HOST, VAE_MCP, VAE_SERVER_NAMES, VAE_VISITORS_PER_ADDRESS and VAE_SERVE, where Gradio listens, and what Spaces
+        sets.
 
         VAE_DATA_DIR is only checked: vae.data finds it for itself. Raises InputError for a value that cannot be.
         """
@@ -73,7 +75,17 @@ class Settings:
             share=os.environ.get("GRADIO_SHARE", "").strip().lower() == "true",
             space=space,
             zero_gpu=zero_gpu,
+            ray=_ray("VAE_SERVE"),
         )
+
+
+def guard_ray() -> None:
+    """Before Ray is imported: whoever reaches a cluster can run code on it, so it asks for a token (which it keeps in
+    ~/.ray), and one on this machine alone listens to no other, as Ray has it on desktops. It reports to nobody."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not os.environ.get("RAY_ADDRESS") or re.match(r"(localhost|127\.[\d.]+):", os.environ["RAY_ADDRESS"]):
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 
 def _check_folder(name: str, folder: Path, must_exist: bool = False) -> None:
@@ -94,6 +106,13 @@ def _public(space: bool) -> bool | None:
     if text.lower() not in ("", "on", "off", "auto"):
         raise InputError(f"VAE_PUBLIC must be on, off or auto, not {text!r}.")
     return {"on": True, "off": False}.get(text.lower(), space or None)
+
+
+def _ray(name: str) -> bool:
+    text = os.environ.get(name, "").strip()
+    if text.lower() not in ("", "here", "ray"):
+        raise InputError(f"{name} must be here or ray, not {text!r}.")
+    return text.lower() == "ray"
 
 
 def _tools(variable: str) -> tuple[str, ...] | None:

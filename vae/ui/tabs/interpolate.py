@@ -10,13 +10,13 @@ import gradio as gr
 
 from vae.errors import InputError
 from vae.inference import Endpoint
-from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative
 from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors_of_steps, visitor, whole, widget
 from vae.ui.downloads import FORMATS, SIZES, linked
 from vae.ui.endpoints import label, read_endpoint
 from vae.ui.formulas import formula
-from vae.ui.serving.models import ENDPOINTS, Drawn, ModelServer
+from vae.ui.serving.jobs import ENDPOINTS, Drawn
+from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Done, Report, Tasks
 from vae.ui.uploads import sprite
 
@@ -196,10 +196,8 @@ def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
 
 def travel(server: ModelServer, request: Request, report: Report) -> Drawn:
     """The images wished for; along another path where the model, chosen since, has no prior to go through."""
-    try:
-        return server.interpolate(request.model, request.ends, request.steps, request.mode, request.kind, True, report)
-    except PriorNotFitted:
-        return server.interpolate(request.model, request.ends, request.steps, None, request.kind, True, report)
+    route = (request.ends, request.steps, request.mode, request.kind)
+    return server.interpolate(request.model, *route, small=True, instead=True, report=report)
 
 
 def path_of(request: Request, found: Drawn, before: object) -> dict:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import gradio as gr
 
@@ -11,7 +12,8 @@ from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative, prior_texts
 from vae.ui.components import fold, lead, note, number, show_errors_of_steps, whole, widget
 from vae.ui.formulas import formula
-from vae.ui.serving.models import Drawn, ModelServer
+from vae.ui.serving.jobs import Drawn
+from vae.ui.serving.models import ModelServer, Work
 from vae.ui.uploads import sprite
 
 COUNT = 25
@@ -87,26 +89,33 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             return before, {count: gr.Slider(maximum=MOST, value=before), requested: None}
         return n, {}
 
-    def drawn(model, n, number_, tau, known, before, insisted: bool) -> Iterator[dict]:
+    def drawn(model, n, number_, tau, known, before, insisted: bool, looks: tuple | None = None) -> Iterator[dict]:
         """The samples of the model, then those of its counterpart, from the prior that the visitor wants, or from the
-        model's best. insisted: whether that is kept to where the model has none such."""
+        model's best. insisted: whether that is kept to where the model has none such. looks: the notice's image, and
+        what it shows now, where it comes first."""
         n, changes = bearable(model, n, before)
+        model = model or server.catalog.first()
+        other = server.catalog.counterpart(model)
         known = known if isinstance(known, dict) else {}
         wanted = known.get("wanted") if known.get("wanted") in list(prior_texts.PRIORS) else None
-        name = wanted
-        own, found = half(server, model, n, number_, tau, name)
-        if found is None and not insisted:
-            own, found = half(server, model, n, number_, tau, None)
-        name = found.prior if found else name
+        request = (n, number_, tau, wanted, True, not insisted)
+        calls = [partial(server.sample_call, model, *request)]
+        calls += [partial(server.sample_call, other, *request, beside=model)] if other else []
+        if looks and not_generative.concerns(server, model) and looks[1] != [model, looks[0]]:
+            calls.append(partial(not_generative.asked, server, model, looks[0]))
+        works = server.together(calls)
+        if looks:
+            yield not_generative.look(server, notice, model, *looks, works[-1])
+        own, found = half(server, model, works[0])
+        name = found.prior if found else wanted
         if found:
             prior_choice = {"chosen": name, "wanted": wanted, "has": list(found.priors), "refused": found.refused}
             if prior_choice != known:  # else let be, for the visitor may be choosing just now
                 changes[prior] = prior_choice
         value = {"seed": number_, "temperature": tau, "prior": name}
-        other = server.catalog.counterpart(model)
         yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}
         if other:
-            theirs, _ = half(server, other, n, number_, tau, name)
+            theirs, _ = half(server, other, works[1])
             # A tab that is opened for the first time may have missed the first answer.
             yield {view: value | {"halves": [own, theirs]}, **changes}
 
@@ -119,8 +128,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         n, number_, tau = checked(n, number_, tau)
         if not_generative.concerns(server, model):
             yield {view: {"waiting": True}}
-        yield not_generative.look(server, notice, model, photograph, looked_at)
-        yield from drawn(model, n, number_, tau, known, before, False)
+        yield from drawn(model, n, number_, tau, known, before, False, (photograph, looked_at))
 
     @show_errors_of_steps(error_note)
     def again(model, n, number_, tau, known, before) -> Iterator[dict]:
@@ -134,7 +142,8 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             yield step | {seed: number_}
 
     def seen(model, photograph, known) -> dict:
-        return not_generative.look(server, notice, model, photograph, known)
+        (work,) = server.together([partial(not_generative.asked, server, model, photograph)])
+        return not_generative.look(server, notice, model, photograph, known, work)
 
     inputs, outputs = [picker, count, seed, temperature, prior, requested], [view, prior, count, requested, error_note]
     private = {"api_visibility": "private", "show_progress_on": view}
@@ -147,15 +156,13 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
     return Parts(view, refresh)
 
 
-def half(
-    server: ModelServer, model: str | None, n: int, seed: int, tau: float, prior: str | None
-) -> tuple[dict, Drawn | None]:
-    """One model's samples for the page, or the sentence that says why it has none from that prior."""
-    model = model or server.catalog.first()
+def half(server: ModelServer, model: str, work: Work) -> tuple[dict, Drawn | None]:
+    """One model's samples for the page, which the work draws, or the sentence that says why there are none from that
+    prior."""
     facts = server.catalog.facts(model)
     head = {"model": model, "variational": facts["variational"]}
     try:
-        found = server.sample(model, n, seed, tau, prior, small=True)
+        found = work()
     except PriorNotFitted as error:
         data = (facts["trained_on"] or "").casefold()
         arguments = f"{server.catalog.typed(model)} --data {data if data in NAMES else 'DATA'} --prior {error.prior}"
