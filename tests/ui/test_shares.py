@@ -168,12 +168,12 @@ def test_names_that_cannot_be_opened_leave_nothing(tmp_path, monkeypatch):
     def nothing(source, **options):
         raise InputError("There is no such model.")
 
-    monkeypatch.setattr("vae.ui.serving.models.load", nothing)
+    monkeypatch.setattr("vae.ui.serving.loaded_models.load", nothing)
     server = ModelServer(Catalog(tmp_path))
     for i in range(50):
         with pytest.raises(InputError, match="no such model"):
             server.sample(f"org/name-{i}", 1, 0, 1.0, "normal")
-    assert len(server._locks) <= 1 and len(server.catalog._facts) == 0
+    assert len(server.backend._locks) <= 1 and len(server.catalog._facts) == 0
 
 
 def test_one_visitor_opens_few_models_at_a_time(tmp_path, monkeypatch):

@@ -50,8 +50,8 @@ class Settings:
     @classmethod
     def from_environment(cls) -> "Settings":
         """VAE_MODEL, VAE_RUNS_DIR, VAE_DATA_DIR, VAE_TRAINING, VAE_MAX_TRAIN_MINUTES, VAE_MAX_RUNS_GB, VAE_PUBLIC,
-        VAE_HOST, VAE_MCP, VAE_SERVER_NAMES, VAE_VISITORS_PER_ADDRESS and VAE_SERVE, where Gradio listens, and what Spaces
-        sets.
+        VAE_HOST, VAE_MCP, VAE_SERVER_NAMES, VAE_VISITORS_PER_ADDRESS and VAE_SERVE, where Gradio listens, and what
+        Spaces sets.
 
         VAE_DATA_DIR is only checked: vae.data finds it for itself. Raises InputError for a value that cannot be.
         """
