@@ -12,6 +12,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from vae import limits
+from vae.errors import InputError
 from vae.ui import api, picker, scripts
 from vae.ui.page_head import PageHead, page_head
 from vae.ui.serving.access import Audience
@@ -125,48 +126,61 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
                 compare.build(server, tasks)
             with gr.Tab("Train", id="train"):
                 train.build(catalog, training_job)
-        opened = {
+        refreshed = {
             "reconstruct": (reconstruct_tab, rebuilt.refresh),
             "sample": (sample_tab, drawn.refresh),
             "interpolate": (interpolate_tab, between.refresh),
             "latent": (latent_tab, space.refresh),
         }
-        _keep_fresh(demo, model, opened)
+        _keep_fresh(demo, catalog, model, refreshed)
         _send_on(drawn, rebuilt, between, tabs)
         _send_point(space, model, between, tabs)
         api.build(server, catalog, training_job)
     return demo.queue(max_size=128, default_concurrency_limit=4)
 
 
-def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, dict]]) -> None:
-    """A tab that is opened shows a result of the chosen model: made when first seen, and again when the model changes.
+def _keep_fresh(demo: gr.Blocks, catalog: Catalog, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, dict]]) -> None:
+    """A tab that is opened shows a result of the chosen model: made when first seen, and again when the model changes
+    or, being trained, has new weights. The page itself dims a result of another model until the new one comes.
 
-    Which model each tab shows is the visitor's own state; so is which tab is open.
+    Which weights each tab shows is the visitor's own state; so is which tab is open.
     """
     first = next(iter(tabs))
-    shown_models, open_tab = gr.State({}), gr.State(first)
+    open_tab = gr.State(first)
+
+    def weights(chosen: str | None) -> str | None:
+        """What tells the model's weights from others; a name that cannot be read tells itself."""
+        try:
+            return str(catalog.source(chosen))
+        except InputError:
+            return chosen
 
     for name, (tab, refresh) in tabs.items():
+        shown = gr.State(None)
 
-        def update(seen: dict, opened: str, chosen: str | None, *rest, name=name, refresh=refresh) -> Iterator[dict]:
-            if opened != name or (name in seen and seen[name] == chosen):
-                yield {shown_models: seen}
+        def update(seen: str | None, opened: str, chosen: str | None, *rest, name=name, refresh=refresh, shown=shown):
+            now = weights(chosen)
+            if opened != name or seen == now:
+                yield {shown: seen}
                 return
-            news = refresh["fn"](chosen, *rest)
+            news = refresh["fn"](*rest)
             for step in [news] if isinstance(news, dict) else news:
-                yield {shown_models: {**seen, name: chosen}, **step}
+                yield {shown: now, **step}
 
-        def opened(seen: dict, chosen: str | None, *rest, name=name, update=update) -> Iterator[dict]:
-            yield from update(seen, name, chosen, *rest)
+        def opened(seen: str | None, *rest, name=name, update=update) -> Iterator[dict]:
+            yield from update(seen, name, *rest)
 
-        outputs = [shown_models, *refresh["outputs"]]
+        inputs, outputs = [model, *refresh["inputs"]], [shown, *refresh["outputs"]]
         options = {"api_visibility": "private", "show_progress_on": refresh["outputs"][0]}
+        newest = options | {"trigger_mode": refresh["trigger_mode"]}
         # By itself and at once: the slow result of a tab already left must not say that it is still open.
         tab.select(lambda name=name: name, None, open_tab, queue=False, api_visibility="private")
-        tab.select(opened, [shown_models, *refresh["inputs"]], outputs, **options)
-        model.change(update, [shown_models, open_tab, *refresh["inputs"]], outputs, **options)
+        tab.select(opened, [shown, *inputs], outputs, **newest)
+        model.change(update, [shown, open_tab, *inputs], outputs, **newest)
+        # One at a time, or weights that come faster than results would end each of them before it is there.
+        model.grown(update, [shown, open_tab, *inputs], outputs, **options, trigger_mode="once")
         if name == first:
-            demo.load(opened, [shown_models, *refresh["inputs"]], outputs, **options)
+            demo.load(opened, [shown, *inputs], outputs, **options)
 
 
 def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpolate.Parts, tabs: gr.Tabs) -> None:

@@ -11,6 +11,7 @@ from gradio.components.api_component import Api
 from gradio.context import LocalContext
 
 from vae.errors import InputError
+from vae.inference import MAX_SEED
 
 log = logging.getLogger(__name__)
 SORRY = "Something went wrong on the server, not with your input; the server's log has the details."
@@ -37,9 +38,26 @@ def widget(
     )
 
 
-def note() -> gr.HTML:
-    """Where a sentence about what went wrong appears; empty it takes no room."""
-    return widget("error_note", value="")
+def note(of_result: bool = False) -> gr.HTML:
+    """Where a sentence about what went wrong appears; empty it takes no room.
+
+    of_result: whether the tab's result is then one of before, and is dimmed.
+    """
+    return widget("error_note", value="", of_result=of_result)
+
+
+def seed_control() -> gr.Number:
+    """Where a seed is shown and typed; `read_seed` reads it."""
+    control = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
+    control.raise_if_out_of_bounds = lambda *_: None  # read_seed says it in a sentence, beside the control
+    return control
+
+
+def read_seed(value: object) -> int:
+    """The seed in a control. Raises InputError for none."""
+    if value is None:
+        raise InputError("There is no seed: type a whole number, 0 or larger.")
+    return whole("The seed", value, 0, MAX_SEED)
 
 
 def visitor() -> str:

@@ -35,5 +35,7 @@ def label(value: object) -> str:
     if value.get("kind") == "seed":
         return f"seed {value.get('seed')}"
     file = value.get("file")
+    if value.get("kind") == "example":
+        return str(value.get("name"))[:60]
     name = value.get("label") or (file.get("orig_name") if isinstance(file, dict) else None) or "picture"
     return str(name)[:60]

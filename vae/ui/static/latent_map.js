@@ -232,7 +232,7 @@ export function latentMap(facts, { server, send, hovered }) {
     send({ to, model: name, z: base.z, uri, label: `${base.says} in ${title}` });
   };
   const save = () => {
-    if (base) download(base.pictures[base.pictures.length - 1], fileName(`${title}-${base.says}.png`));
+    if (base) download(base.pictures[base.pictures.length - 1], `${fileName(title, base.says)}.png`);
   };
   /** @param {string} text @param {() => void} action @param {IconName} [symbol] */
   const smallButton = (text, action, symbol) =>

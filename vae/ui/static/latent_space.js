@@ -5,6 +5,7 @@ import { announce, h, loadImage, onThemeChange, poll } from "./dom.js";
 import { shortName } from "./format.js";
 import { latentMap } from "./latent_map.js";
 import { classMark } from "./map_geometry.js";
+import { markStale } from "./stale_mark.js";
 import { listen } from "./topics.js";
 
 const CHECK = 3000; // ms between looks whether a model has been measured
@@ -104,9 +105,11 @@ export default function mount({ root, props, server, trigger, watch }) {
     legend.hidden = !entries.length;
     legend.replaceChildren(...entries);
   };
+  const mark = markStale(root, () => props.value);
   const show = () => {
     const value = props.value;
     if (!value) return;
+    mark();
     const { unmeasured } = value;
     notice.hidden = !unmeasured;
     const names = value.spaces.map((space) => space.name);
@@ -123,7 +126,7 @@ export default function mount({ root, props, server, trigger, watch }) {
     if (!unmeasured) return;
     const news = await server.latent_space_opened({ model: unmeasured.name });
     if (props.value?.unmeasured !== unmeasured || news.unmeasured !== null) return;
-    props.value = news;
+    props.value = { ...news, model: unmeasured.name };
     show();
     announce(`${shortName(unmeasured.name, 1)} is measured: here is its map.`);
   });

@@ -2,7 +2,7 @@
 
 /** @import { SampleHalf, Sprite } from "./types" */
 import { button, context2d, download, h, icon, loadImage, onResize } from "./dom.js";
-import { fileName } from "./format.js";
+import { fileName, shortName } from "./format.js";
 import { cellOf } from "./geometry.js";
 import { squareGrid } from "./grid_layout.js";
 import { isSmall } from "./pixel_scale.js";
@@ -65,6 +65,8 @@ export function sampleGrid({ picked }) {
     context2d(canvas).drawImage(image, ...cellOf(i, sprite), width, height, 0, 0, width, height);
     return canvas.toDataURL("image/png");
   };
+  /** What files of these samples are called. */
+  const name = () => fileName(shortName(value?.model ?? "", 1), value?.prior ?? "", `seed ${seed}`);
   /** All samples as a PNG at their true size, with thin gaps that tell them apart. */
   const downloadAll = () => {
     const now = shown();
@@ -82,7 +84,7 @@ export function sampleGrid({ picked }) {
       const [x, y] = cellOf(i, { columns, width: width + gap, height: height + gap });
       context.drawImage(now.image, ...cellOf(i, now.sprite), width, height, x, y, width, height);
     }
-    download(canvas.toDataURL("image/png"), `${fileName(value.model)}-${value.prior}-seed-${seed}.png`);
+    download(canvas.toDataURL("image/png"), `${name()}.png`);
   };
 
   grid.addEventListener("keydown", (event) => {
@@ -114,6 +116,8 @@ export function sampleGrid({ picked }) {
   return {
     node,
     cut,
+    /** @param {number} i */
+    save: (i) => download(cut(i), `${fileName(name(), `sample ${i + 1}`)}.png`),
     value: () => value,
     seed: () => seed,
     chosen: () => chosen,

@@ -1,9 +1,10 @@
 // The samples of the chosen model, beside them those of its counterpart, and what can be done with one of them.
 
 /** @import { Context, Samples } from "./types" */
-import { announce, button, download, h, icon } from "./dom.js";
+import { announce, button, h, icon } from "./dom.js";
 import { duration, plural } from "./format.js";
 import { sampleGrid } from "./sample_grid.js";
+import { markStale } from "./stale_mark.js";
 
 /** @param {Context<Samples | null, object, { halves: number, prior_names: Record<string, string> }>} context */
 export default function mount({ root, props, trigger, watch, options }) {
@@ -25,7 +26,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     const of = row.classList.contains("pair") ? ` of ${model}` : "";
     /** @param {string} to */
     const send = (to) => () => trigger("send", { to, index: i, uri: grid?.cut(i), model });
-    const save = () => grid && download(grid.cut(i), `sample-${i + 1}-seed-${grid.seed()}.png`);
+    const save = () => grid?.save(i);
     const disabled = !grid;
     bar.replaceChildren(
       h("span", { class: "vs-picked-name" }, grid ? `Sample ${i + 1}${of}` : "Choose a sample to use it elsewhere"),
@@ -60,10 +61,14 @@ export default function mount({ root, props, trigger, watch, options }) {
     return [h("strong", {}, plural(drawn.n, "sample")), `, prior: ${prior}, ${facts}`];
   };
 
+  const mark = markStale(root, () => ({
+    model: grids[0].value()?.model,
+    waiting: props.value?.waiting,
+  }));
   const show = async () => {
     const value = props.value;
     const mine = ++turn;
-    root.classList.toggle("stale", Boolean(value?.waiting)); // what is there is another model's
+    mark();
     if (value?.waiting) return;
     arrange(value ? value.halves.length : options.halves);
     if (!value) {
@@ -72,6 +77,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     }
     await Promise.all(value.halves.map((half, k) => grids[k].show(half, value.seed, () => mine === turn)));
     if (mine !== turn) return;
+    mark();
     caption.replaceChildren(...captionOf(value));
     drawActions();
     if (value.halves.some((half) => half.waiting)) return;

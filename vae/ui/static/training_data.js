@@ -128,6 +128,8 @@ export default function mount({ root, props, server, upload, options }) {
     zone,
     input,
     upload,
+    kind: "archive",
+    title: "the model learns from its pictures",
     done: (file) => {
       if (!ENDINGS.some((ending) => file.orig_name.toLowerCase().endsWith(ending))) {
         error.say(`${file.orig_name} is not an archive; .zip, .tar and .tar.gz are accepted.`);

@@ -108,8 +108,10 @@ export interface Figures {
   tile: number | null;
 }
 
-/** reconstruct.view_value(). mean and sigma: for each channel its rows. */
+/** reconstruct.view_value(), and what of: the model and the picture's label. mean and sigma: for each channel its rows. */
 export interface Reconstruction extends Figures {
+  model: string | null;
+  picture: string;
   original: string;
   image: string;
   compression: number;
@@ -209,6 +211,7 @@ export type InterpolationKind = "path" | "grid" | "loop";
 
 /** interpolate.view_value() */
 export interface Interpolation extends Sprite {
+  model: string | null;
   kind: InterpolationKind;
   steps: number;
   labels: string[];
@@ -259,6 +262,7 @@ export interface Unmeasured {
 }
 
 export interface LatentSpaces {
+  model?: string | null;
   spaces: LatentSpace[];
   unmeasured: Unmeasured | null;
 }

@@ -1,15 +1,26 @@
 """The Sample tab: images from nothing but noise, of a variational auto-encoder and of a plain one side by side."""
 
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import gradio as gr
 
 from vae.data.builtin import NAMES
-from vae.inference import MAX_SEED, draw_seed
+from vae.inference import draw_seed
 from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative, prior_texts
-from vae.ui.components import fold, lead, note, number, show_errors_of_steps, whole, widget
+from vae.ui.components import (
+    fold,
+    lead,
+    note,
+    number,
+    read_seed,
+    seed_control,
+    show_errors_of_steps,
+    whole,
+    widget,
+)
 from vae.ui.formulas import formula
 from vae.ui.serving.models import Drawn, ModelServer
 from vae.ui.uploads import sprite
@@ -52,7 +63,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
                 draw = gr.Button("Draw new samples", variant="primary")
-                error_note = note()
+                error_note = note(of_result=True)
                 prior = widget("prior_choice", events=["choose"], priors=prior_texts.options())
                 count = gr.Slider(1, MOST, COUNT, step=1, label="How many")
                 temperature = gr.Slider(
@@ -63,9 +74,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                     label="Temperature",
                     info="How far from the centre to draw; 1 is the prior itself",
                 )
-                with gr.Row(elem_classes=["vs-row"]):
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
-                    keep = gr.Checkbox(False, label="Keep this seed", container=False, min_width=120)
+                seed = seed_control()
             looked = not_generative.controls()
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
@@ -112,7 +121,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
 
     def checked(n, number_, tau) -> tuple[int, int, float]:
         n = whole("How many", n, 1, MOST)
-        return n, whole("The seed", number_ or 0, 0, MAX_SEED), number("The temperature", tau, 0, 2)
+        return n, read_seed(number_), number("The temperature", tau, 0, 2)
 
     @show_errors_of_steps(error_note)
     def show(model, n, number_, tau, known, before, photograph, looked_at) -> Iterator[dict]:
@@ -127,9 +136,8 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         yield from drawn(model, *checked(n, number_, tau), known, before, True)
 
     @show_errors_of_steps(error_note)
-    def anew(model, n, number_, tau, known, before, kept) -> Iterator[dict]:
-        n, number_, tau = checked(n, number_, tau)
-        number_ = number_ if kept else draw_seed()
+    def anew(model, n, _, tau, known, before) -> Iterator[dict]:
+        n, number_, tau = checked(n, draw_seed(), tau)
         for step in drawn(model, n, number_, tau, known, before, True):
             yield step | {seed: number_}
 
@@ -138,8 +146,13 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
 
     inputs, outputs = [picker, count, seed, temperature, prior, requested], [view, prior, count, requested, error_note]
     private = {"api_visibility": "private", "show_progress_on": view}
-    refresh = {"fn": show, "inputs": [*inputs, *notice.inputs], "outputs": [*outputs, *notice.outputs]}
-    draw.click(anew, [*inputs, keep], [*outputs, seed], **private)
+    refresh = {
+        "fn": show,
+        "inputs": [*inputs, *notice.inputs],
+        "outputs": [*outputs, *notice.outputs],
+        "trigger_mode": "always_last",
+    }
+    draw.click(anew, inputs, [*outputs, seed], **private)
     for control in (count, temperature, seed):
         control.input(again, inputs, outputs, **private, trigger_mode="always_last")
     prior.choose(again, inputs, outputs, **private, trigger_mode="always_last")
@@ -153,7 +166,7 @@ def half(
     """One model's samples for the page, or the sentence that says why it has none from that prior."""
     model = model or server.catalog.first()
     facts = server.catalog.facts(model)
-    head = {"model": model, "variational": facts["variational"]}
+    head, begun = {"model": model, "variational": facts["variational"]}, time.perf_counter()
     try:
         found = server.sample(model, n, seed, tau, prior, small=True)
     except PriorNotFitted as error:
@@ -164,4 +177,5 @@ def half(
     says = prior_texts.explain(found.prior, facts, photos)
     if found.prior == "normal" and photos and facts["image_size"] >= LARGE:
         says = ""  # the notice says it
-    return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found
+    seconds = time.perf_counter() - begun  # as a visitor waits, with the opening of the model
+    return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": seconds}, found

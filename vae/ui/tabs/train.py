@@ -133,12 +133,18 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience
         data = CUSTOM if FIRST in name and chosen.data not in choices() else chosen.data
         return [data, *(getattr(chosen, field) for field in names)]
 
+    begun = gr.State(None)  # what the visitor started last: (config, run)
+
     @show_errors(controls.error_note)
-    def begin(name, data, archive, token, *settings) -> dict:
+    def begin(last, name, data, archive, token, *settings) -> dict:
         file = archive.get("file") if isinstance(archive, dict) else None
         source = file.get("path") if isinstance(file, dict) else data
         config = training(name, source, not audience.may_open_paths(), **dict(zip(names, settings, strict=True)))
-        return {view: {"run": training_job.start(config, audience.visitor(token)).name}}
+        busy = training_job.current()
+        if last and busy and last == (config, busy.name):  # pressed twice: it is running already
+            return {view: {"run": busy.name}}
+        run = training_job.start(config, audience.visitor(token)).name
+        return {view: {"run": run}, begun: (config, run)}
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [controls.recipe, controls.data]
@@ -146,8 +152,8 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience
     gr.on([controls.recipe.change, controls.data.change], None, inputs, None, js=TELL_DATA, api_visibility="private")
     controls.start.click(
         begin,
-        [*inputs, controls.archive, controls.token, *controls.settings.values()],
-        [view, controls.error_note],
+        [begun, *inputs, controls.archive, controls.token, *controls.settings.values()],
+        [view, begun, controls.error_note],
         js=WITH_TOKEN,
         **private,
     )
@@ -155,8 +161,8 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience
 
 TELL_DATA = "(preset, data) => { vaeStudio.then((page) => page.tell('data', { preset, data })); return []; }"
 WITH_TOKEN = (
-    "async (preset, data, archive, token, ...rest) => "
-    "[preset, data, archive, (await vaeStudio).visitorToken(), ...rest]"
+    "async (begun, preset, data, archive, token, ...rest) => "
+    "[begun, preset, data, archive, (await vaeStudio).visitorToken(), ...rest]"
 )
 
 
