@@ -4,7 +4,6 @@
 import { announce, h, loadImage, onThemeChange, poll } from "./dom.js";
 import { shortName } from "./format.js";
 import { latentMap } from "./latent_map.js";
-import { classMark } from "./map_geometry.js";
 import { markStale } from "./stale_mark.js";
 import { listen } from "./topics.js";
 
@@ -38,21 +37,11 @@ function noticeOf({ name, says, commands, refused }, shown) {
   return nodes;
 }
 
-/** What the numbers on a map stand for, where classes have long names. @param {string[] | null | undefined} classes */
-function legendOf(classes) {
-  if (!classes || classes.every((name, i) => classMark(classes, i) === name)) return [];
-  return classes.map((name, i) => {
-    const style = `--swatch: var(--vs-class-${i % 10})`;
-    return h("li", { style }, h("b", {}, classMark(classes, i)), name);
-  });
-}
-
 /** @param {Context<LatentSpaces | null, LatentServer>} context */
 export default function mount({ root, props, server, trigger, watch }) {
   const notice = h("div", { class: "vs-unmeasured", hidden: true });
-  const legend = h("ul", { class: "vs-legend-list", hidden: true });
-  const row = h("div", { class: "vs-spaces" });
-  root.append(notice, legend, row);
+  let row = h("div", { class: "vs-spaces" });
+  root.append(notice, row);
 
   /** @type {Map<string, Promise<HTMLImageElement>>} */
   const sheets = new Map();
@@ -99,11 +88,10 @@ export default function mount({ root, props, server, trigger, watch }) {
       });
       return space;
     });
-    row.dataset.n = String(spaces.length);
-    row.replaceChildren(...spaces.map((space) => space.node));
-    const entries = legendOf(value.spaces[0]?.classes);
-    legend.hidden = !entries.length;
-    legend.replaceChildren(...entries);
+    const old = row; // other maps are other elements, so that none is seen to jump
+    row = h("div", { class: "vs-spaces", "data-n": spaces.length });
+    row.append(...spaces.map((space) => space.node));
+    old.replaceWith(row);
   };
   const mark = markStale(root, () => props.value);
   const show = () => {
@@ -114,7 +102,8 @@ export default function mount({ root, props, server, trigger, watch }) {
     notice.hidden = !unmeasured;
     const names = value.spaces.map((space) => space.name);
     if (unmeasured) notice.replaceChildren(...noticeOf(unmeasured, names));
-    const key = JSON.stringify(value.spaces.map(({ name, sheet, kl, sliders }) => [name, sheet, kl, sliders]));
+    const maps = value.spaces.map(({ name, sheet, kl, sliders }) => [name, sheet, kl, sliders]);
+    const key = JSON.stringify([unmeasured?.name, maps]);
     if (key === shown) return;
     shown = key;
     makeSpaces(value);

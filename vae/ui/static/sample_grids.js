@@ -1,7 +1,7 @@
 // The samples of the chosen model, beside them those of its counterpart, and what can be done with one of them.
 
 /** @import { Context, Samples } from "./types" */
-import { announce, button, h, icon } from "./dom.js";
+import { announce, button, h, icon, loadImage } from "./dom.js";
 import { duration, plural } from "./format.js";
 import { sampleGrid } from "./sample_grid.js";
 import { markStale } from "./stale_mark.js";
@@ -9,7 +9,7 @@ import { markStale } from "./stale_mark.js";
 /** @param {Context<Samples | null, object, { halves: number, prior_names: Record<string, string> }>} context */
 export default function mount({ root, props, trigger, watch, options }) {
   const caption = h("p", { class: "vs-caption" });
-  const bar = h("div", { class: "vs-actions vs-picked", "aria-label": "What to do with the chosen sample" });
+  let bar = h("div");
   const grids = [0, 1].map((k) => sampleGrid({ picked: (i) => pick(k, i) }));
   const row = h(
     "div",
@@ -28,13 +28,17 @@ export default function mount({ root, props, trigger, watch, options }) {
     const send = (to) => () => trigger("send", { to, index: i, uri: grid?.cut(i), model });
     const save = () => grid?.save(i);
     const disabled = !grid;
-    bar.replaceChildren(
+    const old = bar; // another element, so that it is not seen to jump when the samples take more room
+    bar = h(
+      "div",
+      { class: "vs-actions vs-picked", "aria-label": "What to do with the chosen sample", role: "group" },
       h("span", { class: "vs-picked-name" }, grid ? `Sample ${i + 1}${of}` : "Choose a sample to use it elsewhere"),
       button("Reconstruct", send("reconstruct"), { disabled }),
       button("Interpolate: A", send("a"), { disabled }),
       button("Interpolate: B", send("b"), { disabled }),
       button([icon("download"), "PNG"], save, { disabled }),
     );
+    old.replaceWith(bar);
   };
   /** @param {number} chosenGrid @param {number} i */
   const pick = (chosenGrid, i) => {
@@ -70,13 +74,17 @@ export default function mount({ root, props, trigger, watch, options }) {
     const mine = ++turn;
     mark();
     if (value?.waiting) return;
-    arrange(value ? value.halves.length : options.halves);
     if (!value) {
+      arrange(options.halves);
       drawActions();
       return;
     }
-    await Promise.all(value.halves.map((half, k) => grids[k].show(half, value.seed, () => mine === turn)));
+    const sprites = await Promise.all(value.halves.map(({ sprite }) => (sprite ? loadImage(sprite) : null)));
     if (mine !== turn) return;
+    arrange(value.halves.length);
+    value.halves.forEach((half, k) => {
+      grids[k].show(half, value.seed, sprites[k]);
+    });
     mark();
     caption.replaceChildren(...captionOf(value));
     drawActions();

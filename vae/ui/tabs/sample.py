@@ -79,12 +79,12 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]):
-            with gr.Column(elem_classes=["vs-card", "vs-notice"]):
-                notice = not_generative.Parts(widget("not_generative"), *looked)
             with gr.Column(elem_classes=["vs-card"]):
                 view = widget(
                     "sample_grids", events=["send"], halves=2 if beside else 1, prior_names=prior_texts.names()
                 )
+            with gr.Column(elem_classes=["vs-card", "vs-notice"]):
+                notice = not_generative.Parts(widget("not_generative"), *looked)
     requested = gr.State(None)  # how many samples the visitor wanted before a model that paints large images was chosen
 
     def bearable(model, n: int, before: int | None) -> tuple[int, dict]:
@@ -128,8 +128,8 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         n, number_, tau = checked(n, number_, tau)
         if not_generative.concerns(server, model):
             yield {view: {"waiting": True}}
-        yield not_generative.look(server, notice, model, photograph, looked_at)
         yield from drawn(model, n, number_, tau, known, before, False)
+        yield not_generative.look(server, notice, model, photograph, looked_at)
 
     @show_errors_of_steps(error_note)
     def again(model, n, number_, tau, known, before) -> Iterator[dict]:
