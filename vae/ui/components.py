@@ -38,12 +38,13 @@ def widget(
     )
 
 
-def note(of_result: bool = False) -> gr.HTML:
+def note(of_result: bool = False, until: str | None = None) -> gr.HTML:
     """Where a sentence about what went wrong appears; empty it takes no room.
 
-    of_result: whether the tab's result is then one of before, and is dimmed.
+    of_result: whether the tab's result is then one of before, and is dimmed. until: the news between the page's
+    modules at which it goes by itself.
     """
-    return widget("error_note", value="", of_result=of_result)
+    return widget("error_note", value="", of_result=of_result, until=until)
 
 
 def seed_control() -> gr.Number:
@@ -66,9 +67,10 @@ def visitor() -> str:
     return getattr(request, "session_hash", None) or ""
 
 
-def lead(text: str) -> gr.HTML:
-    """The one or two sentences that say what one is looking at."""
-    return gr.HTML(f'<p class="vs-lead">{text}</p>', apply_default_css=False, container=False)
+def lead(tab: str, text: str) -> gr.HTML:
+    """The one or two sentences that say what one is looking at, under the tab's name for those who hear the page."""
+    heading = f'<h2 class="vs-voice">{tab}</h2>'
+    return gr.HTML(f'{heading}<p class="vs-lead">{text}</p>', apply_default_css=False, container=False)
 
 
 def fold(title: str, body: str) -> gr.HTML:

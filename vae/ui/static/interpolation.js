@@ -187,6 +187,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     caption.textContent = `${describe(value)}, ${value.way}, made in ${duration(value.seconds)}`;
     const ends = endFrames(value).map((i, k) => [SIDES[k], frame(i, null).toDataURL()]);
     tell("ends", Object.fromEntries(ends));
+    tell("shown", { tab: "interpolate", model: value.model, a: value.links[0], b: value.links[1] });
     lay();
     announce(`${describe(value)} are ready.`);
   };

@@ -5,7 +5,7 @@ import { announce, h, loadImage, onThemeChange, poll } from "./dom.js";
 import { shortName } from "./format.js";
 import { latentMap } from "./latent_map.js";
 import { markStale } from "./stale_mark.js";
-import { listen } from "./topics.js";
+import { listen, tell } from "./topics.js";
 
 const CHECK = 3000; // ms between looks whether a model has been measured
 const MEASURE = "A map needs a measurement: a data set is encoded once, and the result is kept beside the weights. ";
@@ -98,6 +98,7 @@ export default function mount({ root, props, server, trigger, watch }) {
     const value = props.value;
     if (!value) return;
     mark();
+    tell("shown", { tab: "latent", model: value.model });
     const { unmeasured } = value;
     notice.hidden = !unmeasured;
     const names = value.spaces.map((space) => space.name);

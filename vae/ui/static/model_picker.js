@@ -98,6 +98,7 @@ export default function mount({ root, props, server, trigger, watch, options }) 
     else draw();
     if (before !== null && epochOf(props.value) !== before) trigger("grown"); // what is shown can be drawn anew
   });
+  listen("open-model", (/** @type {string} */ name) => panel.open(name));
   listen("use-model", (/** @type {string | null} */ name) => {
     if (!name) return;
     wanted = name;

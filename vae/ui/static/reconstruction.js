@@ -8,6 +8,7 @@ import { duration, fileName, number, shapeText, shortName } from "./format.js";
 import { heatmap } from "./heatmap.js";
 import { enlargement, isSmall } from "./pixel_scale.js";
 import { markStale } from "./stale_mark.js";
+import { tell } from "./topics.js";
 
 const DIVIDER = "Divider: original to the left, reconstruction to the right";
 
@@ -137,6 +138,7 @@ export default function mount({ root, props, watch }) {
     if (!value) return;
     mark();
     const drawn = value.seed !== null;
+    tell("shown", { tab: "reconstruct", model: value.model, image: value.example, seed: value.seed });
     before.src = value.original;
     after.src = value.image;
     before.alt = "The original, as the model saw it";

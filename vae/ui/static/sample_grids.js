@@ -5,6 +5,7 @@ import { announce, button, h, icon, loadImage } from "./dom.js";
 import { duration, plural } from "./format.js";
 import { sampleGrid } from "./sample_grid.js";
 import { markStale } from "./stale_mark.js";
+import { tell } from "./topics.js";
 
 /** @param {Context<Samples | null, object, { halves: number, prior_names: Record<string, string> }>} context */
 export default function mount({ root, props, trigger, watch, options }) {
@@ -89,6 +90,16 @@ export default function mount({ root, props, trigger, watch, options }) {
     caption.replaceChildren(...captionOf(value));
     drawActions();
     if (value.halves.some((half) => half.waiting)) return;
+    const { seed, temperature, prior, halves } = value;
+    const usual = { n: 25, temperature: 1 };
+    tell("shown", {
+      tab: "sample",
+      model: halves[0].model,
+      prior,
+      seed,
+      n: halves[0].n === usual.n ? null : halves[0].n,
+      temperature: temperature === usual.temperature ? null : temperature,
+    });
     const n = value.halves.find((half) => half.sprite)?.n;
     announce(n ? `${plural(n, "sample")} drawn with seed ${value.seed}.` : (value.halves[0].missing ?? "No samples."));
   };

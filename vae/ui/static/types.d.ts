@@ -112,6 +112,7 @@ export interface Figures {
 export interface Reconstruction extends Figures {
   model: string | null;
   picture: string;
+  example: string | null;
   original: string;
   image: string;
   compression: number;
@@ -164,6 +165,13 @@ export interface SampleHalf extends Partial<Sprite> {
   seconds?: number;
 }
 
+/** What a tab shows, as far as the address says it; null for what it cannot. */
+export interface Shown {
+  tab: string;
+  model?: string | null;
+  [key: string]: string | number | null | undefined;
+}
+
 /** The Sample tab's result. */
 export interface Samples {
   waiting?: boolean;
@@ -187,6 +195,7 @@ export interface PriorValue {
   wanted: string | null;
   has?: string[];
   refused?: string | null;
+  linked?: boolean;
 }
 
 /** not_generative.explanation() */
@@ -215,6 +224,7 @@ export interface Interpolation extends Sprite {
   kind: InterpolationKind;
   steps: number;
   labels: string[];
+  links: (string | null)[];
   way: string;
   seconds: number;
 }

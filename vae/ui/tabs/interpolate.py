@@ -13,9 +13,10 @@ from vae.errors import InputError
 from vae.inference import Endpoint
 from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative
+from vae.ui.address import Linked
 from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors_of_steps, visitor, whole, widget
 from vae.ui.downloads import FORMATS, SIZES, linked
-from vae.ui.endpoints import label, read_endpoint
+from vae.ui.endpoints import label, read_endpoint, read_link, write_link
 from vae.ui.formulas import formula
 from vae.ui.serving.models import ENDPOINTS, Drawn, ModelServer
 from vae.ui.serving.tasks import Done, Report, Tasks
@@ -54,6 +55,7 @@ class Parts:
     a: gr.HTML
     b: gr.HTML
     refresh: dict
+    linked: Linked
 
 
 @dataclass(frozen=True)
@@ -66,11 +68,12 @@ class Request:
     steps: int
     ends: tuple[Endpoint, ...]
     labels: tuple[str, ...]
+    links: tuple[str | None, ...]  # of the ends, as the address has them
 
 
 def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     first = [THROUGH, *MODES] if server.catalog.first() and server.fitted(None) else [ROUND, STRAIGHT]
-    lead(LEAD)
+    lead("Interpolate", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
@@ -156,7 +159,12 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     gr.on([*reasons, picker.change], leave, busy, None, api_visibility="private", queue=False, show_progress="hidden")
     gr.on(reasons, **refresh, **private)
     view.keep(keep, inputs, [saver, busy, file_note], **private)
-    return Parts(ends[0], ends[1], refresh)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        sides = ((end, query[side]) for side, end in zip("ab", ends[:2], strict=True) if side in query)
+        return {end: read_link(text, model) for end, text in sides}
+
+    return Parts(ends[0], ends[1], refresh, Linked(ends[:2], set_to))
 
 
 def count(kind: str, label_: str, **options) -> gr.Slider:
@@ -194,6 +202,7 @@ def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
         whole(*number, *LIMITS[kind][:2]),
         tuple(read_endpoint(end, model) for end in ends),
         tuple(label(end) for end in ends),
+        tuple(write_link(end, model) for end in ends),
     )
 
 
@@ -223,6 +232,7 @@ def view_value(request: Request, found: Drawn) -> dict:
         "kind": request.kind,
         "steps": request.steps,
         "labels": request.labels,
+        "links": request.links,
         "way": way,
     }
     return sprite(found.pixels) | facts

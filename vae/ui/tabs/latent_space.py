@@ -50,7 +50,7 @@ class Parts:
 
 def build(server: ModelServer, picker: gr.HTML) -> Parts:
     latent_maps = LatentMaps(server)
-    lead(LEAD)
+    lead("Latent space", LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-latent-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):

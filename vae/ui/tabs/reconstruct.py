@@ -9,6 +9,7 @@ import gradio as gr
 from torch import Tensor
 
 from vae.inference import Reconstruction, draw_seed
+from vae.ui.address import Linked, read_link_seed
 from vae.ui.components import (
     fold,
     lead,
@@ -54,10 +55,11 @@ WHY = (
 class Parts:
     picture: gr.HTML
     refresh: dict  # what to call, with which inputs and outputs, when the tab must be drawn anew
+    linked: Linked
 
 
 def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
-    lead(LEAD)
+    lead("Reconstruct", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
@@ -94,7 +96,9 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
         ticket = secrets.token_hex(8)
         for step in tasks.watch(ticket, work, f"{visitor()}/reconstruct" if visitor() else None):
             if isinstance(step, Done):
-                yield {busy: None, view: view_value(step.result) | {"model": model, "picture": label(value)}}
+                example = value.get("name") if value.get("kind") == "example" else None
+                of = {"model": model, "picture": label(value), "example": example}
+                yield {busy: None, view: view_value(step.result) | of}
             else:
                 yield {busy: {"ticket": ticket, "what": step.what, "share": step.share}}
 
@@ -121,7 +125,18 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     for control in (choice, seed, side, tiles):
         control.input(**refresh, **private)
     again.click(redraw, [picker, picture, side, tiles], [view, busy, seed, error_note], **private)
-    return Parts(picture, refresh)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        drawn = "seed" in query
+        news = {choice: SAMPLE if drawn else MEAN, seeds: gr.Row(visible=drawn)}
+        if drawn:
+            news[seed] = read_link_seed(query["seed"])
+        if "image" in query:
+            news[picture] = {"kind": "example", "name": query["image"]}
+            read_picture(news[picture])
+        return news
+
+    return Parts(picture, refresh, Linked([picture, choice, seeds, seed], set_to))
 
 
 def figures(found: Reconstruction) -> dict:

@@ -1,5 +1,6 @@
 """The Sample tab: images from nothing but noise, of a variational auto-encoder and of a plain one side by side."""
 
+import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -7,9 +8,11 @@ from dataclasses import dataclass
 import gradio as gr
 
 from vae.data.builtin import NAMES
+from vae.errors import InputError
 from vae.inference import draw_seed
 from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative, prior_texts
+from vae.ui.address import Linked, read_link_seed
 from vae.ui.components import (
     fold,
     lead,
@@ -54,10 +57,11 @@ WHY = (
 class Parts:
     view: gr.HTML
     refresh: dict
+    linked: Linked
 
 
 def build(server: ModelServer, picker: gr.HTML) -> Parts:
-    lead(LEAD)
+    lead("Sample", LEAD)
     beside = server.catalog.first() and server.catalog.counterpart(None)  # the layout before the first result
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
@@ -157,7 +161,26 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         control.input(again, inputs, outputs, **private, trigger_mode="always_last")
     prior.choose(again, inputs, outputs, **private, trigger_mode="always_last")
     notice.picture.change(seen, [picker, *notice.inputs], notice.outputs, **private)
-    return Parts(view, refresh)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        news = {count: COUNT, temperature: 1.0}
+        if "seed" in query:
+            news[seed] = read_link_seed(query["seed"])
+        if "n" in query:
+            news[count] = whole("How many", read_link_seed(query["n"]), 1, MOST)
+        with contextlib.suppress(ValueError):
+            news[temperature] = (
+                number("The temperature", float(query["temperature"]), 0, 2) if "temperature" in query else 1.0
+            )
+        if "prior" in query:
+            if query["prior"] not in prior_texts.PRIORS:
+                raise InputError(
+                    f"The link's prior, {query['prior'][:40]}, is none of {', '.join(prior_texts.PRIORS)}."
+                )
+            news[prior] = {"chosen": query["prior"], "wanted": query["prior"], "linked": True}
+        return news
+
+    return Parts(view, refresh, Linked([seed, count, temperature, prior], set_to))
 
 
 def half(

@@ -8,6 +8,7 @@ from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS, preset
 from vae.training.setting import settings_of
+from vae.ui.address import Linked
 from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.access import Audience
@@ -41,11 +42,12 @@ WHY = (
 @dataclass(frozen=True)
 class Parts:
     view: gr.HTML
+    linked: Linked
 
 
 def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
     watcher = Watcher(catalog)
-    lead(LEAD)
+    lead("Train", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             controls = _controls(training_job, catalog.audience) if training_job.allowed else _no_controls()
@@ -66,7 +68,14 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
             )
     if controls:
         _wire(controls, view, training_job, catalog.audience)
-    return Parts(view)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        name = query.get("run")
+        if name and name not in {run.name for run in catalog.histories()}:
+            raise InputError(f"The link's run, {name[:80]}, is not here, or not any more.")
+        return {view: {"run": name, "linked": True}} if name else {}
+
+    return Parts(view, Linked([view], set_to))
 
 
 @dataclass(frozen=True)
