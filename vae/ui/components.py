@@ -69,7 +69,7 @@ def visitor() -> str:
 
 def lead(tab: str, text: str) -> gr.HTML:
     """The one or two sentences that say what one is looking at, under the tab's name for those who hear the page."""
-    heading = f'<h2 class="vs-voice">{tab}</h2>'
+    heading = f'<h2 class="vs-heard">{tab}</h2>'
     return gr.HTML(f'{heading}<p class="vs-lead">{text}</p>', apply_default_css=False, container=False)
 
 

@@ -47,8 +47,7 @@ export function onThemeChange(draw) {
 export const fontFamily = () => getComputedStyle(document.body).fontFamily;
 
 const announcer = () =>
-  document.querySelector(".vs-voice[aria-live]") ??
-  h("div", { class: "vs-voice", "aria-live": "polite", role: "status" });
+  document.querySelector(".vs-voice") ?? h("div", { class: "vs-voice", "aria-live": "polite", role: "status" });
 
 /** Tells people who use a screen reader, when they are not being told something else. @param {string} text */
 export function announce(text) {
