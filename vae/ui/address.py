@@ -28,6 +28,7 @@ KEYS = (
     "b",
     "run",
 )  # static/address.js knows them too
+DIGITS = 19  # of the largest seed
 LONGEST = 8000  # characters of an address that are read
 
 
@@ -61,10 +62,11 @@ def opened_by_link() -> bool:
     return request is not None and any(key in request.query_params for key in KEYS)
 
 
-def read_link_seed(text: str) -> int:
-    """A seed as an address has it. Raises InputError for what is none."""
-    if not text.isdecimal() or int(text[:30]) > MAX_SEED:
-        raise InputError(f"The link's seed, {text[:40]}, is no whole number from 0 on.")
+def link_number(query: dict[str, str], name: str, low: int = 0, high: int = MAX_SEED) -> int:
+    """A whole number in an address's query. Raises InputError for what is none in [low, high]."""
+    text = query[name]
+    if not text.isdecimal() or len(text) > DIGITS or not low <= int(text) <= high:
+        raise InputError(f"The link's {name}, {text[:40]}, is no whole number from {low} to {high}.")
     return int(text)
 
 

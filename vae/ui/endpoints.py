@@ -49,8 +49,8 @@ def write_link(value: object, model: str | None) -> str | None:
 def read_link(text: str, model: str | None) -> dict:
     """The end that `write_link` wrote, in that model. Raises InputError for nonsense."""
     kind, _, rest = text.partition(":")
-    if text.isdecimal():
-        value = {"kind": "seed", "seed": int(text[:30])}
+    if text.isdecimal() and len(text) <= 19:
+        value = {"kind": "seed", "seed": int(text)}
     elif kind == "sample" and re.fullmatch(r"\d{1,4}:\d{1,19}:[a-z]+:[\d.]{1,8}", rest):
         index, seed, prior, temperature = rest.split(":")
         facts = {"index": int(index), "seed": int(seed), "prior": prior, "temperature": float(temperature)}

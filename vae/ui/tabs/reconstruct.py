@@ -9,7 +9,7 @@ import gradio as gr
 from torch import Tensor
 
 from vae.inference import Reconstruction, draw_seed
-from vae.ui.address import Linked, read_link_seed
+from vae.ui.address import Linked, link_number
 from vae.ui.components import (
     fold,
     lead,
@@ -130,7 +130,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
         drawn = "seed" in query
         news = {choice: SAMPLE if drawn else MEAN, seeds: gr.Row(visible=drawn)}
         if drawn:
-            news[seed] = read_link_seed(query["seed"])
+            news[seed] = link_number(query, "seed")
         if "image" in query:
             news[picture] = {"kind": "example", "name": query["image"]}
             read_picture(news[picture])

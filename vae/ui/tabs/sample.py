@@ -12,7 +12,7 @@ from vae.errors import InputError
 from vae.inference import draw_seed
 from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative, prior_texts
-from vae.ui.address import Linked, read_link_seed
+from vae.ui.address import Linked, link_number
 from vae.ui.components import (
     fold,
     lead,
@@ -165,13 +165,12 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
     def set_to(query: dict[str, str], model: str | None) -> dict:
         news = {count: COUNT, temperature: 1.0}
         if "seed" in query:
-            news[seed] = read_link_seed(query["seed"])
+            news[seed] = link_number(query, "seed")
         if "n" in query:
-            news[count] = whole("How many", read_link_seed(query["n"]), 1, MOST)
-        with contextlib.suppress(ValueError):
-            news[temperature] = (
-                number("The temperature", float(query["temperature"]), 0, 2) if "temperature" in query else 1.0
-            )
+            news[count] = link_number(query, "n", 1, MOST)
+        if "temperature" in query:
+            with contextlib.suppress(ValueError):  # what is no number stays at 1
+                news[temperature] = number("The temperature", float(query["temperature"]), 0, 2)
         if "prior" in query:
             if query["prior"] not in prior_texts.PRIORS:
                 raise InputError(
