@@ -37,5 +37,5 @@ def test_an_address_is_read():
     assert address.parse("?tab=sample&prior=flow&seed=7&empty=") == {"tab": "sample", "prior": "flow", "seed": "7"}
     assert address.parse(None) == {} and address.link_number({"seed": "7"}, "seed") == 7
     for text in ("-7", "7.5", "", "9" * 19, "0" * 5000, "300"):
-        with pytest.raises(InputError, match="The link's n, .* is no whole number from 1 to 256"):
+        with pytest.raises(InputError, match="no whole number from 1 to 256"):
             address.link_number({"n": text}, "n", 1, 256)
