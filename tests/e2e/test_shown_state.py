@@ -14,9 +14,9 @@ SHIFTS = """window.shifts = 0; new PerformanceObserver((list) => list.getEntries
   if (!entry.hadRecentInput) window.shifts += entry.value;
 })).observe({ type: 'layout-shift', buffered: true })"""
 SEEN = {  # what tells one result from another, on each tab
-    "Reconstruct": "() => document.querySelector('.vs-frame .after').src",
+    "Reconstruct": "() => document.querySelector('.vs-frame .after')?.src",
     "Sample": "() => document.querySelector('.vs-grid .vs-cell')?.style.backgroundImage",
-    "Interpolate": "() => document.querySelector('.vs-morph canvas').toDataURL()",
+    "Interpolate": "() => document.querySelector('.vs-morph canvas[aria-label]')?.toDataURL()",
     "Latent space": "() => [...document.querySelectorAll('.vs-space h3')].map((e) => e.textContent).join()",
 }
 # A file dropped on the page's title: what the veil says meanwhile.
