@@ -19,7 +19,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     h("span", { class: "vs-corner", "aria-hidden": "true", hidden: true }, side),
   );
   const stage = h("div", { class: "vs-stage vs-morph" }, h("div", { class: "vs-sheet" }, canvas, ...corners));
-  const range = h("input", { type: "range", min: 0, max: 1, step: 1, value: 0, class: "vs-scrub" });
+  const range = h("input", { type: "range", max: 1, value: 0, class: "vs-scrub", "aria-label": "Position" });
   const play = button(null, () => (playing ? stop() : start()));
   const where = h("output", { class: "vs-where" });
   const last = h("span", { "aria-hidden": "true" }, "B");
