@@ -15,7 +15,8 @@ from starlette.middleware.gzip import GZipMiddleware
 
 from vae import limits
 from vae.checkpoints.find_model import bundled
-from vae.ui import api, picker, scripts
+from vae.errors import InputError
+from vae.ui import address, api, picker, scripts
 from vae.ui.page_head import PageHead, page_head, preview_route
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
@@ -136,7 +137,9 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
         with gr.Row(elem_classes=["vs-header"]):
             brand = f'<div class="vs-brand"><h1>{MARK}{TITLE}</h1><p>{SENTENCE}</p></div>'
             gr.HTML(brand, apply_default_css=False, container=False)
+            copy_button = address.copy_button()
             model = picker.build(catalog, server)
+        link_note = address.link_note()
         with gr.Tabs() as tabs:
             with gr.Tab("Reconstruct", id="reconstruct") as reconstruct_tab:
                 rebuilt = reconstruct.build(server, model, tasks)
@@ -149,14 +152,20 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
             with gr.Tab("Compare", id="compare"):
                 compare.build(server, tasks)
             with gr.Tab("Train", id="train"):
-                train.build(catalog, training_job)
-        opened = {
+                trained = train.build(catalog, training_job)
+        refreshed = {
             "reconstruct": (reconstruct_tab, rebuilt.refresh),
             "sample": (sample_tab, drawn.refresh),
             "interpolate": (interpolate_tab, between.refresh),
             "latent": (latent_tab, space.refresh),
         }
-        _keep_fresh(demo, model, opened)
+        linked = {
+            "reconstruct": rebuilt.linked,
+            "sample": drawn.linked,
+            "interpolate": between.linked,
+            "train": trained.linked,
+        }
+        _keep_fresh(demo, catalog, model, tabs, refreshed, (copy_button, link_note), linked)
         _send_on(drawn, rebuilt, between, tabs)
         _send_point(space, model, between, tabs)
         api.build(server, catalog, training_job)
@@ -179,35 +188,64 @@ def _backend(settings: Settings, catalog: Catalog) -> Backend | None:
     return None
 
 
-def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, dict]]) -> None:
-    """A tab that is opened shows a result of the chosen model: made when first seen, and again when the model changes.
+def _keep_fresh(
+    demo: gr.Blocks,
+    catalog: Catalog,
+    model: gr.HTML,
+    all_tabs: gr.Tabs,
+    tabs: dict[str, tuple[gr.Tab, dict]],
+    address_parts: tuple[gr.HTML, gr.HTML],
+    linked: dict[str, address.Linked],
+) -> None:
+    """A tab that is opened shows a result of the chosen model: made when first seen, and again when the model changes
+    or, being trained, has new weights. The page itself dims a result of another model until the new one comes.
 
-    Which model each tab shows is the visitor's own state; so is which tab is open.
+    Which weights each tab shows is the visitor's own state; so is which tab is open. A link sets both.
     """
     first = next(iter(tabs))
-    shown_models, open_tab = gr.State({}), gr.State(first)
+    open_tab, all_shown = gr.State(first), {name: gr.State(None) for name in tabs}
+    went = address.build(catalog, address_parts, model, all_tabs, open_tab, all_shown, linked)
+
+    def weights(chosen: str | None) -> str | None:
+        """What tells the model's weights from others; a name that cannot be read tells itself."""
+        try:
+            return str(catalog.source(chosen))
+        except InputError:
+            return chosen
 
     for name, (tab, refresh) in tabs.items():
+        shown = all_shown[name]
 
-        def update(seen: dict, opened: str, chosen: str | None, *rest, name=name, refresh=refresh) -> Iterator[dict]:
-            if opened != name or (name in seen and seen[name] == chosen):
-                yield {shown_models: seen}
+        def update(seen: str | None, opened: str, chosen: str | None, *rest, name=name, refresh=refresh, shown=shown):
+            now = weights(chosen)
+            if opened != name or seen == now:
+                yield {shown: seen}
                 return
-            news = refresh["fn"](chosen, *rest)
+            news = refresh["fn"](*rest)
             for step in [news] if isinstance(news, dict) else news:
-                yield {shown_models: {**seen, name: chosen}, **step}
+                yield {shown: now, **step}
 
-        def opened(seen: dict, chosen: str | None, *rest, name=name, update=update) -> Iterator[dict]:
-            yield from update(seen, name, chosen, *rest)
+        def opened(seen: str | None, *rest, name=name, update=update) -> Iterator[dict]:
+            yield from update(seen, name, *rest)
 
-        outputs = [shown_models, *refresh["outputs"]]
+        def loaded(seen: str | None, *rest, shown=shown, opened=opened) -> Iterator[dict]:
+            if address.opened_by_link():
+                yield {shown: seen}  # the page says at once what the link asks for
+            else:
+                yield from opened(seen, *rest)
+
+        inputs, outputs = [model, *refresh["inputs"]], [shown, *refresh["outputs"]]
         options = {"api_visibility": "private", "show_progress_on": refresh["outputs"][0]}
+        newest = options | {"trigger_mode": refresh["trigger_mode"]}
         # By itself and at once: the slow result of a tab already left must not say that it is still open.
         tab.select(lambda name=name: name, None, open_tab, queue=False, api_visibility="private")
-        tab.select(opened, [shown_models, *refresh["inputs"]], outputs, **options)
-        model.change(update, [shown_models, open_tab, *refresh["inputs"]], outputs, **options)
+        tab.select(opened, [shown, *inputs], outputs, **newest)
+        model.change(update, [shown, open_tab, *inputs], outputs, **newest)
+        # One at a time, or weights that come faster than results would end each of them before it is there.
+        model.grown(update, [shown, open_tab, *inputs], outputs, **options, trigger_mode="once")
+        went.then(update, [shown, open_tab, *inputs], outputs, **newest)
         if name == first:
-            demo.load(opened, [shown_models, *refresh["inputs"]], outputs, **options)
+            demo.load(loaded, [shown, *inputs], outputs, **options)
 
 
 def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpolate.Parts, tabs: gr.Tabs) -> None:

@@ -18,7 +18,7 @@ UNSURE = 0.02  # posteriors narrower than this, on average, were hardly pulled t
 
 @dataclass(frozen=True)
 class Parts:
-    """notice: above the samples, empty where there is nothing to say. column: the controls, with the image whose
+    """notice: below the samples, empty where there is nothing to say. column: the controls, with the image whose
     latent is looked at. known: which model and image the notice shows, the visitor's own state."""
 
     notice: gr.HTML

@@ -16,22 +16,32 @@ from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from vae.ui import scripts
+from vae.ui.address import TABS
 from vae.ui.theme import variables
 from vae.ui.uploads import examples
 
-STYLES = ("studio", "picker", "train", "compare", "priors", "latent")
+STYLES = ("studio", "picker", "train", "compare", "priors", "latent", "touch")
 PAGE = b"window.gradio_config"  # is in Gradio's page and in nothing else it answers
 END = b"</head>"
 GRADIOS = re.compile(rb'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>')  # what a link to any Gradio app shows
 PREVIEW = f"{scripts.FOLDER}/preview.png"
 PREVIEW_SAYS = "VAE Studio: handwritten digits drawn by a variational auto-encoder, one turning into another"
+# The tab of a link is open from the beginning, not only once the first has been seen.
+OPEN_TAB = (
+    "{const tab = new URLSearchParams(location.search).get('tab');"
+    "const tabs = window.gradio_config?.components?.find((c) => c.type === 'tabs');"
+    f"if (tabs && {json.dumps(TABS)}.includes(tab)) tabs.props.selected = tab;}}"
+)
 
 
 def page_head() -> str:
     """The style is not given to launch(css=) either, which puts Gradio's own selectors before each of ours."""
     style = variables() + "\n".join((scripts.STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
     data = json.dumps(examples()).replace("<", "\\u003c")
-    return f'{scripts.head()}<style>{style}</style><script type="application/json" id="vs-examples">{data}</script>'
+    return (
+        f"{scripts.head()}<style>{style}</style><script>{OPEN_TAB}</script>"
+        f'<script type="application/json" id="vs-examples">{data}</script>'
+    )
 
 
 def link_preview(title: str, sentence: str, root: str, query: str) -> str:

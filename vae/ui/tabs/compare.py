@@ -35,7 +35,7 @@ WHY = (
 
 
 def build(server: ModelServer, tasks: Tasks) -> None:
-    lead(LEAD)
+    lead("Compare", LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):

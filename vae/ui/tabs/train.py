@@ -8,6 +8,7 @@ from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS, preset
 from vae.training.setting import settings_of
+from vae.ui.address import Linked
 from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.access import Audience
@@ -41,11 +42,12 @@ WHY = (
 @dataclass(frozen=True)
 class Parts:
     view: gr.HTML
+    linked: Linked
 
 
 def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
     watcher = Watcher(catalog)
-    lead(LEAD)
+    lead("Train", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             controls = _controls(training_job, catalog.audience) if training_job.allowed else _no_controls()
@@ -66,7 +68,14 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
             )
     if controls:
         _wire(controls, view, training_job, catalog.audience)
-    return Parts(view)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        name = query.get("run")
+        if name and name not in {run.name for run in catalog.histories()}:
+            raise InputError(f"The link's run, {name[:80]}, is not here, or not any more.")
+        return {view: {"run": name, "linked": True}} if name else {}
+
+    return Parts(view, Linked([view], set_to))
 
 
 @dataclass(frozen=True)
@@ -133,12 +142,18 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience
         data = CUSTOM if FIRST in name and chosen.data not in choices() else chosen.data
         return [data, *(getattr(chosen, field) for field in names)]
 
+    begun = gr.State(None)  # what the visitor started last: (config, run)
+
     @show_errors(controls.error_note)
-    def begin(name, data, archive, token, *settings) -> dict:
+    def begin(last, name, data, archive, token, *settings) -> dict:
         file = archive.get("file") if isinstance(archive, dict) else None
         source = file.get("path") if isinstance(file, dict) else data
         config = training(name, source, not audience.may_open_paths(), **dict(zip(names, settings, strict=True)))
-        return {view: {"run": training_job.start(config, audience.visitor(token)).name}}
+        busy = training_job.current()
+        if last and busy and last == (config, busy.name):  # pressed twice: it is running already
+            return {view: {"run": busy.name}}
+        run = training_job.start(config, audience.visitor(token)).name
+        return {view: {"run": run}, begun: (config, run)}
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     inputs = [controls.recipe, controls.data]
@@ -146,8 +161,8 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience
     gr.on([controls.recipe.change, controls.data.change], None, inputs, None, js=TELL_DATA, api_visibility="private")
     controls.start.click(
         begin,
-        [*inputs, controls.archive, controls.token, *controls.settings.values()],
-        [view, controls.error_note],
+        [begun, *inputs, controls.archive, controls.token, *controls.settings.values()],
+        [view, begun, controls.error_note],
         js=WITH_TOKEN,
         **private,
     )
@@ -155,8 +170,8 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience
 
 TELL_DATA = "(preset, data) => { vaeStudio.then((page) => page.tell('data', { preset, data })); return []; }"
 WITH_TOKEN = (
-    "async (preset, data, archive, token, ...rest) => "
-    "[preset, data, archive, (await vaeStudio).visitorToken(), ...rest]"
+    "async (begun, preset, data, archive, token, ...rest) => "
+    "[begun, preset, data, archive, (await vaeStudio).visitorToken(), ...rest]"
 )
 
 
