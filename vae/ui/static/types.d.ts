@@ -108,7 +108,7 @@ export interface Figures {
   tile: number | null;
 }
 
-/** reconstruct.view_value(), and what of: the model and the picture's label. mean and sigma: for each channel its rows. */
+/** reconstruct.view_value(), and what of: the model and the picture's label. mean, sigma: for each channel its rows. */
 export interface Reconstruction extends Figures {
   model: string | null;
   picture: string;
