@@ -48,7 +48,8 @@ def settled(page: Page, name: str, before: str | None = None) -> str:
     """What the tab shows, once that is of the chosen model and not `before`."""
     page.wait_for_function(
         f"(before) => {{ const seen = ({SEEN[name]})(); "
-        "return seen && seen !== before && !document.querySelector('[role=tabpanel] [data-vs].stale'); }",
+        "return seen && seen !== before && "
+        "![...document.querySelectorAll('[data-vs].stale')].some((e) => e.offsetParent); }",
         arg=before,
     )
     return page.evaluate(SEEN[name])
