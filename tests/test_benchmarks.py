@@ -41,6 +41,12 @@ def test_tiles():
     assert row["size"] == 32 and row["encode"]["seconds_per_megapixel"] > 0 and row["decode"]["cpu_per_megapixel"] > 0
 
 
+def test_cores_that_are_shared():
+    report = quick("shared_cpu.py", "--quick", "--json", "--works", "sample")
+    for found in report["sample"].values():
+        assert min(found["one"], found["all"], found["ours"], found["of_the_better"]) > 0
+
+
 def test_watchers_of_a_training():
     pytest.importorskip("gradio_client")
     report = quick("watchers.py", "--viewers", "2", "--seconds", "1", "--rounds", "1")

@@ -41,8 +41,10 @@ app = typer.Typer(
 def main() -> None:
     """Run the command line. Input that cannot be used ends with one sentence and exit code 2."""
     from vae.errors import InputError
+    from vae.threads import wait_asleep
     from vae.user_folders import provide_home
 
+    wait_asleep()
     try:
         provide_home()
         try:
