@@ -47,6 +47,14 @@ def test_cores_that_are_shared():
         assert min(found["one"], found["all"], found["ours"], found["of_the_better"]) > 0
 
 
+def test_how_time_and_memory_grow():
+    report = quick("scale.py", "--quick", "--json", "--only", "batch", "lines")
+    for found in report.values():
+        first, second = found["rows"]
+        assert second["amount"] > first["amount"] and min(first["seconds"], second["seconds"], first["mib"]) > 0
+        assert "time_exponent" in second
+
+
 def test_watchers_of_a_training():
     pytest.importorskip("gradio_client")
     report = quick("watchers.py", "--viewers", "2", "--seconds", "1", "--rounds", "1")
