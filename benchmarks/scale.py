@@ -8,7 +8,7 @@ No peer: 1.0 is linear, which nothing should exceed for long; where the exponent
 axis "bends" there. Each measurement is the least of three in a process of its own, whose greatest memory it gives; the
 exponents of memory are of what is above the axis' first. What is measured:
 
-  size     reconstructing an image with `sd-small`, by its pixels; attention grows with their square, until tiles bound it
+  size     reconstructing an image with `sd-small`, by its pixels; attention grows with their square until tiles are cut
   batch    encoding and decoding digits with `mnist-vae` in one batch
   images   reading a data set of 28x28 images from a .npy and going through it once
   runs     what a page asks first in the Train tab, where so many runs lie in the folder, of 100 lines each
