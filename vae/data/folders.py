@@ -74,7 +74,7 @@ def from_folder(folder: Path, name: str, split: str, fitting, shape, test_size: 
                 raise Vanished(f"{files[i].name} of {name} has vanished since the data were loaded.") from error
             raise
 
-    data = fill(ImageSet(name, shape, labels, classes), len(files), read)
+    data = fill(ImageSet(name, shape, labels, classes), len(files), read, name=lambda i: files[i].name)
     data.source_channels = _channels(files)
     return data
 

@@ -2,9 +2,10 @@
 
 import os
 import tempfile
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import torch
@@ -13,6 +14,8 @@ from torch import Tensor
 from vae.errors import InputError
 
 WORKERS = min(16, os.cpu_count() or 1)
+NAMED = 5  # images that could not be read whose names are kept
+LOOK = 0.25  # seconds between two calls of `progress` at most while all images are read
 
 
 class Vanished(InputError):
@@ -23,7 +26,9 @@ class ImageSet:
     """N square images of one size, as bytes.
 
     images: uint8 (N, C, size, size), or None if they are too many to hold; batch() then reads them from their source.
-    labels: int64 (N,) with indices into `classes`, or None. skipped: images left out because they could not be read.
+    labels: int64 (N,) with indices into `classes`, or None. skipped: images left out because they could not be read;
+    skipped_names: what the first of them are called. check: called often while images are read; what it raises ends
+    that.
     source_channels: 1 or 3, of the images before they were fitted, None where that is not known.
     """
 
@@ -31,9 +36,12 @@ class ImageSet:
         self.name, self.shape, self.labels, self.classes = name, shape, labels, classes
         self.images: Tensor | None = None
         self.skipped = 0
+        self.skipped_names: list[str] = []
+        self.check: Callable[[], None] = lambda: None
         self.source_channels: int | None = None
         self.cut = False  # whether these are only the first images of a larger set
         self._read: Callable[[int], np.ndarray] | None = None
+        self._name: Callable[[int], str] = str
         self._count = 0
         self._broken: set[int] = set()
         self._pool: ThreadPoolExecutor | None = None
@@ -55,7 +63,11 @@ class ImageSet:
         chosen = torch.as_tensor(indices).tolist()
         if any(not -len(self) <= i < len(self) for i in chosen):
             raise IndexError(f"{self.name} has {len(self)} pictures")
-        return torch.from_numpy(np.stack(list(self._pool.map(self._read_sound, chosen))))
+        found = []
+        for pixels in self._pool.map(self._read_sound, chosen):
+            found.append(pixels)
+            self.check()
+        return torch.from_numpy(np.stack(found))
 
     def _read_sound(self, index: int) -> np.ndarray:
         for step in range(min(len(self), 100)):
@@ -68,21 +80,29 @@ class ImageSet:
             except InputError:
                 self._broken.add(i)
                 self.skipped = len(self._broken)
+                self._note_skipped(i)
         raise InputError(f"{self.name} has too many pictures in a row that cannot be read.")
+
+    def _note_skipped(self, index: int) -> None:
+        if len(self.skipped_names) < NAMED:
+            self.skipped_names.append(self._name(index))
 
     def batches(self, parts: Iterable[Tensor], ahead: int = 2) -> Iterator[Tensor]:
         """batch(indices) for each of `parts`, in order; up to `ahead` are read in the background before asked for."""
         if self.images is not None:
             yield from map(self.batch, parts)
             return
-        with ThreadPoolExecutor(1) as reader:
-            coming: deque[Future] = deque()
+        reader = ThreadPoolExecutor(1)
+        coming: deque[Future] = deque()
+        try:
             for indices in parts:
                 coming.append(reader.submit(self.batch, indices))
                 if len(coming) > ahead:
                     yield coming.popleft().result()
             while coming:
                 yield coming.popleft().result()
+        finally:
+            reader.shutdown(wait=False, cancel_futures=True)  # nobody wants what is still to come
 
     def preview(self, n: int = 16) -> Tensor:
         """uint8 (n, C, size, size): images spread evenly over the set, all of them if there are fewer."""
@@ -110,15 +130,23 @@ def fill(
     read: Callable[[int], np.ndarray],
     limit_bytes: int,
     progress: Callable[[int, int], None] | None,
+    name: Callable[[int], str] = str,
 ) -> ImageSet:
-    """Read all `count` images into data.images if they fit into limit_bytes; else have data read them on demand."""
+    """Read all `count` images into data.images if they fit into limit_bytes; else have data read them on demand.
+
+    name: what an image is called. What `progress` raises ends the reading.
+    """
+    data._name = name
     if count * int(np.prod(data.shape)) > limit_bytes:
         data._read, data._count = read, count
         return data
+    ended = threading.Event()
     pixels, sound = np.empty((count, *data.shape), np.uint8), np.zeros(count, bool)
 
     def work(first: int) -> None:
         for i in range(first, min(first + step, count)):
+            if ended.is_set():
+                return
             try:
                 pixels[i] = read(i)
                 sound[i] = True
@@ -128,14 +156,21 @@ def fill(
     step, done = 64, 0
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            for _ in pool.map(work, range(0, count, step)):
+            for part in [pool.submit(work, first) for first in range(0, count, step)]:
+                while not wait([part], LOOK).done:
+                    if progress:
+                        progress(done, count)
+                part.result()
                 done = min(done + step, count)
                 if progress:
                     progress(done, count)
         except BaseException:
+            ended.set()
             pool.shutdown(wait=False, cancel_futures=True)  # what is left need not be read
             raise
     data.skipped = count - int(sound.sum())
+    for i in np.flatnonzero(~sound)[:NAMED].tolist():
+        data._note_skipped(i)
     if data.skipped == count:
         raise InputError(f"None of the {count:,} pictures of {data.name} can be read.")
     if data.skipped:

@@ -35,6 +35,8 @@ def load_data(
     limit_bytes: int = LIMIT_BYTES,
     test_size: float = 0.2,
     progress: Callable[[int, int], None] | None = None,
+    process: int = 0,
+    processes: int = 1,
 ) -> ImageSet:
     """The images called `name`, fitted as vae.images.fit does with size, channels and border.
 
@@ -45,7 +47,8 @@ def load_data(
     split: "train" or "test". A set without its own split gives `test_size` of its images, always the same, to test.
     root: where data sets lie, read only; by default the environment's VAE_DATA_DIR.
     limit_bytes: a larger set is not held in memory but read batch by batch.
-    progress: called with the images done so far and their total, now and then.
+    progress: called with the images done so far and their total, now and then; what it raises ends the reading.
+    process, processes: this one's number among those that train together, which divide a set that is streamed.
 
     Raises InputError if there is no such set, it cannot be had, or holds no image that can be read.
     """
@@ -81,7 +84,8 @@ def load_data(
     if path is None and _HUB_ID.fullmatch(name.removeprefix(ADDRESS)):
         from vae.data import hub
 
-        return hub.load(name.removeprefix(ADDRESS), split, fitting, shape, limit_bytes, progress)
+        part = {"process": process, "processes": processes}
+        return hub.load(name.removeprefix(ADDRESS), split, fitting, shape, limit_bytes, progress, **part)
     if path is None:
         raise InputError(
             f"There is no data set {name!r}; {', '.join(builtin.NAMES)}, a folder of pictures, a .zip or .tar archive, "
@@ -123,6 +127,19 @@ def data_names(root: str | os.PathLike | None = None) -> list[str]:
         if entry.name not in builtin.NAMES
         and (archives.is_archive(entry) if entry.is_file() else next(walk(entry, depth=3), None) is not None)
     )
+
+
+def located(name: str) -> str:
+    """`name` as it means the same from any current folder: a path is made absolute, all else stays."""
+    if name in builtin.NAMES or name.startswith(ADDRESS):
+        return name
+    root = data_root()
+    try:
+        path = Path(name).expanduser()
+        in_root = root is not None and path.name == name != ".." and (root / name).exists()
+        return name if in_root or not name or not path.exists() else str(path.absolute())
+    except (OSError, ValueError, RuntimeError):  # no path at all
+        return name
 
 
 def _find(name: str, root: str | os.PathLike | None) -> Path | None:

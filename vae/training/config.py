@@ -35,6 +35,7 @@ class TrainConfig:
     model: dict = field(default_factory=_first_model)
     data: str = setting("digits", "digits, mnist, fashion, cifar10, a folder, an archive or a Hub id (owner/name).")
     epochs: int = setting(30, "Passes over the training images.", low=1, high=100_000)
+    steps: int = setting(0, "Updates of the weights in all, in place of epochs, or 0.", low=0, high=10_000_000)
     beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
     learning_rate: float = setting(1e-2, "Adam's step size, at its peak.", low=1e-9, high=10.0)
     batch_size: int = setting(64, "Images at once in each process.", low=1, high=65_536)

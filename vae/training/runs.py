@@ -19,6 +19,7 @@ import shutil
 import socket
 import time
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 from vae.checkpoints.run_checkpoints import complete_checkpoints
@@ -35,6 +36,7 @@ LIVE = "live"  # what the run that trains now is called, besides its name
 SILENCE = 120.0  # seconds without a sign of life after which a run elsewhere counts as interrupted
 ACTIVE = ("starting", "running")
 _ENTRIES = ("state.json", "metrics.jsonl", "previews", "checkpoints", "lock", "stop")
+_WRITTEN = ("config", "state")  # .json: what every run's folder has, and others have not both of
 _MACHINE = "host"  # the key in state.json under which the machine that trains is named
 _FAR = re.compile(r"-[0-9]{5,}$")  # like the name of a generated run, so far on that the next ones would look absurd
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
@@ -196,6 +198,14 @@ def new_run_folder(preset: str, folder: str | Path | None = None) -> Path:
     return folder / f"{preset}-{max(numbers, default=0) + 1:03d}"
 
 
+def _no_run(folder: Path) -> str:
+    """That there is no run to go on with in `folder`, and which one may have been meant."""
+    names = [run.name for run in list_runs(folder.parent)]
+    near = get_close_matches(folder.name, names, 1, 0.0)
+    advice = f"the nearest name there is {near[0]!r}" if near else f"{str(folder.parent)!r} has none"
+    return f"There is no run {str(folder)!r} to resume; {advice}."
+
+
 class RunWriter(Run):
     """The training's side of a run folder. Whatever it writes appears whole or not at all."""
 
@@ -203,11 +213,13 @@ class RunWriter(Run):
     def locked(self, resume: bool = False):
         """Hold the folder, created if need be, for a new training or one that goes on.
 
-        Raises InputError if another training holds it, it cannot be written, it holds what is no run, or, unless
-        `resume`, there is something to lose in it.
+        Raises InputError if another training holds it, it cannot be written, or it holds what is no run; if it has
+        something to lose and `resume` is false, or it has no run and `resume` is true.
         """
         try:
             self._refuse_foreign()
+            if resume and not self.exists():
+                raise InputError(_no_run(self.folder))
             (self.folder / "previews").mkdir(parents=True, exist_ok=True)
             lock = (self.folder / "lock").open("ab")
         except OSError as error:
@@ -219,14 +231,21 @@ class RunWriter(Run):
             yield self
 
     def _refuse_foreign(self) -> None:
-        """A run can be deleted with all that is in its folder, so it must not begin in a folder with other things."""
-        if not self.folder.is_dir() or self.exists():
+        """A run overwrites what is in its folder and can be deleted with it, so it must not begin among other things."""
+        if not self.folder.is_dir() or self._has_a_runs_files():
             return
         others = [f.name for f in self.folder.iterdir() if f.name not in _ENTRIES and not f.name.endswith(".part")]
         if others:
             raise InputError(
                 f"The folder {str(self.folder)!r} is no run and not empty (it holds {min(others)}); give a new one."
             )
+
+    def _has_a_runs_files(self) -> bool:
+        try:
+            config, state = (json.loads((self.folder / f"{name}.json").read_text("utf-8")) for name in _WRITTEN)
+        except (OSError, ValueError):
+            return False
+        return isinstance(config, dict) and "epochs" in config and isinstance(state, dict) and "state" in state
 
     def _take(self, lock) -> None:
         if fcntl is None:
@@ -243,15 +262,23 @@ class RunWriter(Run):
         raise InputError(f"The run {self.name!r} is already being trained by another process.")
 
     def start(self, config: dict) -> None:
-        """Begin or go on: config and state written, an old request to stop forgotten. Only inside `locked()`."""
+        """Begin, with the config written, or go on; an old request to stop is forgotten. Only inside `locked()`.
+
+        The config of a run gone on with is for `write_config`, when nothing can be refused any more.
+        """
         try:
             (self.folder / "stop").unlink(missing_ok=True)
-            if not self.begun():
-                (self.folder / "state.json").unlink(missing_ok=True)  # of a run that never got anywhere
-            write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")
-            self.update(state="starting", reason=None, epochs=config["epochs"])
+            if self.begun():
+                self.update(state="starting", reason=None)
+                return
+            # The state first: a folder with a config.json and no state.json is not a run's.
+            self.update(state="starting", reason=None, epochs=config["epochs"], started=time.time())
+            self.write_config(config)
         except OSError as error:
             raise InputError(f"The run folder {str(self.folder)!r} cannot be written: {error.strerror}.") from error
+
+    def write_config(self, config: dict) -> None:
+        write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")
 
     def update(self, **changes) -> None:
         """Change fields of state.json; `updated` is set to now."""
