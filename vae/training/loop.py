@@ -26,7 +26,7 @@ from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.cuda_graph import GraphedUpdate, captured, why_not
 from vae.training.discriminator import Adversary
-from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm
+from vae.training.distributed import PROJECT, accelerator_for, all_mean, claim, share_batch_norm
 from vae.training.ema import EMA
 from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
 from vae.training.objective import CustomObjective, Objective
@@ -194,8 +194,8 @@ class Trainer:
             )
         self.preview_steps = preview_steps(self.plan.steps)
         if accelerator.log_with:
-            settings = {key: value for key, value in config.to_dict().items() if key != "model"}
-            accelerator.init_trackers("vae-studio", config=settings)
+            shown = {key: value for key, value in config.to_dict().items() if key != "model"}
+            accelerator.init_trackers(PROJECT, config=shown)
 
     def _load(self) -> tuple[AutoEncoder, Saved | None]:
         """The model to begin with, the checkpoint it comes from, and the images, all of which may take long."""

@@ -198,14 +198,6 @@ def new_run_folder(preset: str, folder: str | Path | None = None) -> Path:
     return folder / f"{preset}-{max(numbers, default=0) + 1:03d}"
 
 
-def _no_run(folder: Path) -> str:
-    """That there is no run to go on with in `folder`, and which one may have been meant."""
-    names = [run.name for run in list_runs(folder.parent)]
-    near = get_close_matches(folder.name, names, 1, 0.0)
-    advice = f"the nearest name there is {near[0]!r}" if near else f"{str(folder.parent)!r} has none"
-    return f"There is no run {str(folder)!r} to resume; {advice}."
-
-
 class RunWriter(Run):
     """The training's side of a run folder. Whatever it writes appears whole or not at all."""
 
@@ -217,9 +209,7 @@ class RunWriter(Run):
         something to lose and `resume` is false, or it has no run and `resume` is true.
         """
         try:
-            self._refuse_foreign()
-            if resume and not self.exists():
-                raise InputError(_no_run(self.folder))
+            self.resumable() if resume else self._refuse_foreign()
             (self.folder / "previews").mkdir(parents=True, exist_ok=True)
             lock = (self.folder / "lock").open("ab")
         except OSError as error:
@@ -229,6 +219,16 @@ class RunWriter(Run):
             if self.begun() and not resume:
                 raise InputError(f"The run {self.name!r} exists already; resume it, or give another name.")
             yield self
+
+    def resumable(self) -> "RunWriter":
+        """Itself. Raises InputError if there is no run in the folder, and says which one may have been meant."""
+        self._refuse_foreign()
+        if not self.exists():
+            names = [run.name for run in list_runs(self.folder.parent)]
+            near = get_close_matches(self.name, names, 1, 0.0)
+            advice = f"the nearest name there is {near[0]!r}" if near else f"{str(self.folder.parent)!r} has none"
+            raise InputError(f"There is no run {str(self.folder)!r} to resume; {advice}.")
+        return self
 
     def _refuse_foreign(self) -> None:
         """A run overwrites what is in its folder and can be deleted with it, so it must not begin among other things."""
