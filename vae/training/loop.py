@@ -138,7 +138,7 @@ class Trainer:
         self.recorder = Recorder(writer, on_progress)
         self.custom = objective
         self.began = False
-        self.took: dict[str, float] = {}  # seconds, the last time
+        self.took = {"preview": math.inf, "measure": math.inf}  # seconds, the last time; infinite if it was dropped
         self.updates: Update | GraphedUpdate | None = None  # made at the first one
 
     def close(self) -> None:
@@ -302,10 +302,10 @@ class Trainer:
     def finish(self, stopped: bool = False) -> None:
         """Save. Stopped, this takes no longer than writing does."""
         self.accelerator.wait_for_everyone()
-        if stopped and self.took.get("preview", math.inf) < QUICK:
+        if stopped and self.took["preview"] < QUICK:
             self.preview()
         if self.main:
-            self.checkpoint(measure=not stopped or self.took.get("measure", math.inf) < QUICK)
+            self.checkpoint(measure=not stopped or self.took["measure"] < QUICK)
             self.writer.prune(keep=1)
             self.recorder.state(**self.recorder.skipped(self.feed))
             self.recorder.progress(self.step, self.plan)
@@ -366,15 +366,21 @@ class Trainer:
         with evaluating(self.ema.model) as model, self.accelerator.autocast(), as_it_is:
             yield model
 
+    @contextmanager
+    def _timed(self, what: str):
+        start, self.took[what] = time.monotonic(), math.inf
+        yield
+        self.took[what] = time.monotonic() - start
+
     # -- what is kept ---------------------------------------------------------------------------------------------
 
     def preview(self) -> None:
         """Images of how the model stands now, unless they are there."""
-        start, found = time.monotonic(), {}
+        found = {}
         with self.stopper.together(), self.stopper.looking(), self._evaluating() as model:
             if self.main and not any(preview["step"] == self.step for preview in self.writer.previews()):
-                found = previews(model, self.feed, self.config.seed)
-                self.took["preview"] = time.monotonic() - start
+                with self._timed("preview"):
+                    found = previews(model, self.feed, self.config.seed)
         for kind, pictures in found.items():
             self.recorder.preview(kind, self.step, self.plan.epoch(self.step), pictures, columns=len(pictures) // 2)
 
@@ -386,11 +392,9 @@ class Trainer:
         if not all(torch.isfinite(tensor).all() for tensor in tensors):
             self._judge(math.nan)
         if measure:
-            start = time.monotonic()
             looking = self.stopper.looking() if self.stopper.alone else nullcontext()
-            with looking, self._evaluating() as model:
+            with looking, self._evaluating() as model, self._timed("measure"):
                 model.config = saved_config(self.began_with, self.config, model, self.feed)
-            self.took["measure"] = time.monotonic() - start
         state = {
             "model": self.raw.state_dict(),
             "optimizer": self.optimizer.state_dict(),
