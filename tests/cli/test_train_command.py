@@ -95,9 +95,9 @@ def test_a_signal_stops_the_run_with_an_exit_code_of_its_own(train, tmp_path, mo
 
     with monkeypatch.context() as patch:
         patch.setattr(Trainer, "update", interrupted)
-        code, out, err = train("--batch-size", 512, "--epochs", 3, "--run-dir", tmp_path / "run")
+        code, out, _ = train("--batch-size", 512, "--epochs", 3, "--run-dir", tmp_path / "run")
     assert code == 128 + signal_ and json.loads(out)["state"] == "stopped"
-    code, out, err = train("--run-dir", tmp_path / "run", "--resume")
+    code, out, _ = train("--run-dir", tmp_path / "run", "--resume")
     assert code == 0 and json.loads(out)["state"] == "finished" and json.loads(out)["epoch"] == 3
 
 
@@ -108,7 +108,7 @@ def test_a_folder_of_something_else_is_refused_and_keeps_every_byte(train, tmp_p
     folder.mkdir()
     for name in files:
         (folder / name).write_text('{"_class_name": "AutoencoderKL"}')
-    code, out, err = train("--epochs", 1, "--run-dir", folder, *more)
+    code, _, err = train("--epochs", 1, "--run-dir", folder, *more)
     assert code == 2 and f"is no run and not empty (it holds {files[0]})" in err and err.count("\n") == 1
     assert sorted(f.name for f in folder.iterdir()) == sorted(files)
     assert all(f.read_text() == '{"_class_name": "AutoencoderKL"}' for f in folder.iterdir())
@@ -133,7 +133,7 @@ def test_a_run_goes_on_from_another_current_folder_and_names_what_it_skips(train
 def test_accelerates_launcher_on_the_cpu_is_told_from_two_processes(train, tmp_path, monkeypatch):
     for name, value in {"ACCELERATE_MIXED_PRECISION": "no", "MASTER_ADDR": "127.0.0.1"}.items():
         monkeypatch.setenv(name, value)
-    code, out, err = train("--epochs", 1, "--run-dir", tmp_path / "run")
+    code, _, err = train("--epochs", 1, "--run-dir", tmp_path / "run")
     assert code == 2 and "has started one" in err and "torchrun --nproc_per_node 2" in err
     assert list(tmp_path.iterdir()) == []
 

@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -171,6 +172,34 @@ def test_one_process_goes_on_from_two_and_two_from_one(train, tmp_path):
     assert epochs[2]["val_loss"] < epochs[0]["val_loss"]
     again = train(tiny(epochs=3, batch_size=70), tmp_path / "again", world=2)
     assert untimed(again)[0].keys() == untimed(run)[0].keys()
+
+
+def stopped(rank: int, world: int, port: int, config, folder: str, resume: bool) -> None:
+    """In the child: the second process alone is told to end, in the middle of its fourth update."""
+    from vae.training.loop import Trainer
+
+    update = Trainer.update
+
+    def updating(self):
+        if rank == 1 and self.step == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        update(self)
+
+    Trainer.update = updating
+    process(rank, world, port, config, folder, resume)
+
+
+def test_processes_stop_together_and_what_one_dropped_the_other_drops(train, tmp_path):
+    config = tiny(epochs=2, batch_size=35, accumulate=4)
+    run = train(config, tmp_path / "run", world=2, target=stopped)
+    state = run.state()
+    assert (state["state"], state["signal"]) == ("stopped", signal.SIGTERM) and state["step"] < state["steps"]
+    resumed = train(config, tmp_path / "run", world=2, resume=True)
+    assert resumed.state()["state"] == "finished"
+    whole = train(config, tmp_path / "whole", world=2)
+    for ours, theirs in zip(resumed.metrics(), whole.metrics(), strict=True):
+        loss = "loss" if ours["kind"] == "step" else "val_loss"
+        assert ours["step"] == theirs["step"] and ours[loss] == pytest.approx(theirs[loss], rel=1e-4)
 
 
 def test_torchrun_starts_the_command_line_and_one_process_speaks(tmp_path):

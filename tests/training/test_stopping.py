@@ -102,7 +102,7 @@ def batches(accumulate: int):
 
 def stopped_in_time(run: Run, slow: Slowness, config, **named) -> dict:
     fit(config, run.folder, device="cpu", **named)
-    assert 2 <= slow.parts, "it was never slow"
+    assert slow.parts >= 2, "it was never slow"
     assert time.monotonic() - slow.asked < WITHIN
     state = run.state()
     assert state["state"] == "stopped" and state["reason"] == "Stopped on request."

@@ -109,7 +109,7 @@ def _introduction(run, tracker: str | None) -> list[str]:
     if tracker:
         from vae.training.distributed import PROJECT
 
-        said.append(f"{tracker} logs to {run.folder / PROJECT}." if tracker == "tensorboard" else f"Logged to {tracker}.")
+        said.append(f"Logs go to {run.folder / PROJECT if tracker == 'tensorboard' else tracker}.")
     return said
 
 

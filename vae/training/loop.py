@@ -40,6 +40,7 @@ from vae.training.schedule import learning_rate, plan
 from vae.training.stopping import REASONS, Stopped, Stopper, check_loss, sentence
 from vae.training.sums import Sums
 from vae.training.trained_model import freeze, saved_config, starting_model
+from vae.training.training_state import restore, training_state
 from vae.training.update import Update
 from vae.training.validation import evaluating, validate
 
@@ -186,7 +187,7 @@ class Trainer:
         self.sums = Sums(self.objective.terms + (self.adversary.terms if self.adversary else ()), 2, self.device)
         self.step, self.seconds, self.first_loss = 0, 0.0, None
         if saved:
-            self._restore(saved)
+            restore(self, saved)
         if self.step > self.plan.steps:
             raise InputError(
                 f"The run has trained for {self.step / self.plan.epoch_steps:g} epochs already ({self.step} steps); "
@@ -221,26 +222,6 @@ class Trainer:
         if config.adversarial:
             start = config.adversarial_start // self.plan.update_images
             self.adversary = Adversary(self.raw, config.adversarial, start, config.seed, accelerator.autocast, average)
-
-    def _restore(self, saved: Saved) -> None:
-        """The checkpoint's state, but for the model's, into what was prepared."""
-        state = saved.state
-        self.ema.model.load_state_dict(saved.averaged.state_dict() if self.config.ema_images else state["model"])
-        self.ema.model.config = saved.averaged.config
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:
-            group["capturable"] = self.graphed  # whatever device the run was on before
-        if self.accelerator.scaler is not None and state["scaler"]:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
-        if tuple(state["terms"]) != self.sums.terms:
-            raise InputError(
-                f"This run's loss had the terms {', '.join(state['terms'])}, and has {', '.join(self.sums.terms)} now; "
-                "resume it with the objective it began with."
-            )
-        self.sums.table.copy_(state["sums"])
-        if self.adversary:
-            self.adversary.load_state_dict(state["adversary"])
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
@@ -385,7 +366,7 @@ class Trainer:
             self.recorder.preview(kind, self.step, self.plan.epoch(self.step), pictures, columns=len(pictures) // 2)
 
     def checkpoint(self, measure: bool = True) -> None:
-        """Save if the training is sound; for the main process. measure: its latents, else they are as they last were."""
+        """Save if the training is sound; for the main process. measure: its latents, or leave what is known of them."""
         if not self.sums.empty(LINE):  # the losses since the last step line, which nobody has judged
             self._judge(self.sums.mean(LINE)["loss"])
         tensors = (*self.raw.state_dict().values(), *self.ema.model.state_dict().values())
@@ -395,17 +376,4 @@ class Trainer:
             looking = self.stopper.looking() if self.stopper.alone else nullcontext()
             with looking, self._evaluating() as model, self._timed("measure"):
                 model.config = saved_config(self.began_with, self.config, model, self.feed)
-        state = {
-            "model": self.raw.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
-            "step": self.step,
-            "seconds": self.seconds,
-            "sums": self.sums.table,
-            "terms": list(self.sums.terms),
-            "first_loss": self.first_loss,
-            "images": len(self.feed.train_set),
-            "update_images": self.plan.update_images,
-            "adversary": self.adversary.state_dict() if self.adversary else None,
-        }
-        self.recorder.checkpoint(self.step, self.ema.model, state)
+        self.recorder.checkpoint(self.step, self.ema.model, training_state(self))

@@ -13,10 +13,10 @@ from torch import Tensor
 
 from vae import images
 from vae.checkpoints import find_model, store
+from vae.data.image_set import NAMED
 from vae.errors import InputError
 from vae.files import appearing, disk_error, flushed
 from vae.models import AutoEncoder
-from vae.data.image_set import NAMED
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.runs import RunWriter
@@ -61,9 +61,9 @@ class Recorder:
             self.writer.update(**changes)
 
     def begin(self, config: TrainConfig, step: int, plan: Plan, feed: TrainingImages, device: torch.device) -> None:
-        """Say that the training runs, with what a viewer needs to know of it; what was written after `step` is forgotten.
+        """Say that the training runs, with what a viewer needs to know of it.
 
-        From here on the run is one with this config.
+        What was written after `step` is forgotten, and from here on the run has this config.
         """
         with self.writing():
             self.writer.rewind(step or -1)  # what is written at step 0 is written anew

@@ -26,10 +26,10 @@ def settings(config: TrainConfig) -> dict:
 
 
 def continued(name: str, kept: TrainConfig, asked: dict) -> TrainConfig:
-    """The config of the run `name`, which began with `kept`, for going on as asked: by field, None for what is left out.
+    """The config of the run `name`, which began with `kept`, for going on with it.
 
-    CHANGEABLE may differ; epochs alone end a run that was to have so many steps. Raises InputError that names the first
-    other field that differs.
+    asked: fields and their values, None where one is left out. CHANGEABLE may differ; epochs alone end a run that was
+    to have so many steps. Raises InputError that names the first other field that differs.
     """
     kept = rooted(kept)
     asked = {field: value for field, value in asked.items() if value is not None}

@@ -231,7 +231,7 @@ class RunWriter(Run):
         return self
 
     def _refuse_foreign(self) -> None:
-        """A run overwrites what is in its folder and can be deleted with it, so it must not begin among other things."""
+        """A run overwrites what is in its folder and is deleted with it, so it must not begin among other things."""
         if not self.folder.is_dir() or self._has_a_runs_files():
             return
         others = [f.name for f in self.folder.iterdir() if f.name not in _ENTRIES and not f.name.endswith(".part")]
