@@ -101,17 +101,29 @@ def test_a_signal_stops_the_run_with_an_exit_code_of_its_own(train, tmp_path, mo
     assert code == 0 and json.loads(out)["state"] == "finished" and json.loads(out)["epoch"] == 3
 
 
-@pytest.mark.parametrize("files", [("config.json", "model.safetensors"), ("config.json", "state.json"), ("a.txt",)])
+@pytest.mark.parametrize(
+    "files",
+    [
+        ("config.json", "model.safetensors"),
+        ("config.json", "state.json"),
+        ("state.json",),
+        ("a.txt",),
+        ("checkpoints/step-1.ckpt",),  # another trainer's
+        ("previews/a.png",),
+    ],
+)
 @pytest.mark.parametrize("more", [(), ("--resume",)])
 def test_a_folder_of_something_else_is_refused_and_keeps_every_byte(train, tmp_path, files, more):
     folder = tmp_path / "model"
     folder.mkdir()
     for name in files:
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_text('{"_class_name": "AutoencoderKL"}')
     code, _, err = train("--epochs", 1, "--run-dir", folder, *more)
-    assert code == 2 and f"is no run and not empty (it holds {files[0]})" in err and err.count("\n") == 1
-    assert sorted(f.name for f in folder.iterdir()) == sorted(files)
-    assert all(f.read_text() == '{"_class_name": "AutoencoderKL"}' for f in folder.iterdir())
+    assert code == 2 and f"is no run and not empty (it holds {files[0].split('/')[0]})" in err and err.count("\n") == 1
+    left = [f for f in folder.rglob("*") if f.is_file()]
+    assert sorted(f.relative_to(folder).as_posix() for f in left) == sorted(files)
+    assert all(f.read_text() == '{"_class_name": "AutoencoderKL"}' for f in left)
 
 
 def test_a_run_goes_on_from_another_current_folder_and_names_what_it_skips(train, tmp_path, monkeypatch):

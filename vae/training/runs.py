@@ -35,8 +35,7 @@ except ImportError:  # Windows: a run is then known for dead by its silence
 LIVE = "live"  # what the run that trains now is called, besides its name
 SILENCE = 120.0  # seconds without a sign of life after which a run elsewhere counts as interrupted
 ACTIVE = ("starting", "running")
-_ENTRIES = ("state.json", "metrics.jsonl", "previews", "checkpoints", "lock", "stop")
-_WRITTEN = ("config", "state")  # .json: what every run's folder has, and others have not both of
+_PART = re.compile(r"\.(config|state)\.json\.[0-9]+\.part")  # half-written by a training that was killed
 _MACHINE = "host"  # the key in state.json under which the machine that trains is named
 _FAR = re.compile(r"-[0-9]{5,}$")  # like the name of a generated run, so far on that the next ones would look absurd
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
@@ -232,20 +231,27 @@ class RunWriter(Run):
 
     def _refuse_foreign(self) -> None:
         """A run overwrites what is in its folder and is deleted with it, so it must not begin among other things."""
-        if not self.folder.is_dir() or self._has_a_runs_files():
+        if not self.folder.is_dir():
             return
-        others = [f.name for f in self.folder.iterdir() if f.name not in _ENTRIES and not f.name.endswith(".part")]
+        begun = self._says("state.json", "state")
+        if begun and self._says("config.json", "epochs"):
+            return
+        # A run that was killed before its config was written leaves these.
+        own = {"lock", "state.json"} if begun else {"lock"}
+        others = [f for f in self.folder.iterdir() if f.name not in own and not _PART.fullmatch(f.name)]
+        others = [f.name for f in others if f.name != "previews" or not f.is_dir() or any(f.iterdir())]
         if others:
             raise InputError(
                 f"The folder {str(self.folder)!r} is no run and not empty (it holds {min(others)}); give a new one."
             )
 
-    def _has_a_runs_files(self) -> bool:
+    def _says(self, name: str, key: str) -> bool:
+        """Whether there is a JSON object with that key in the file."""
         try:
-            config, state = (json.loads((self.folder / f"{name}.json").read_text("utf-8")) for name in _WRITTEN)
-        except (OSError, ValueError):
+            content = json.loads((self.folder / name).read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
             return False
-        return isinstance(config, dict) and "epochs" in config and isinstance(state, dict) and "state" in state
+        return isinstance(content, dict) and key in content
 
     def _take(self, lock) -> None:
         if fcntl is None:
@@ -312,8 +318,9 @@ class RunWriter(Run):
         for preview in self.previews():
             if preview["step"] > step:
                 preview["path"].unlink(missing_ok=True)
-        for folder in (self.folder / "checkpoints").glob("*"):
-            torn = not folder.name.startswith("step-") or not (folder / "trainer.pt").is_file()
+        checkpoints = self.folder / "checkpoints"
+        for folder in (*checkpoints.glob("step-*"), *checkpoints.glob(".step-*")):
+            torn = folder.name.startswith(".") or not (folder / "trainer.pt").is_file()
             if torn or folder.name > self.checkpoint_folder(step).name:
                 _remove(folder)
         # Of files half-written only a training's own: somebody may be writing another one beside them now.
