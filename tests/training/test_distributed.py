@@ -8,6 +8,7 @@ import socket
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -174,26 +175,30 @@ def test_one_process_goes_on_from_two_and_two_from_one(train, tmp_path):
     assert untimed(again)[0].keys() == untimed(run)[0].keys()
 
 
-def stopped(rank: int, world: int, port: int, config, folder: str, resume: bool) -> None:
-    """In the child: the second process alone is told to end, in the middle of its fourth update."""
+def stopped(method: str, rank: int, world: int, port: int, config, folder: str, resume: bool) -> None:
+    """In the child: the second process alone is told to end, at its fourth update or its first validation."""
     from vae.training.loop import Trainer
 
-    update = Trainer.update
+    original = getattr(Trainer, method)
 
-    def updating(self):
-        if rank == 1 and self.step == 3:
+    def told(self):
+        if rank == 1 and (self.step == 3 or method == "validate"):
             os.kill(os.getpid(), signal.SIGTERM)
-        update(self)
+        return original(self)
 
-    Trainer.update = updating
+    setattr(Trainer, method, told)
     process(rank, world, port, config, folder, resume)
 
 
-def test_processes_stop_together_and_what_one_dropped_the_other_drops(train, tmp_path):
+@pytest.mark.parametrize("method", ["update", "validate"])
+def test_processes_stop_together_and_what_one_dropped_the_other_drops(train, tmp_path, method):
     config = tiny(epochs=2, batch_size=35, accumulate=4)
-    run = train(config, tmp_path / "run", world=2, target=stopped)
+    run = train(config, tmp_path / "run", world=2, target=partial(stopped, method))
     state = run.state()
     assert (state["state"], state["signal"]) == ("stopped", signal.SIGTERM) and state["step"] < state["steps"]
+    if method == "validate":
+        assert state["step"] == 5 and not [line for line in run.metrics() if line["kind"] == "epoch"]
+        return
     resumed = train(config, tmp_path / "run", world=2, resume=True)
     assert resumed.state()["state"] == "finished"
     whole = train(config, tmp_path / "whole", world=2)

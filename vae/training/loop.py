@@ -336,8 +336,8 @@ class Trainer:
         check_loss(loss, self.first_loss, self.step, self.config.learning_rate)
 
     def validate(self) -> dict[str, float]:
-        with self.stopper.together(), self.stopper.looking(), self._evaluating() as model:
-            return validate(model, self.feed, self.objective, self.config, self.accelerator)
+        with self._evaluating() as model:
+            return validate(model, self.feed, self.objective, self.config, self.accelerator, self.stopper)
 
     @contextmanager
     def _evaluating(self):

@@ -155,7 +155,8 @@ class Stopper:
 
     @contextmanager
     def together(self):
-        """What is done inside may be stopped, in all processes or in none; all of them must come here."""
+        """What is done inside may be stopped, in all processes or in none. All of them must come here, and inside none
+        may wait for another."""
         reason = 0
         try:
             yield
@@ -163,8 +164,8 @@ class Stopper:
             if self.alone:
                 raise
             reason = stop.reason
-        if self._ending is None:
-            self._agree(reason)
+        if self._ending is None and not self.alone:
+            self._agree(reason or self.reason())
 
     @contextmanager
     def ending(self):
