@@ -6,7 +6,7 @@
     previews/        reconstruction-<step>.png and samples-<step>.png
     checkpoints/     step-<step>/{config.json, model.safetensors, trainer.pt}
     lock             held by the process that trains, so that a killed run is known for one
-    stop             if present, the training ends at the next step
+    stop             if present, the training ends
 
 A line of metrics.jsonl is either {"kind": "step", …}, averages since the last such line, or {"kind": "epoch", …}; where
 a run goes on from a model the first is {"kind": "start", …}, that model's validation.
@@ -123,7 +123,7 @@ class Run:
         return self.state()["state"] in ACTIVE
 
     def request_stop(self) -> None:
-        """Ask the training to end at its next step; it keeps what it has learned. InputError as for metrics."""
+        """Ask the training to end, which it does within seconds; it keeps what it has learned. InputError as for metrics."""
         self._require()
         (self.folder / "stop").touch()
 
