@@ -123,7 +123,7 @@ class Run:
         return self.state()["state"] in ACTIVE
 
     def request_stop(self) -> None:
-        """Ask the training to end, which it does within seconds; it keeps what it has learned. InputError as for metrics."""
+        """Ask the training to end, within two seconds or so; it keeps what it learned. InputError as for metrics."""
         self._require()
         (self.folder / "stop").touch()
 
