@@ -10,6 +10,7 @@ import torch
 from tiny_runs import dots
 
 from vae.cli import main
+from vae.cli.train import _introduction
 from vae.training.config import TrainConfig
 from vae.training.loop import Trainer
 from vae.training.presets import PRESETS
@@ -173,3 +174,10 @@ def test_bad_input_is_one_sentence_and_leaves_nothing_behind(train, tmp_path, ar
     code, out, err = train(*arguments, "--run", tmp_path / "run")
     assert code == 2 and out == "" and words in err and err.count("\n") == 1 and "Traceback" not in err
     assert list(tmp_path.iterdir()) == []
+
+
+def test_where_a_tracker_writes_is_said(train, tmp_path):
+    assert train("--batch-size", 512, "--epochs", 1, "--run-dir", tmp_path / "run")[0] == 0
+    run = Run(tmp_path / "run")
+    assert _introduction(run, "tensorboard")[-1] == f"Logs go to {run.folder / 'vae-studio'}."
+    assert _introduction(run, "wandb")[-1] == "Logs go to wandb." and len(_introduction(run, None)) == 1
