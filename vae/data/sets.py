@@ -39,6 +39,8 @@ def load_data(
     progress: Callable[[int, int], None] | None = None,
     value_range: str | Sequence[float] | None = None,
     transform: Callable[[Tensor], Tensor] | None = None,
+    process: int = 0,
+    processes: int = 1,
 ) -> ImageSet:
     """The images called `name`, fitted as vae.images.fit does with size, channels and border.
 
@@ -53,11 +55,12 @@ def load_data(
     root: where data sets lie, read only; by default the environment's VAE_DATA_DIR.
     limit_bytes: a larger set is not held in memory but read batch by batch.
     test_size: None holds nothing back: each split of a set without its own is all of it.
-    progress: called with the images done so far and their total, now and then.
+    progress: called with the images done so far and their total, now and then; what it raises ends the reading.
     value_range: of values over 8 bits, those that are black and white, (0, 4095) or "0:4095"; by default the range
       they have, see vae.depth.usual_range.
     transform: what a training does to an image each time it is learned from, such as torchvision.transforms.v2's; it
       takes and gives uint8 (channels, size, size). Only a training uses it, and never on the images it validates with.
+    process, processes: this one's number among those that train together, which divide a set that is streamed.
 
     Raises InputError if there is no such set, it cannot be had, or holds no image that can be read.
     """
@@ -88,7 +91,8 @@ def load_data(
         if paths is None and _HUB_ID.fullmatch(name.removeprefix(ADDRESS)):
             from vae.data import hub
 
-            data = hub.load(name.removeprefix(ADDRESS), split, as_wanted, shape, limit_bytes, progress, test_size, span)
+            repository, part = name.removeprefix(ADDRESS), {"process": process, "processes": processes}
+            data = hub.load(repository, split, as_wanted, shape, limit_bytes, progress, test_size, span, **part)
         elif paths is None:
             raise InputError(
                 f"There is no data set {name!r}; {', '.join(builtin.NAMES)}, {formats.ACCEPTED}, "
@@ -192,6 +196,17 @@ def find(name: str, root: str | os.PathLike | None = None) -> list[Path] | None:
     if listed and any(paths) and None in paths:
         raise InputError(f"Of {name[:200]!r} there is no {listed[paths.index(None)][-200:]!r}.")
     return None if None in paths else paths
+
+
+def located(name: str, root: str | os.PathLike | None = None) -> str:
+    """`name` as it means the same from any current folder: paths are made absolute, all else stays. Raises InputError
+    as find does."""
+    if name in builtin.NAMES or name.startswith(ADDRESS):
+        return name
+    paths, folder = find(name, root), data_root(root)
+    if paths is None or (folder is not None and all(path.parent == folder for path in paths) and os.sep not in name):
+        return name
+    return str(Path(name).expanduser().absolute())
 
 
 def _find(name: str, root: str | os.PathLike | None) -> Path | None:

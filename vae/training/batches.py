@@ -1,6 +1,6 @@
 """The images of one training: loaded, held on the device where they fit into memory, dealt out in batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
@@ -17,22 +17,36 @@ from vae.training.schedule import Plan, seeded
 class TrainingImages:
     """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its images.
 
-    layout: the memory format of the batches; it may be changed until the first.
+    layout: the memory format of the batches; it may be changed until the first. check: called often while images are
+    read; what it raises ends that. process, processes: see vae.data.sets.load_data.
 
     Raises InputError if the config's data cannot be read.
     """
 
-    def __init__(self, config: TrainConfig, model: AutoEncoder, device: torch.device):
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: AutoEncoder,
+        device: torch.device,
+        check: Callable[[], None] = lambda: None,
+        process: int = 0,
+        processes: int = 1,
+    ):
         self.seed, self.device, self.layout = config.seed, device, torch.channels_last
         fitted = {
             "size": model.config.sample_size,
             "channels": model.in_channels,
             "border": model.config.border,
             "test_size": None if config.val_data else config.test_size,
+            "progress": lambda done, count: check(),
         }
-        self.train_set = load_data(config.data, "train", value_range=config.value_range, **fitted)
+        part = {"process": process, "processes": processes}
+        self.train_set = load_data(config.data, "train", value_range=config.value_range, **fitted, **part)
         span = config.value_range or self.train_set.value_range
         self.val_set = load_data(config.val_data or config.data, "val", value_range=span, **fitted)
+        self.val_set.check = check
+        if processes == 1:  # several wait for one another in the middle of an update, and stop between two
+            self.train_set.check = check
         stored = self.train_set.source_channels
         if config.init and stored not in (None, model.in_channels):
             colours = {1: "grey images", 3: "colour images (RGB)"}

@@ -2,7 +2,6 @@
 
 from dataclasses import asdict, dataclass, field, fields
 
-from vae.depth import checked_range
 from vae.errors import InputError
 from vae.loss import RECONSTRUCTIONS
 from vae.training.setting import check_settings, setting
@@ -44,6 +43,7 @@ class TrainConfig:
         None, "The values over 8 bits that are black and white, such as 0:4095; by default their own.", public=False
     )
     epochs: int = setting(30, "Passes over the training images.", low=1, high=100_000)
+    steps: int = setting(0, "Updates of the weights in all, in place of epochs, or 0.", low=0, high=10_000_000)
     beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
     learning_rate: float = setting(1e-2, "Adam's step size, at its peak.", low=1e-9, high=10.0)
     batch_size: int = setting(64, "Images at once in each process.", low=1, high=65_536)
@@ -90,6 +90,7 @@ class TrainConfig:
     freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS, public=False)
 
     def __post_init__(self):
+        from vae.depth import checked_range  # here, for NumPy is not needed to say which options there are
         from vae.models import config_from_dict
 
         check_settings(self)

@@ -1,5 +1,7 @@
 """How a training computes on its device without its being seen: number format, memory layout, compiled or not."""
 
+from collections.abc import Callable
+
 import torch
 from torch import nn
 
@@ -39,12 +41,22 @@ def memory_format(model: AutoEncoder, device: torch.device, compiled: bool) -> t
     return torch.contiguous_format if copies else torch.channels_last
 
 
-def compile_blocks(model: AutoEncoder) -> None:
+def compile_blocks(model: AutoEncoder, check: Callable[[], None] = lambda: None) -> None:
     """In place: compile the blocks that a network repeats, which takes a fraction of what the whole would; a network
-    that has none of them as a whole."""
+    that has none of them as a whole. check: called before each of them, so that what it raises ends the wait for the
+    compiler between two blocks."""
     torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, SHAPES)
     blocks = [module for module in model.modules() if isinstance(module, COMPILED)]
     for block in blocks:
         block.compile(fullgraph=True, dynamic=False)
+        block._compiled_call_impl = _checked(block._compiled_call_impl, check)
     if not blocks:
         model.compile(dynamic=False)
+
+
+def _checked(function: Callable, check: Callable[[], None]) -> Callable:
+    def call(*arguments, **named):
+        check()
+        return function(*arguments, **named)
+
+    return call

@@ -19,14 +19,14 @@ from vae.checkpoints import find_model
 from vae.checks import real_number
 from vae.device import pick_device
 from vae.errors import InputError
-from vae.models import config_to_dict
+from vae.models import AutoEncoder, config_to_dict
 from vae.perceptual import check_installed
 from vae.training import memory
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.cuda_graph import GraphedUpdate, captured, why_not
 from vae.training.discriminator import Adversary
-from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm
+from vae.training.distributed import PROJECT, accelerator_for, all_mean, claim, share_batch_norm
 from vae.training.ema import EMA
 from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
 from vae.training.objective import CustomObjective, Objective
@@ -34,16 +34,18 @@ from vae.training.presets import PRESETS, preset
 from vae.training.previews import preview_steps, previews
 from vae.training.process import give_way, keep_freed_memory
 from vae.training.recorder import Recorder, Saved
+from vae.training.resume import continued, rooted, settings
 from vae.training.runs import Run, RunWriter, new_run_folder
 from vae.training.schedule import learning_rate, plan
-from vae.training.stopping import REASONS, Stopper, check_loss, sentence
+from vae.training.stopping import REASONS, Stopped, Stopper, check_loss, sentence
 from vae.training.sums import Sums
 from vae.training.trained_model import freeze, saved_config, starting_model
+from vae.training.training_state import restore, training_state
 from vae.training.update import Update
 from vae.training.validation import evaluating, validate
 
 EPOCH, LINE = range(2)  # rows of the sums: over the epoch so far, and since the last step line of the metrics
-ASK_EVERY = 10  # updates between two questions whether to stop, where several processes must agree
+QUICK = 0.5  # seconds that a preview or a measurement may take when the run is to stop
 
 
 def fit(
@@ -59,18 +61,21 @@ def fit(
 ) -> Run:
     """Train as `config` says, or the preset of that name, in the run folder `run` (a new one unless given).
 
-    resume: go on from the folder's newest checkpoint, or begin if there is none. On the CPU the metrics are then
-    those of an uninterrupted run to the last bit. The folder's own config is used, but for `epochs`.
+    resume: go on from the folder's newest checkpoint, or begin it anew if it has none. On the CPU the metrics are then
+    those of an uninterrupted run to the last bit. Epochs, steps and learning rate may be others than before: from there
+    on the rate is that of a run which began with these. All else must be as in the folder's own config.
     max_minutes: of this call, after which the run stops as if asked to. on_progress is called about twice a second
     with the run's state. log_with: a tracker's name for Accelerate ("tensorboard", "trackio", "wandb", …).
     objective: in place of the config's own, a callable (x, x_hat, posterior, step) that returns the loss, or a dict of
     named scalar tensors with it as "loss"; step is None in validation. A run resumed needs it again. See
     vae.training.objective.
     background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
-    In a main thread Ctrl-C and SIGTERM stop the run too, after the step they come in.
+    In a main thread Ctrl-C and SIGTERM stop the run too. A stop waits for nothing long: an update, a validation or an
+    image in the making is dropped, and a run resumed makes it again.
 
-    Returns the Run, finished or stopped. Raises InputError, with the reason also in the run's state, where the data
-    cannot be read, the folder not written, the loss is not finite or explodes, or the run is being trained already.
+    Returns the Run, finished or stopped; its state then has the `signal` that stopped it, or None. Raises InputError,
+    with the reason also in the run's state, where the data cannot be read, the folder not written, the loss is not
+    finite or explodes, the run is being trained already, or with `resume` there is none or it has other settings.
     """
     config = preset(config) if isinstance(config, str) else config
     if not isinstance(config, TrainConfig):
@@ -82,25 +87,30 @@ def fit(
     keep_freed_memory()
     if background:
         give_way()
-    writer = RunWriter(run or new_run_folder(config.preset))
-    if resume and writer.begun():
-        config = replace(TrainConfig.from_dict(writer.config()), epochs=config.epochs)
+    writer = RunWriter(Path(run).expanduser() if run else new_run_folder(config.preset))
+    before = writer.state() if resume and writer.begun() else None
+    if resume and writer.exists():
+        config = continued(writer.name, TrainConfig.from_dict(writer.config()), settings(config))
     elif config.init:
         config = replace(config, model=config_to_dict(find_model.load_config(config.init)))
+    config = rooted(config)
     if config.perceptual:
         check_installed()
     precision = chosen_precision(config, pick_device(device))
     with accelerator_for(precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
         writer = claim(writer, config, resume, accelerator, held)
-        stopper = Stopper(writer, max_minutes)
+        stopper = Stopper(writer, max_minutes, accelerator)
         trainer = Trainer(config, writer, accelerator, stopper, on_progress, objective)
         try:
             with stopper.listening():
                 reason = trainer.train()
             ending = {"state": "stopped" if reason else "finished", "reason": reason, "seconds_left": 0}
+            ending["signal"] = stopper.signal
         except BaseException as error:
             message = sentence(error)
             ending = {"state": "stopped" if isinstance(error, KeyboardInterrupt) else "failed", "reason": message}
+            if before and not trainer.began and isinstance(error, InputError):  # refused: nothing has become of it
+                ending = {"state": before["state"], "reason": before.get("reason")}
             if isinstance(error, OSError | MemoryError | torch.OutOfMemoryError):
                 raise InputError(message) from error
             raise
@@ -128,6 +138,8 @@ class Trainer:
         self.main = accelerator.is_main_process
         self.recorder = Recorder(writer, on_progress)
         self.custom = objective
+        self.began = False
+        self.took = {"preview": math.inf, "measure": math.inf}  # seconds, the last time; infinite if it was dropped
         self.updates: Update | GraphedUpdate | None = None  # made at the first one
 
     def close(self) -> None:
@@ -142,15 +154,9 @@ class Trainer:
     def prepare(self) -> None:
         """Model, data, optimizer, as at the beginning or as the newest checkpoint has them."""
         config, accelerator = self.config, self.accelerator
-        saved = self.recorder.newest()
-        accelerator.wait_for_everyone()  # all have read before one deletes
-        if self.main:
-            with self.recorder.writing():
-                self.writer.rewind(saved.state["step"] if saved else -1)
-        model = starting_model(config, saved)
+        with self.stopper.together():
+            model, saved = self.stopper.waiting(self._load)
         self.began_with = model.config
-        freeze(model, config.freeze)
-        self.feed = TrainingImages(config, model, self.device)
         if saved:
             self.feed.expect(saved.state["images"])
         update_images = saved and saved.state["update_images"]
@@ -165,8 +171,9 @@ class Trainer:
         self.ema = EMA(model, config.ema_images)
         if accelerator.num_processes > 1:
             share_batch_norm(model)
+        self.stopper.eager = not self.compiled
         if self.compiled:
-            compile_blocks(model)
+            compile_blocks(model, self.stopper.check if self.stopper.alone else lambda: None)
         accelerator.gradient_accumulation_steps = self.plan.accumulate
         optimizer = torch.optim.Adam(
             [parameter for parameter in model.parameters() if parameter.requires_grad],
@@ -180,15 +187,25 @@ class Trainer:
         self.sums = Sums(self.objective.terms + (self.adversary.terms if self.adversary else ()), 2, self.device)
         self.step, self.seconds, self.first_loss = 0, 0.0, None
         if saved:
-            self._restore(saved)
+            restore(self, saved)
         if self.step > self.plan.steps:
             raise InputError(
-                f"The run has trained for {self.step / self.plan.epoch_steps:g} epochs already; give more than that."
+                f"The run has trained for {self.step / self.plan.epoch_steps:g} epochs already ({self.step} steps); "
+                "give more than that."
             )
         self.preview_steps = preview_steps(self.plan.steps)
         if accelerator.log_with:
-            settings = {key: value for key, value in config.to_dict().items() if key != "model"}
-            accelerator.init_trackers("vae-studio", config=settings)
+            shown = {key: value for key, value in config.to_dict().items() if key != "model"}
+            accelerator.init_trackers(PROJECT, config=shown)
+
+    def _load(self) -> tuple[AutoEncoder, Saved | None]:
+        """The model to begin with, the checkpoint it comes from, and the images, all of which may take long."""
+        saved = self.recorder.newest()
+        model = starting_model(self.config, saved)
+        freeze(model, self.config.freeze)
+        process = self.accelerator.process_index, self.accelerator.num_processes
+        self.feed = TrainingImages(self.config, model, self.device, self.stopper.check, *process)
+        return model, saved
 
     def _set_objective(self) -> None:
         """What is minimised: the objective, and what an adversary adds to it."""
@@ -206,82 +223,83 @@ class Trainer:
             start = config.adversarial_start // self.plan.update_images
             self.adversary = Adversary(self.raw, config.adversarial, start, config.seed, accelerator.autocast, average)
 
-    def _restore(self, saved: Saved) -> None:
-        """The checkpoint's state, but for the model's, into what was prepared."""
-        state = saved.state
-        self.ema.model.load_state_dict(saved.averaged.state_dict() if self.config.ema_images else state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:
-            group["capturable"] = self.graphed  # whatever device the run was on before
-        if self.accelerator.scaler is not None and state["scaler"]:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
-        if tuple(state["terms"]) != self.sums.terms:
-            raise InputError(
-                f"This run's loss had the terms {', '.join(state['terms'])}, and has {', '.join(self.sums.terms)} now; "
-                "resume it with the objective it began with."
-            )
-        self.sums.table.copy_(state["sums"])
-        if self.adversary:
-            self.adversary.load_state_dict(state["adversary"])
-
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def train(self) -> str | None:
         """Train to the end. Returns None, or why it stopped before."""
-        self.prepare()
-        plan, reason = self.plan, None
+        try:
+            self.prepare()
+            self.begin()
+            self.learn()
+            self.finish()
+        except Stopped as stop:
+            if self.began:
+                with self.stopper.ending():
+                    self.finish(stopped=True)
+            return REASONS[stop.reason]
+        return None
+
+    def begin(self) -> None:
+        """What is due before the first update, or is still due after the last one before a stop."""
+        self.accelerator.wait_for_everyone()  # all have read the run folder before one changes it
         if self.main:
-            self.recorder.begin(self.step, plan, self.feed, self.device)
+            self.recorder.begin(self.config, self.step, self.plan, self.feed, self.device)
+        self.began = True
         if self.step == 0:
             if self.config.init:
                 self.log_start()
             self.preview()
-            self.checkpoint()
-        start, first, before = time.perf_counter(), self.step, self.seconds
-        while self.step < plan.steps and reason is None:
+            if self.main:
+                self.checkpoint()
+        else:
+            self.record(self.step * self.plan.update_images / self.seconds)
+
+    def learn(self) -> None:
+        plan, start, first, before = self.plan, time.perf_counter(), self.step, self.seconds
+        took = None
+        while self.step < plan.steps:
+            self.stopper.before_update(self.step, took)
+            begun = time.perf_counter()
             self.update()
             self.step += 1
+            took = time.perf_counter() - begun
             self.seconds = before + time.perf_counter() - start
             rate = (self.step - first) * plan.update_images / (self.seconds - before)
-            if self.step % plan.log_every == 0:
-                self.log("step", LINE)
-            if self.step % plan.epoch_steps == 0:
-                self.log("epoch", EPOCH, rate)
-            if self.step in self.preview_steps:
-                self.preview()
+            self.record(rate)
             if self.main:
                 self.recorder.progress(self.step, plan, rate)
                 if self.recorder.due():
                     self.checkpoint()
-            reason = self._asked_to_stop()
-        self.accelerator.wait_for_everyone()
-        if reason:
+
+    def record(self, rate: float) -> None:
+        """What is due after an update, unless it was done before a stop. rate: images a second."""
+        if self.step % self.plan.log_every == 0 and not self.sums.empty(LINE):
+            self.log("step", LINE)
+        if (self.step % self.plan.epoch_steps == 0 or self.step == self.plan.steps) and not self.sums.empty(EPOCH):
+            self.log("epoch", EPOCH, rate)
+        if self.step in self.preview_steps:
             self.preview()
-        self.checkpoint()
+
+    def finish(self, stopped: bool = False) -> None:
+        """Save. Stopped, this takes no longer than writing does."""
+        self.accelerator.wait_for_everyone()
+        if stopped and self.took["preview"] < QUICK:
+            self.preview()
         if self.main:
+            self.checkpoint(measure=not stopped or self.took["measure"] < QUICK)
             self.writer.prune(keep=1)
-            self.recorder.progress(self.step, plan)
-        return reason
+            self.recorder.state(**self.recorder.left_out(self.feed))
+            self.recorder.progress(self.step, self.plan)
 
     def update(self) -> None:
         """One update of the weights, from this process's share of the update's images."""
         if self.updates is None:
             parts = self.model, self.optimizer, self.ema, self.objective, self.adversary, self.feed, self.sums
-            update = Update(self.config, self.plan, self.accelerator, *parts)
+            update = Update(self.config, self.plan, self.accelerator, *parts, self.stopper)
             self.updates = captured(update, self.step) if self.graphed else update
         self.updates(self.step)
         if self.first_loss is None:
             self.first_loss = abs(self.sums.mean(EPOCH, self.accelerator)["loss"]) + 1.0
-
-    def _asked_to_stop(self) -> str | None:
-        """Why to stop now, if anybody wants it. Several processes agree on it, now and then."""
-        if self.accelerator.num_processes == 1:
-            return REASONS[self.stopper.reason()]
-        if self.step % ASK_EVERY:
-            return None
-        reasons = self.accelerator.gather(torch.tensor([self.stopper.reason()], device=self.device))
-        return REASONS[int(reasons.max())]
 
     # -- what is measured -----------------------------------------------------------------------------------------
 
@@ -289,12 +307,12 @@ class Trainer:
         """A line of metrics from a row of the sums, which starts again from 0."""
         entry = {"kind": kind, "step": self.step, "epoch": self.plan.epoch(self.step)}
         entry |= self.sums.mean(row, self.accelerator)
-        self.sums.table[row].zero_()
         self._judge(entry["loss"])
         if kind == "epoch":
             entry |= self.validate()
             if not math.isfinite(entry["val_loss"]):
                 self._judge(entry["val_loss"])
+        self.sums.table[row].zero_()  # after the validation, which a stop may drop
         entry["learning_rate"] = learning_rate(self.config, self.step - 1, self.plan.steps)
         if kind == "epoch":
             entry |= {"images_per_second": round(rate, 2), "seconds": round(self.seconds, 3)}
@@ -319,7 +337,7 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         with self._evaluating() as model:
-            return validate(model, self.feed, self.objective, self.config, self.accelerator)
+            return validate(model, self.feed, self.objective, self.config, self.accelerator, self.stopper)
 
     @contextmanager
     def _evaluating(self):
@@ -329,39 +347,33 @@ class Trainer:
         with evaluating(self.ema.model) as model, self.accelerator.autocast(), as_it_is:
             yield model
 
+    @contextmanager
+    def _timed(self, what: str):
+        start, self.took[what] = time.monotonic(), math.inf
+        yield
+        self.took[what] = time.monotonic() - start
+
     # -- what is kept ---------------------------------------------------------------------------------------------
 
     def preview(self) -> None:
-        """Images of how the model stands now."""
-        if not self.main:
-            return
-        with self._evaluating() as model:
-            found = previews(model, self.feed, self.config.seed)
+        """Images of how the model stands now, unless they are there."""
+        found = {}
+        with self.stopper.together(), self.stopper.looking(), self._evaluating() as model:
+            if self.main and not any(preview["step"] == self.step for preview in self.writer.previews()):
+                with self._timed("preview"):
+                    found = previews(model, self.feed, self.config.seed)
         for kind, pictures in found.items():
             self.recorder.preview(kind, self.step, self.plan.epoch(self.step), pictures, columns=len(pictures) // 2)
 
-    def checkpoint(self) -> None:
-        """Save, in the main process, if the training is sound."""
-        if not self.main:
-            return
+    def checkpoint(self, measure: bool = True) -> None:
+        """Save if the training is sound; for the main process. measure: its latents, or leave what is known of them."""
         if not self.sums.empty(LINE):  # the losses since the last step line, which nobody has judged
             self._judge(self.sums.mean(LINE)["loss"])
         tensors = (*self.raw.state_dict().values(), *self.ema.model.state_dict().values())
         if not all(torch.isfinite(tensor).all() for tensor in tensors):
             self._judge(math.nan)
-        with self._evaluating() as model:
-            model.config = saved_config(self.began_with, self.config, model, self.feed)
-        state = {
-            "model": self.raw.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
-            "step": self.step,
-            "seconds": self.seconds,
-            "sums": self.sums.table,
-            "terms": list(self.sums.terms),
-            "first_loss": self.first_loss,
-            "images": len(self.feed.train_set),
-            "update_images": self.plan.update_images,
-            "adversary": self.adversary.state_dict() if self.adversary else None,
-        }
-        self.recorder.checkpoint(self.step, self.ema.model, state)
+        if measure:
+            looking = self.stopper.looking() if self.stopper.alone else nullcontext()
+            with looking, self._evaluating() as model, self._timed("measure"):
+                model.config = saved_config(self.began_with, self.config, model, self.feed)
+        self.recorder.checkpoint(self.step, self.ema.model, training_state(self))

@@ -101,7 +101,7 @@ class TrainingJob:
                 raise InputError(
                     f"The run {run.name} has {done} epochs behind it; to continue it, give a larger number."
                 )
-            config = replace(TrainConfig.from_dict(run.config()), epochs=epochs)
+            config = replace(TrainConfig.from_dict(run.config()), epochs=epochs, steps=0)
             thread, failure = self._begin(config, run, resume=True)
         patience = time.monotonic() + PATIENCE
         while thread.is_alive() and run.state()["updated"] == state["updated"] and time.monotonic() < patience:
@@ -153,7 +153,7 @@ class TrainingJob:
         patience = time.monotonic() + PATIENCE
         while thread.is_alive() and run.state()["state"] == "starting" and time.monotonic() < patience:
             time.sleep(0.02)
-        if run.state()["state"] == "failed":
+        if not run.active():
             thread.join(1.0)
 
     def _train(self, config: TrainConfig, run: Run, resume: bool, failure: list[BaseException]) -> None:
