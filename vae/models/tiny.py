@@ -14,6 +14,7 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.group_norm import GroupNorm
+from vae.models.layers import chained
 
 
 @dataclass(frozen=True)
@@ -91,12 +92,14 @@ class Block(nn.Module):
 class Layers(nn.Module):
     """A Sequential under the name `layers`."""
 
+    checkpointing = False  # as in vae.models.layers.Level
+
     def __init__(self, *layers: nn.Module):
         super().__init__()
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+        return chained(self.layers, x, self.checkpointing)
 
 
 def tiny_encoder(config: TinyConfig) -> Layers:

@@ -28,7 +28,8 @@ from vae.training.cuda_graph import GraphedUpdate, captured, why_not
 from vae.training.discriminator import Adversary
 from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm
 from vae.training.ema import EMA
-from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
+from vae.training.hardware import checkpoint_blocks, chosen_precision, compile_blocks, is_compiled, memory_format
+from vae.training.model_shape import shaped
 from vae.training.objective import CustomObjective, Objective
 from vae.training.presets import PRESETS, preset
 from vae.training.previews import preview_steps, previews
@@ -86,7 +87,7 @@ def fit(
     if resume and writer.begun():
         config = replace(TrainConfig.from_dict(writer.config()), epochs=config.epochs)
     elif config.init:
-        config = replace(config, model=config_to_dict(find_model.load_config(config.init)))
+        config = replace(config, model=config_to_dict(shaped(find_model.load_config(config.init), config)))
     if config.perceptual:
         check_installed()
     precision = chosen_precision(config, pick_device(device))
@@ -150,6 +151,8 @@ class Trainer:
         model = starting_model(config, saved)
         self.began_with = model.config
         freeze(model, config.freeze)
+        if config.gradient_checkpointing:
+            checkpoint_blocks(model)
         self.feed = TrainingImages(config, model, self.device)
         if saved:
             self.feed.expect(saved.state["images"])

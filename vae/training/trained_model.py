@@ -7,7 +7,7 @@ import torch
 from vae.checkpoints import store
 from vae.errors import InputError
 from vae.latents import scaling
-from vae.models import AutoEncoder, ModelConfig, build
+from vae.models import AutoEncoder, ModelConfig, build, config_from_dict
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.recorder import Saved
@@ -20,6 +20,10 @@ def starting_model(config: TrainConfig, saved: Saved | None) -> AutoEncoder:
     `config.init`, or a new one whose weights depend on the seed alone."""
     if config.init and not saved:
         model = store.load(config.init, device="cpu").requires_grad_(True).train()
+        before, own = model.latent_shape(), config_from_dict(config.model)
+        model.config = replace(model.config, sample_size=own.sample_size, border=own.border)
+        if model.latent_shape() != before:
+            model.fitted_priors = {}  # of latents of another size
     else:
         with torch.random.fork_rng(devices=[]):  # the process's own generator stays as it was
             torch.default_generator.manual_seed(config.seed)
