@@ -70,7 +70,8 @@ def _config(preset: str | None, settings: dict, run: Path | None, device: str) -
     config = TrainConfig.from_dict(Run(run).config())
     for name, value in (settings | {"preset": preset}).items():
         kept = getattr(config, name)
-        if name != "epochs" and value is not None and value != kept:
+        auto = name == "batch_size" and value == "auto"  # what was found then is kept
+        if name != "epochs" and not auto and value is not None and value != kept:
             raise InputError(
                 f"The run {run.name!r} has {name} {kept}, and a resumed run keeps its settings but for the epochs; "
                 f"leave out --{name.replace('_', '-')}, or begin a new run."

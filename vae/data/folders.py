@@ -9,7 +9,7 @@ import torch
 from vae.data.image_set import ImageSet, Vanished
 from vae.data.splits import split_indices
 from vae.errors import InputError
-from vae.images import SUFFIXES, open_image, to_array
+from vae.images import SUFFIXES, open_image
 
 LOOKED_AT = 16  # images whose colours are looked at
 _TEST_FOLDERS = ("test", "val", "valid", "validation")
@@ -42,7 +42,8 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
     return files
 
 
-def from_folder(folder: Path, name: str, split: str, fitting, shape, test_size: float, fill) -> ImageSet:
+def from_folder(folder: Path, name: str, split: str, read_file, shape, test_size: float, fill) -> ImageSet:
+    """read_file: the path of an image to its pixels, as they are in the set. fill: as vae.data.image_set.fill."""
     try:
         files = list_images(folder)
     except InputError as error:
@@ -68,7 +69,7 @@ def from_folder(folder: Path, name: str, split: str, fitting, shape, test_size: 
 
     def read(i: int) -> np.ndarray:
         try:
-            return to_array(fitting(open_image(files[i], size_hint=shape[-1])))
+            return read_file(files[i])
         except InputError as error:
             if not files[i].exists():
                 raise Vanished(f"{files[i].name} of {name} has vanished since the data were loaded.") from error
@@ -80,17 +81,20 @@ def from_folder(folder: Path, name: str, split: str, fitting, shape, test_size: 
 
 
 def _channels(files: list[Path]) -> int | None:
-    """3 if there is colour in some of the first images, 1 if there is none, whatever their files' modes."""
-    found = None
+    """3 if there is colour in some of the first images, 1 if there is none, whatever their files' modes; one more where
+    any is transparent somewhere."""
+    seen, colour, clear = False, False, False
     for file in files[:LOOKED_AT]:
         try:
-            image = open_image(file, size_hint=64)
+            image = open_image(file, size_hint=64, transparency=True)
         except InputError:
             continue
-        if image.mode == "RGB" and np.ptp(np.asarray(image), axis=2).any():
-            return 3
-        found = 1
-    return found
+        seen, pixels = True, np.atleast_3d(np.asarray(image))
+        if image.mode in ("LA", "RGBA"):
+            clear |= bool((pixels[..., -1] < 255).any())
+            pixels = pixels[..., :-1][pixels[..., -1] > 0]  # what is wholly transparent has no colour
+        colour |= bool(pixels.shape[-1] == 3 and np.ptp(pixels, axis=-1).any())
+    return (3 if colour else 1) + clear if seen else None
 
 
 def _tops(files: list[Path], folder: Path) -> set[str | None]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from vae.errors import InputError
+from vae.images import COLOURS
 
 WORKERS = min(16, os.cpu_count() or 1)
 
@@ -24,7 +25,8 @@ class ImageSet:
 
     images: uint8 (N, C, size, size), or None if they are too many to hold; batch() then reads them from their source.
     labels: int64 (N,) with indices into `classes`, or None. skipped: images left out because they could not be read.
-    source_channels: 1 or 3, of the images before they were fitted, None where that is not known.
+    source_channels: of the images before they were fitted: 1 grey, 3 colour, 2 and 4 the same with transparency; None
+    where that is not known.
     """
 
     def __init__(self, name: str, shape: tuple[int, int, int], labels: Tensor | None, classes: list[str] | None):
@@ -50,12 +52,16 @@ class ImageSet:
         """
         if self.images is not None:
             return self.images[torch.as_tensor(indices)]
+        return torch.from_numpy(np.stack(self._arrays(indices)))
+
+    def _arrays(self, indices: Tensor | Sequence[int]) -> list[np.ndarray]:
+        """The images at `indices` from their source, several at a time."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
         chosen = torch.as_tensor(indices).tolist()
         if any(not -len(self) <= i < len(self) for i in chosen):
             raise IndexError(f"{self.name} has {len(self)} pictures")
-        return torch.from_numpy(np.stack(list(self._pool.map(self._read_sound, chosen))))
+        return list(self._pool.map(self._read_sound, chosen))
 
     def _read_sound(self, index: int) -> np.ndarray:
         for step in range(min(len(self), 100)):
@@ -92,7 +98,7 @@ class ImageSet:
     def describe(self) -> str:
         """One line for people: how many images, of what size, in how many classes, and how many were left out."""
         channels, height, width = self.shape
-        parts = [f"{len(self):,} pictures", f"{width} x {height} {'grey' if channels == 1 else 'RGB'}"]
+        parts = [f"{len(self):,} pictures", f"{width} x {height} {COLOURS[channels]}"]
         if self.classes:
             parts.append(f"{len(self.classes)} classes")
         if self.images is None:

@@ -7,17 +7,19 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 
 from vae.checks import whole_number
 from vae.data import archives, builtin
+from vae.data.crops import CropSet
 from vae.data.folders import from_folder, walk
 from vae.data.image_set import ImageSet
 from vae.data.image_set import fill as fill_set
 from vae.data.splits import checked_share, split_indices
 from vae.errors import InputError
-from vae.images import SUFFIXES, fit, to_array
+from vae.images import SUFFIXES, TRANSPARENT, at_least, fit, open_image, to_array
 
 MAX_SIZE = 8192  # pixels of a side
 LIMIT_BYTES = 2 * 2**30  # of fitted images held in memory
@@ -35,6 +37,7 @@ def load_data(
     limit_bytes: int = LIMIT_BYTES,
     test_size: float = 0.2,
     progress: Callable[[int, int], None] | None = None,
+    crop: str = "center",
 ) -> ImageSet:
     """The images called `name`, fitted as vae.images.fit does with size, channels and border.
 
@@ -46,6 +49,7 @@ def load_data(
     root: where data sets lie, read only; by default the environment's VAE_DATA_DIR.
     limit_bytes: a larger set is not held in memory but read batch by batch.
     progress: called with the images done so far and their total, now and then.
+    crop: "center", or "random" for a CropSet: the images stay as large as they are, and squares are cut out of them.
 
     Raises InputError if there is no such set, it cannot be had, or holds no image that can be read.
     """
@@ -53,13 +57,23 @@ def load_data(
         raise InputError(f"The split is train or test, not {split!r}.")
     test_size = checked_share(test_size)
     size = whole_number("An image's size", size, 1, MAX_SIZE)
-    channels = whole_number("The number of channels", channels, 1, 3)
+    if crop not in ("center", "random"):
+        raise InputError(f"The crop is center or random, not {crop!r}.")
+    channels = whole_number("The number of channels", channels, 1, 4)
     border = whole_number("The border", border, 0, MAX_SIZE)
     limit_bytes = whole_number("limit_bytes", limit_bytes, 0)
     shape = (channels, size, size)
     fitting = partial(fit, size=size, channels=channels, border=border)
     fitting(Image.new("L", (1, 1)))  # refuses a size, border or channels that cannot be before anything is read
     fill = partial(fill_set, limit_bytes=limit_bytes, progress=progress)
+    size_hint: int | None = size
+    if crop == "random":
+        fitting = partial(at_least, size=size - 2 * border, channels=channels)
+        fill, size_hint = partial(CropSet, border=border, limit_bytes=limit_bytes), None
+
+    def read(source: Path) -> np.ndarray:
+        return to_array(fitting(open_image(source, size_hint, channels in TRANSPARENT)))
+
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"A data set's name is a string or a Path, not {name!r}.")
     name = str(name)
@@ -70,17 +84,25 @@ def load_data(
             pixels, labels = pixels[chosen.numpy()], labels[chosen]
         data = ImageSet(name, shape, labels, classes)
         data.source_channels = 1 if pixels.ndim == 3 else 3
-        if pixels.shape[1:] == (size - 2 * border,) * 2 and len(pixels) * channels * size * size <= limit_bytes:
+        plain = channels not in TRANSPARENT and pixels.shape[1:] == (size - 2 * border,) * 2
+        if plain and len(pixels) * channels * size * size <= limit_bytes:
             # Nothing to resize: the same pixels that fit gives, all at once and five times as fast.
             data.images = torch.zeros(len(pixels), *shape, dtype=torch.uint8)
             data.images[..., border : size - border, border : size - border] = torch.tensor(pixels).unsqueeze(1)
             return data
-        return fill(data, len(pixels), lambda i: to_array(fitting(Image.fromarray(pixels[i]))))
+        found = fill(data, len(pixels), lambda i: to_array(fitting(Image.fromarray(pixels[i]))))
+        found.source_channels = data.source_channels
+        return found
 
     path = None if name.startswith(ADDRESS) else _find(name, root)
     if path is None and _HUB_ID.fullmatch(name.removeprefix(ADDRESS)):
         from vae.data import hub
 
+        if crop != "center" or channels in TRANSPARENT:
+            raise InputError(
+                f"Of a Hub data set, as {name.removeprefix(ADDRESS)!r} is, images are taken without transparency and "
+                "fitted; random crops and transparency are for folders and archives."
+            )
         return hub.load(name.removeprefix(ADDRESS), split, fitting, shape, limit_bytes, progress)
     if path is None:
         raise InputError(
@@ -88,11 +110,11 @@ def load_data(
             "or a Hub data set (owner/name) are accepted."
         )
     if path.is_dir():
-        return from_folder(path, path.name, split, fitting, shape, test_size, fill)
+        return from_folder(path, path.name, split, read, shape, test_size, fill)
     unpacked = tempfile.TemporaryDirectory(prefix="vae-data-", ignore_cleanup_errors=True)
     try:
         archives.unpack(path, unpacked.name, SUFFIXES)
-        data = from_folder(Path(unpacked.name), path.name, split, fitting, shape, test_size, fill)
+        data = from_folder(Path(unpacked.name), path.name, split, read, shape, test_size, fill)
     except BaseException:
         unpacked.cleanup()
         raise

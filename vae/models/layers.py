@@ -3,7 +3,7 @@
 Without gradients the activations are overwritten in place: at high resolutions they are the memory that is needed.
 """
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -136,7 +136,7 @@ class Upsample(nn.Module):
         return self.conv(x)
 
 
-def chained(layers: Iterable[nn.Module], x: Tensor, again: bool = False) -> Tensor:
+def chained(layers: Sequence[nn.Module], x: Tensor, again: bool = False) -> Tensor:
     """x through one layer after another. again: where a gradient is recorded, of each layer only its input is kept, and
     the layer computed again when its gradient is wanted (Chen et al. 2016, arXiv:1604.06174)."""
     for layer in layers:
@@ -162,7 +162,11 @@ class Level(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
             x = x.to(torch.bfloat16 if self.in_bfloat16 else self.resnets[0].conv1.weight.dtype)
-        return chained((*self.resnets, *self.downsamplers, *self.upsamplers), x, self.checkpointing)
+        return chained(self.blocks(), x, self.checkpointing)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """Its layers in their order; with `checkpointing` each is computed again for its gradient."""
+        return *self.resnets, *self.downsamplers, *self.upsamplers
 
 
 class MidBlock(nn.Module):
@@ -176,5 +180,7 @@ class MidBlock(nn.Module):
         self.attentions = nn.ModuleList([Attention(channels, groups, eps)] if attention else [])
 
     def forward(self, x: Tensor) -> Tensor:
-        first, last = self.resnets
-        return chained((first, *self.attentions, last), x, self.checkpointing)
+        return chained(self.blocks(), x, self.checkpointing)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return self.resnets[0], *self.attentions, self.resnets[1]

@@ -4,6 +4,7 @@ Network after Ollin Boer Bohan's TAESD (github.com/madebyollin/taesd); state-dic
 AutoencoderTiny. They encode to a point, not to a distribution, and their own images are [0, 1].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -99,7 +100,10 @@ class Layers(nn.Module):
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return chained(self.layers, x, self.checkpointing)
+        return chained(self.blocks(), x, self.checkpointing)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return tuple(self.layers)
 
 
 def tiny_encoder(config: TinyConfig) -> Layers:

@@ -1,11 +1,13 @@
 """The images of one training: loaded, held on the device where they fit into memory, dealt out in batches."""
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vae import images
+from vae.data.crops import Crops, CropSet
 from vae.data.image_set import ImageSet
 from vae.data.sets import load_data
 from vae.errors import InputError
@@ -29,16 +31,31 @@ class TrainingImages:
             "channels": model.in_channels,
             "border": model.config.border,
             "test_size": config.test_size,
+            "crop": config.crop,
         }
         self.train_set = load_data(config.data, "train", **fitted)
         self.val_set = load_data(config.data, "test", **fitted)
-        if config.init and self.train_set.source_channels not in (None, model.in_channels):
-            colours = {1: "grey images", 3: "colour images (RGB)"}
-            raise InputError(
-                f"{config.init} takes {colours.get(model.in_channels, f'{model.in_channels} channels')}, and those of "
-                f"{self.train_set.name} are {colours[self.train_set.source_channels]}; give it such data as it takes."
-            )
+        self._check_channels(config, model.in_channels)
+        self.cropped = isinstance(self.train_set, CropSet)
         self._train, self._val = self._resident(self.train_set), self._resident(self.val_set)
+
+    def _check_channels(self, config: TrainConfig, wanted: int) -> None:
+        """InputError unless the images have the transparency that the model takes and, where the run goes on from a
+        model, the colours that this one knows."""
+        found = self.train_set.source_channels
+        if found is None:
+            return
+        if wanted in images.TRANSPARENT and found not in images.TRANSPARENT:
+            raise InputError(
+                f"The images of {self.train_set.name} are not transparent anywhere, so they have {found} channel"
+                f"{'' if found == 1 else 's'}, not {wanted}."
+            )
+        if config.init and (found > 2) != (wanted > 2):
+            takes, are = ("colour images (RGB)" if channels > 2 else "grey images" for channels in (wanted, found))
+            raise InputError(
+                f"{Path(config.init).name} takes {takes}, and those of {self.train_set.name} are {are}; "
+                "give it such data as it takes."
+            )
 
     @property
     def is_resident(self) -> bool:
@@ -72,15 +89,17 @@ class TrainingImages:
         """The training images at `indices`, float in [-1, 1]; all on the device, without a word to the CPU."""
         return self._float(self._train.index_select(0, indices))
 
-    def _parts(self, plan: Plan, process: int, first: int) -> Iterator[Tensor]:
+    def _parts(self, plan: Plan, process: int, first: int) -> Iterator[Tensor | Crops]:
         order = None
         for step in range(first, plan.steps):
             epoch, place = divmod(step, plan.epoch_steps)
             if order is None or place == 0:
                 order = self.order(epoch)
             update = order[place * plan.update_images : (place + 1) * plan.update_images]
+            places = torch.rand(len(update), 2, generator=seeded(self.seed, 7, step)) if self.cropped else None
             for micro in range(plan.accumulate):
-                yield plan.share(update, micro, process)
+                part = plan.share(update, micro, process)
+                yield part if places is None else Crops(part, plan.share(places, micro, process))
 
     def spread(self, count: int) -> Tensor:
         """Training images spread evenly over the set, float in [-1, 1]."""

@@ -25,8 +25,8 @@ class TrainConfig:
 
     preset: the recipe it was made from, after which its run is named. model: the model's config as in a checkpoint's
     config.json, with what `size`, `in_channels`, `latent_channels`, `widths`, `layers` and `downscale` change of it;
-    with `init` it becomes that model's, at `size`. widths may be given as numbers, too. The others say themselves what they mean and accept; a new one
-    needs no other line than its own here.
+    with `init` it becomes that model's, at `size`. widths may be given as numbers, too. The others say themselves what
+    they mean and accept; a new one needs no other line than its own here.
 
     One update takes batch_size * accumulate * processes images. For "one-cycle" the learning rate goes up for 15% of
     the run, then down a cosine to 0 (Smith 2018, arXiv:1803.09820). With a beta2 of 0.99 Adam follows the gradients of
@@ -39,7 +39,9 @@ class TrainConfig:
     epochs: int = setting(30, "Passes over the training images.", low=1, high=100_000)
     beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
     learning_rate: float = setting(1e-2, "Adam's step size, at its peak.", low=1e-9, high=10.0)
-    batch_size: int = setting(64, "Images at once in each process; auto is as many as fit.", low=1, high=65_536, auto=True)
+    batch_size: int = setting(
+        64, "Images at once in each process; auto is as many as fit.", low=1, high=65_536, auto=True
+    )
     seed: int = setting(0, "Seed of weights, order and noise.", low=0, high=2**63 - 1)
     reconstruction: str = setting(
         "sum",
@@ -85,7 +87,11 @@ class TrainConfig:
         None, "Side in pixels of the images; left out, the network's own.", low=1, high=4096, label="Image size"
     )
     in_channels: int | None = setting(
-        None, "An image's channels: 1 grey, 3 colour, 2 and 4 with transparency.", low=1, high=4, label="Colour channels"
+        None,
+        "An image's channels: 1 grey, 3 colour, 2 and 4 with transparency.",
+        low=1,
+        high=4,
+        label="Colour channels",
     )
     latent_channels: int | None = setting(None, "Numbers in each latent pixel.", low=1, high=1024)
     widths: str | None = setting(None, "Channels of each level, the image's first, such as 32,64,128.")

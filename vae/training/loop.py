@@ -14,6 +14,7 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 
 from vae.checkpoints import find_model
 from vae.checks import real_number
@@ -92,6 +93,9 @@ def fit(
         check_installed()
     precision = chosen_precision(config, pick_device(device))
     with accelerator_for(precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
+        if config.batch_size == "auto":
+            batches = gather_object([memory.fitting_batch(config, accelerator.device)])  # of every process
+            config = replace(config, batch_size=min(batches))
         writer = claim(writer, config, resume, accelerator, held)
         stopper = Stopper(writer, max_minutes)
         trainer = Trainer(config, writer, accelerator, stopper, on_progress, objective)
@@ -159,7 +163,7 @@ class Trainer:
         update_images = saved and saved.state["update_images"]
         self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
         if self.device.type == "cpu":  # a GPU says for itself when its memory is full
-            memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate))
+            memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate), self.device)
         reason = why_not(config, self.custom, model, self.plan, accelerator.scaler, self.feed.is_resident, self.device)
         self.graphed = reason is None
         self.compiled = is_compiled(config, model, self.device, self.graphed, self.plan.steps)

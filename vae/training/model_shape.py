@@ -91,7 +91,11 @@ def _kl(
         "norm_num_groups": math.gcd(model.norm_num_groups, *levels),
     }
     if layers is not None or len(levels) != len(model.block_out_channels):
-        changes |= {"layers_per_block": layers or model.layers_per_block, "encoder_layers": None, "decoder_layers": None}
+        changes |= {
+            "layers_per_block": layers or model.layers_per_block,
+            "encoder_layers": None,
+            "decoder_layers": None,
+        }
     if in_channels is not None:
         changes |= {"in_channels": in_channels, "out_channels": in_channels}
     if latent_channels is not None and latent_channels != model.latent_channels:

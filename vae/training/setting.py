@@ -15,7 +15,8 @@ class Setting:
 
     type: int, float, bool or str. optional: whether None is a value, too. help: one sentence. low, high: the range of a
     number, both included. choices: all there are for a str; empty if any will do. label: above the page's control.
-    auto: whether the word "auto" is a value of a number, too, which leaves it to the machine. public: whether visitors of the page and HTTP clients may set it, or only whoever runs Python or the command line.
+    public: whether visitors of the page and HTTP clients may set it, or only whoever runs Python or the command line.
+    auto: whether a number may be the word "auto" instead, which leaves it to the machine.
     """
 
     name: str

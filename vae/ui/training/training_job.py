@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vae.checkpoints.find_model import bundled
+from vae.device import pick_device
 from vae.errors import InputError
 from vae.training import memory
 from vae.training.config import TrainConfig
@@ -63,7 +64,7 @@ class TrainingJob:
         """
         self._check_allowed()
         with self.audience.limits():
-            memory.check(config)
+            memory.check(config, pick_device())
         with self._lock:
             self._check_free()
             self._check_room()
