@@ -119,7 +119,8 @@ def _loaded(image: Image.Image, name: str, size_hint: int | None, transparency: 
         raise InputError(f"{name} is too large for this machine's memory.") from None
     except Exception as error:
         raise InputError(_damaged(name)) from error
-    image = flatten(_upright(image), transparency)
+    image = _upright(image)
+    image = _layered(image) if transparency and image.has_transparency_data else flatten(image)
     factor = min(image.size) // (2 * size_hint) if size_hint else 1
     if factor > 1:
         image = image.reduce(factor)
@@ -170,20 +171,15 @@ def _upright(image: Image.Image) -> Image.Image:
     return image.transpose(turn) if turn is not None else image
 
 
-def flatten(image: Image.Image, transparency: bool = False) -> Image.Image:
-    """Any PIL image as "L" or "RGB" of the same size: transparency on white, deep pixels scaled to 8 bits.
-
-    transparency: whether it is kept, where there is any, as "LA" or "RGBA".
-    """
+def flatten(image: Image.Image) -> Image.Image:
+    """Any PIL image as "L" or "RGB" of the same size: transparency on white, deep pixels scaled to 8 bits."""
     if image.mode in ("L", "RGB") and "transparency" not in image.info:
         return image
     if image.mode.startswith("I") or image.mode == "F":
         return _eight_bits(image)
     if image.has_transparency_data:
-        grey = image.mode in ("1", "L", "LA", "La")
-        layered = image if image.mode in ("LA", "RGBA") else image.convert("LA" if grey else "RGBA")
-        if transparency:
-            return layered
+        layered = _layered(image)
+        grey = layered.mode == "LA"
         white = Image.new("L" if grey else "RGB", image.size, 255 if grey else (255, 255, 255))
         white.paste(layered, mask=layered)
         return white
@@ -223,7 +219,7 @@ def fit(image: Image.Image, size: int, channels: int, border: int = 0) -> Image.
     inner = size - 2 * border
     if size < 1 or border < 0 or inner < 1:
         raise InputError(f"A border of {border} leaves nothing of a {size} x {size} picture.")
-    image, mode = flatten(image, channels in TRANSPARENT), mode_of(channels)
+    image, mode = _without_others(image, channels), mode_of(channels)
     width, height = image.size
     if (width, height) == (size, size):
         return image.convert(mode)
@@ -254,7 +250,19 @@ def mode_of(channels: int) -> str:
 
 def as_channels(image: Image.Image, channels: int) -> Image.Image:
     """The image at its own size, with so many channels."""
-    return flatten(image, channels in TRANSPARENT).convert(mode_of(channels))
+    return _without_others(image, channels).convert(mode_of(channels))
+
+
+def _without_others(image: Image.Image, channels: int) -> Image.Image:
+    """The image in 8 bits, with its transparency where that is among the channels."""
+    return _layered(image) if channels in TRANSPARENT and image.has_transparency_data else flatten(image)
+
+
+def _layered(image: Image.Image) -> Image.Image:
+    """An image with transparency as "LA" or "RGBA"."""
+    if image.mode in ("LA", "RGBA"):
+        return image
+    return image.convert("LA" if image.mode in ("1", "L", "La") else "RGBA")
 
 
 def at_least(image: Image.Image, size: int, channels: int) -> Image.Image:
