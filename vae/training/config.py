@@ -80,11 +80,11 @@ class TrainConfig:
     init: str | None = setting(
         None,
         "A model to go on from: a bundled name, a run or checkpoint folder, a weight file or a Hub id.",
-        public=False,
+        label="Start from",
     )
-    freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS, public=False)
+    freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS)
     size: int | None = setting(
-        None, "Side in pixels of the images; left out, the network's own.", low=1, high=4096, label="Image size"
+        None, "Pixels of an image's side; left out, the network's own.", low=1, high=4096, label="Image size"
     )
     in_channels: int | None = setting(
         None,

@@ -16,11 +16,9 @@ import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
 
-from vae.checkpoints import find_model
 from vae.checks import real_number
 from vae.device import pick_device
 from vae.errors import InputError
-from vae.models import config_to_dict
 from vae.perceptual import check_installed
 from vae.training import memory
 from vae.training.batches import TrainingImages
@@ -30,7 +28,6 @@ from vae.training.discriminator import Adversary
 from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm
 from vae.training.ema import EMA
 from vae.training.hardware import checkpoint_blocks, chosen_precision, compile_blocks, is_compiled, memory_format
-from vae.training.model_shape import shaped
 from vae.training.objective import CustomObjective, Objective
 from vae.training.presets import PRESETS, preset
 from vae.training.previews import preview_steps, previews
@@ -40,7 +37,7 @@ from vae.training.runs import Run, RunWriter, new_run_folder
 from vae.training.schedule import learning_rate, plan
 from vae.training.stopping import REASONS, Stopper, check_loss, sentence
 from vae.training.sums import Sums
-from vae.training.trained_model import freeze, saved_config, starting_model
+from vae.training.trained_model import freeze, saved_config, starting_model, with_its_network
 from vae.training.update import Update
 from vae.training.validation import evaluating, validate
 
@@ -87,8 +84,8 @@ def fit(
     writer = RunWriter(run or new_run_folder(config.preset))
     if resume and writer.begun():
         config = replace(TrainConfig.from_dict(writer.config()), epochs=config.epochs)
-    elif config.init:
-        config = replace(config, model=config_to_dict(shaped(find_model.load_config(config.init), config)))
+    else:
+        config = with_its_network(config)
     if config.perceptual:
         check_installed()
     precision = chosen_precision(config, pick_device(device))

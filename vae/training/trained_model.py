@@ -4,15 +4,24 @@ from dataclasses import replace
 
 import torch
 
-from vae.checkpoints import store
+from vae.checkpoints import find_model, store
 from vae.errors import InputError
 from vae.latents import scaling
-from vae.models import AutoEncoder, ModelConfig, build, config_from_dict
+from vae.models import AutoEncoder, ModelConfig, build, config_from_dict, config_to_dict
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
+from vae.training.model_shape import shaped
 from vae.training.recorder import Saved
 
 LATENTS = 64  # training images whose latents' spread gives the scaling_factor
+
+
+def with_its_network(config: TrainConfig) -> TrainConfig:
+    """The config with the network of the model at its `init`, at the size it asks for; without an `init` as it is.
+    Raises InputError if there is no such model, or it cannot be had at that size."""
+    if config.init is None:
+        return config
+    return replace(config, model=config_to_dict(shaped(find_model.load_config(config.init), config)))
 
 
 def starting_model(config: TrainConfig, saved: Saved | None) -> AutoEncoder:

@@ -23,7 +23,8 @@ from vae.ui.serving.access import Audience
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.uploads import sprite
 
-KNOWN = ("mnist", "fashion", "cifar10")  # fetched when first asked for
+# Fetched when first asked for: how many images to learn from, and their channels.
+KNOWN = {"mnist": (60_000, 1), "fashion": (60_000, 1), "cifar10": (50_000, 3)}
 SHOWN = 16  # images before a training
 CLASSES = 24  # class names in the answer
 HELD = 256 * 2**20  # bytes of images that a preview may hold, to count those that cannot be read
@@ -132,18 +133,23 @@ class Previews:
         self._kept: LruCache[dict] = LruCache(KEPT)
 
     def look(self, data: str, config: TrainConfig) -> dict:
-        """{sprite, n, columns, width, height, says, classes, more, skipped}. Raises InputError where load_data does.
+        """{sprite, n, columns, width, height, says, classes, more, skipped, images, channels}. Raises InputError where
+        load_data does.
 
+        images: how many there are to learn from, channels: of the images as they are; None where that is not known.
         skipped: images of an archive that cannot be read; None where they were not all looked at. Of a known set that
         is not here yet there is nothing to see: it is only fetched for a training.
         """
         data = checked(data, not self.audience.may_open_paths())
         if data in KNOWN and data not in data_names():
             says = "Fetched when a training begins; until then there is nothing to show."
-            return {"sprite": None, "n": 0, "says": says, "classes": [], "more": 0, "skipped": None}
+            images, channels = KNOWN[data]
+            nothing = {"sprite": None, "n": 0, "classes": [], "more": 0, "skipped": None}
+            return nothing | {"says": says, "images": images, "channels": channels}
         with torch.device("meta"):  # a model without weights, for what it says of itself
             model = build(config.model)
         fitted = {"size": model.config.sample_size, "channels": model.in_channels, "border": model.config.border}
+        fitted["crop"] = config.crop
         key = json.dumps([data, fitted, Path(data).stat().st_mtime if is_upload(data) else 0])
         known = self._kept.get(key)
         if known is not None:
@@ -179,12 +185,14 @@ def _look(data: str, fitted: dict) -> dict:
         "classes": classes[:CLASSES],
         "more": max(0, len(classes) - CLASSES),
         "skipped": skipped,
+        "images": None if found.cut else len(found),
+        "channels": found.source_channels,
     }
 
 
 def _says(found: ImageSet, held_back: int | None) -> str:
     channels, height, width = found.shape
-    colours = "grey" if channels == 1 else "in colour"
+    colours = {1: "grey", 2: "grey and transparent", 3: "in colour", 4: "in colour and transparent"}[channels]
     count = "Pictures" if found.cut else f"{len(found):,} pictures"
     kept_back = f" and {held_back:,} held back to test" if held_back else ""
     return f"{count} to learn from{kept_back}, {width} × {height} pixels, {colours}"

@@ -63,8 +63,9 @@ class TrainingJob:
         Raises InputError if trainings are switched off here, one is running, or it could not begin.
         """
         self._check_allowed()
-        with self.audience.limits():
-            memory.check(config, pick_device())
+        if config.init is None:  # otherwise it is its model that counts, which is known when it is there
+            with self.audience.limits():
+                memory.check(config, pick_device())
         with self._lock:
             self._check_free()
             self._check_room()
