@@ -233,7 +233,8 @@ def watchers(catalog: Catalog, previews: Previews) -> list[Callable[[object], di
             config = wanted(asked)
             if config.init and config.init.startswith(HUB):
                 return {"says": "What it takes is known when the model has been fetched."}
-            return {"says": outlook.says(config, previews.look(config.data, config)["images"], catalog.audience)}
+            outlook.check(config, catalog.audience)
+            return {"says": outlook.says(config, previews.look(config.data, config)["images"])}
         except Exception as error:
             return {"error": error_text(error, "foresee")}
 

@@ -10,12 +10,16 @@ from vae.ui.serving.access import Audience
 COLOUR_PRESET = "sd-small"  # the one for photographs
 
 
-def says(config: TrainConfig, images: int | None, audience: Audience) -> str:
-    """What a training with so many images, None where that is not known, will take, in one line. config: with its
-    network. Raises InputError if it would take more memory than whoever asks may have."""
-    device = pick_device()
+def check(config: TrainConfig, audience: Audience) -> None:
+    """InputError if the training would take more memory than whoever asks may have. config: with its network."""
     with audience.limits():
-        memory.check(config, device)
+        memory.check(config, pick_device())
+
+
+def says(config: TrainConfig, images: int | None) -> str:
+    """What a training with so many images, None where that is not known, will take, in one line. config: with its
+    network."""
+    device = pick_device()
     takes = f"About {_gigabytes(memory.needed(config, device))} of memory"
     if images is None:
         return f"{takes}; how long it will take is known when the images are here."

@@ -26,6 +26,7 @@ from vae.ui.uploads import sprite
 # Fetched when first asked for: how many images to learn from, and their channels.
 KNOWN = {"mnist": (60_000, 1), "fashion": (60_000, 1), "cifar10": (50_000, 3)}
 SHOWN = 16  # images before a training
+LARGEST = 256  # pixels a side at which they are shown
 CLASSES = 24  # class names in the answer
 HELD = 256 * 2**20  # bytes of images that a preview may hold, to count those that cannot be read
 AT_ONCE, WAITING = 2, 6  # previews being made, and waiting for it
@@ -148,9 +149,11 @@ class Previews:
             return nothing | {"says": says, "images": images, "channels": channels}
         with torch.device("meta"):  # a model without weights, for what it says of itself
             model = build(config.model)
-        fitted = {"size": model.config.sample_size, "channels": model.in_channels, "border": model.config.border}
-        fitted["crop"] = config.crop
-        key = json.dumps([data, fitted, Path(data).stat().st_mtime if is_upload(data) else 0])
+        size, border = model.config.sample_size, model.config.border
+        fitted = {"size": size, "channels": model.in_channels, "border": border, "crop": config.crop}
+        if size > LARGEST:
+            fitted |= {"size": LARGEST, "border": 0, "crop": "center"}
+        key = json.dumps([data, fitted, size, Path(data).stat().st_mtime if is_upload(data) else 0])
         known = self._kept.get(key)
         if known is not None:
             return known
@@ -160,7 +163,7 @@ class Previews:
             self._waiting += 1
         try:
             with self._turn, self.audience.limits():
-                found = _look(data, fitted)
+                found = _look(data, fitted, size)
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -169,7 +172,8 @@ class Previews:
         return found
 
 
-def _look(data: str, fitted: dict) -> dict:
+def _look(data: str, fitted: dict, size: int) -> dict:
+    """size: in pixels, of the images as the model has them, which are shown as `fitted` says."""
     room = 4 * SHOWN * fitted["channels"] * fitted["size"] ** 2  # all but an archive are read no further than this
     limit = HELD if is_upload(data) else room
     found = load_data(data, "train", **fitted, limit_bytes=limit)
@@ -181,7 +185,7 @@ def _look(data: str, fitted: dict) -> dict:
     classes = [str(name) for name in found.classes or []]
     return {
         **sprite(found.preview(SHOWN)),
-        "says": _says(found, held_back),
+        "says": _says(found, held_back, size),
         "classes": classes[:CLASSES],
         "more": max(0, len(classes) - CLASSES),
         "skipped": skipped,
@@ -190,9 +194,9 @@ def _look(data: str, fitted: dict) -> dict:
     }
 
 
-def _says(found: ImageSet, held_back: int | None) -> str:
-    channels, height, width = found.shape
+def _says(found: ImageSet, held_back: int | None, size: int) -> str:
+    channels = found.shape[0]
     colours = {1: "grey", 2: "grey and transparent", 3: "in colour", 4: "in colour and transparent"}[channels]
     count = "Pictures" if found.cut else f"{len(found):,} pictures"
     kept_back = f" and {held_back:,} held back to test" if held_back else ""
-    return f"{count} to learn from{kept_back}, {width} × {height} pixels, {colours}"
+    return f"{count} to learn from{kept_back}, {size} × {size} pixels, {colours}"
