@@ -234,7 +234,11 @@ def watchers(catalog: Catalog, previews: Previews) -> list[Callable[[object], di
             if config.init and config.init.startswith(HUB):
                 return {"says": "What it takes is known when the model has been fetched."}
             outlook.check(config, catalog.audience)
-            return {"says": outlook.says(config, previews.look(config.data, config)["images"])}
+            try:
+                images = previews.look(config.data, config)["images"]
+            except InputError:  # which is said beside the data
+                return {"says": ""}
+            return {"says": outlook.says(config, images)}
         except Exception as error:
             return {"error": error_text(error, "foresee")}
 
