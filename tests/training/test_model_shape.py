@@ -131,7 +131,6 @@ def test_channels_that_the_data_do_not_have_are_refused(tmp_path):
 def test_random_crops_go_on_after_a_stop_as_if_there_had_been_none(tmp_path):
     config = tiny(data=str(transparent(tmp_path / "data", True)), crop="random", epochs=2, batch_size=8)
     whole = fit(config, tmp_path / "whole", device="cpu")
-    fit(replace(config, schedule="constant"), tmp_path / "other", device="cpu")
     seen = []
 
     def stop_once(progress):
