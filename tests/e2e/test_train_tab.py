@@ -194,7 +194,7 @@ def test_colour_images_get_a_colour_model_and_any_size(visit, tmp_path):
     expect(row).to_have_attribute("data-run", re.compile("^sd-small-"))
     expect(row.locator(".vs-state")).to_have_text("finished", timeout=40_000)
     page.get_by_role("button", name="Sample from this model").click()
-    expect(page.locator(".vs-chips:visible, .vs-header")).to_contain_text("latent 4 × 2 × 2")
+    expect(page.get_by_role("list", name="The model's facts")).to_contain_text("latent 4 × 2 × 2")
 
 
 def test_a_stranger_watches_but_cannot_stop(visit):
