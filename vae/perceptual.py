@@ -106,6 +106,8 @@ def check_installed() -> None:
 def _prepared(x: Tensor, size: int) -> Tensor:
     if size < SMALLEST or size % MULTIPLE:
         raise ValueError(f"the network takes multiples of {MULTIPLE} pixels from {SMALLEST} on, not {size}")
+    if x.shape[1] in (2, 4):
+        x = x[:, :-1]  # what is seen, not how opaque it is
     if x.shape[1] == 1:
         x = x.expand(-1, 3, -1, -1)
     if x.shape[-2:] != (size, size):

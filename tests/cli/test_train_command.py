@@ -9,6 +9,7 @@ import pytest
 import torch
 from tiny_runs import dots
 
+import vae
 from vae.cli import main
 from vae.cli.train import _introduction
 from vae.training.config import TrainConfig
@@ -151,6 +152,19 @@ def test_accelerates_launcher_on_the_cpu_is_told_from_two_processes(train, tmp_p
     assert list(tmp_path.iterdir()) == []
 
 
+def test_any_size_and_shape(train, tmp_path):
+    network = ("--size", 8, "--in-channels", 1, "--widths", "8,16", "--layers", 1, "--latent-channels", 3)
+    command = ("--preset", "sd-small", "--data", "digits", *network, "--crop", "random", "--gradient-checkpointing")
+    command += ("--batch-size", "auto", "--run-dir", tmp_path / "run")
+    code, out, err = train(*command, "--epochs", 1)
+    assert code == 0, err
+    found = vae.load(tmp_path / "run", device="cpu")
+    assert found.latent_shape() == (3, 4, 4) and found.config.block_out_channels == (8, 16) and found.in_channels == 1
+    assert json.loads((tmp_path / "run" / "config.json").read_text())["batch_size"] == 256
+    code, out, err = train(*command, "--epochs", 2, "--resume")
+    assert code == 0 and json.loads(out)["epoch"] == 2, err
+
+
 def test_every_setting_is_an_option_with_its_sentence(train, monkeypatch):
     monkeypatch.setenv("COLUMNS", "400")
     out = train("--help")[1]
@@ -166,6 +180,12 @@ def test_every_setting_is_an_option_with_its_sentence(train, monkeypatch):
         (("--epochs", -3), "epochs must be a whole number from 1"),
         (("--learning-rate", 1e9), "learning_rate must be a number"),
         (("--schedule", "steps"), "schedule must be one of one-cycle, constant, not 'steps'"),
+        (("--size", 100), "size 100 is not a multiple of 8, which is what this network reduces an image by"),
+        (("--layers", 2), "layers is for the sd presets"),
+        (("--batch-size", "many"), "batch_size must be a whole number from 1 to 65536, or auto, not 'many'"),
+        (("--gradient-checkpointing",), "a ConvVAE has none"),
+        (("--init", "mnist-vae", "--widths", "8,16"), "leave out widths"),
+        (("--in-channels", 4), "have 1 channel, and the model takes 4; only grey"),
         (("--preset", "vgg"), "no preset 'vgg'"),
         (("--log-with", "nonsense"), "not known or not installed"),
     ],

@@ -18,7 +18,10 @@ def with_settings(config: type) -> Callable:
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         options = []
         for name, known in settings_of(config).items():
-            option = typer.Option(help=known.description, rich_help_panel="Settings (left out: as in the preset)")
+            also = {"parser": number_or_word, "metavar": f"{known.type.__name__.upper()}|auto"} if known.auto else {}
+            option = typer.Option(
+                help=known.description, rich_help_panel="Settings (left out: as in the preset)", **also
+            )
             kind = Annotated[known.type | None, option]
             options.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
         command.__signature__ = signature.replace(parameters=own + options)
@@ -26,3 +29,11 @@ def with_settings(config: type) -> Callable:
         return command
 
     return decorate
+
+
+def number_or_word(text: str) -> int | str:
+    """What is written as a whole number as one; the setting itself refuses any other word than "auto"."""
+    try:
+        return int(text)
+    except ValueError:
+        return text

@@ -13,12 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vae.data.fitting import LAYERED
 from vae.data.image_set import LOOK, ImageSet
 from vae.data.splits import split_of
 from vae.depth import Range
 from vae.errors import InputError
-from vae.images import open_image
+from vae.images import TRANSPARENT, open_image
 
 WINDOW = 8192  # images a set too large to hold is shuffled within
 LARGEST = 64 * 2**20  # bytes of one image's file
@@ -78,7 +77,7 @@ def load(
             for i, row in islice(ours, first, None, step):
                 try:
                     file = _bytes(row[column], repository)
-                    pixels = as_wanted(open_image(file, shape[-1], span, transparency=shape[0] in LAYERED))
+                    pixels = as_wanted(open_image(file, shape[-1], span, transparency=shape[0] in TRANSPARENT))
                 except InputError:
                     pixels = None
                 yield pixels, row[label] if label else -1, str(i)

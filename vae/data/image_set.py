@@ -13,8 +13,8 @@ from torch import Tensor
 from vae.data.source import Source, listed
 from vae.depth import Range
 from vae.errors import InputError
+from vae.images import COLOURS, TRANSPARENT
 
-KINDS = {1: "grey", 2: "in 2 channels", 3: "RGB", 4: "in 4 channels"}
 WORKERS = min(16, os.cpu_count() or 1)
 LOOK = 0.25  # seconds between two calls of `progress` at most while all images are read
 
@@ -65,6 +65,10 @@ class ImageSet:
         """
         if self.images is not None:
             return self.images[torch.as_tensor(indices)]
+        return torch.from_numpy(np.stack(self._arrays(indices)))
+
+    def _arrays(self, indices: Tensor | Sequence[int]) -> list[np.ndarray]:
+        """The images at `indices` from their source, several at a time."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
         chosen = torch.as_tensor(indices).tolist()
@@ -74,7 +78,7 @@ class ImageSet:
         for pixels in self._pool.map(self._read_sound, chosen):
             found.append(pixels)
             self.check()
-        return torch.from_numpy(np.stack(found))
+        return found
 
     def _read_sound(self, index: int) -> np.ndarray:
         for step in range(min(len(self), 100)):
@@ -132,7 +136,7 @@ class ImageSet:
     def describe(self) -> str:
         """One line for people: how many images, of what size, in how many classes, and how many were left out."""
         channels, height, width = self.shape
-        parts = [f"{len(self):,} pictures", f"{width} x {height} {KINDS[channels]}"]
+        parts = [f"{len(self):,} pictures", f"{width} x {height} {COLOURS[channels]}"]
         if self.classes:
             parts.append(f"{len(self.classes)} classes")
         if self.images is None:
@@ -164,8 +168,11 @@ def remarks_of(*sets: ImageSet) -> list[str]:
     if skipped:
         were = "image could not be read and was" if skipped == 1 else "images could not be read and were"
         found.append(f"{skipped:,} {were} left out{f': {listed(unreadable)}' if unreadable else ''}.")
-    if first.source_channels in (2, 4) and first.shape[0] == first.source_channels:
-        found.append(f"The images have {first.source_channels} channels, and all are kept.")
+    if first.source_channels in TRANSPARENT:
+        if first.shape[0] == first.source_channels:
+            found.append(f"The images have {first.source_channels} channels, and all are kept.")
+        elif first.shape[0] not in TRANSPARENT:
+            found.append("Some images are transparent; they are laid on white.")
     return found
 
 

@@ -1,11 +1,13 @@
 """The images of one training: loaded, held on the device where they fit into memory, dealt out in batches."""
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vae import images
+from vae.data.crops import Crops, CropSet
 from vae.data.image_set import ImageSet, remarks_of
 from vae.data.sets import load_data
 from vae.errors import InputError
@@ -38,6 +40,7 @@ class TrainingImages:
             "channels": model.in_channels,
             "border": model.config.border,
             "test_size": None if config.val_data else config.test_size,
+            "crop": config.crop,
             "progress": lambda done, count: check(),
         }
         part = {"process": process, "processes": processes}
@@ -47,14 +50,8 @@ class TrainingImages:
         self.val_set.check = check
         if processes == 1:  # several wait for one another in the middle of an update, and stop between two
             self.train_set.check = check
-        stored = self.train_set.source_channels
-        if config.init and stored not in (None, model.in_channels):
-            colours = {1: "grey images", 3: "colour images (RGB)"}
-            kinds = [colours.get(count, f"images of {count} channels") for count in (model.in_channels, stored)]
-            raise InputError(
-                f"{config.init} takes {kinds[0]}, and those of {self.train_set.name} are {kinds[1]}; "
-                "give it such data as it takes."
-            )
+        self._check_channels(config, model.in_channels)
+        self.cropped = isinstance(self.train_set, CropSet)
         self._train = None if self.train_set.transform else self._resident(self.train_set)
         self._val = self._resident(self.val_set)
 
@@ -62,6 +59,24 @@ class TrainingImages:
     def remarks(self) -> list[str]:
         """Sentences about how the data were understood, and what of them was left out."""
         return remarks_of(self.train_set, self.val_set)
+
+    def _check_channels(self, config: TrainConfig, wanted: int) -> None:
+        """InputError unless the images have the transparency that the model takes and, where the run goes on from a
+        model, the colours that this one knows."""
+        found = self.train_set.source_channels
+        if found is None:
+            return
+        if wanted in images.TRANSPARENT and found not in images.TRANSPARENT:
+            raise InputError(
+                f"The images of {self.train_set.name} are not transparent anywhere, so they have {found} channel"
+                f"{'' if found == 1 else 's'}, not {wanted}."
+            )
+        if config.init and (found > 2) != (wanted > 2):
+            takes, are = ("colour images (RGB)" if channels > 2 else "grey images" for channels in (wanted, found))
+            raise InputError(
+                f"{Path(config.init).name} takes {takes}, and those of {self.train_set.name} are {are}; "
+                "give it such data as it takes."
+            )
 
     @property
     def is_resident(self) -> bool:
@@ -104,15 +119,17 @@ class TrainingImages:
         """The training images at `indices`, float in [-1, 1]; all on the device, without a word to the CPU."""
         return self._float(self._train.index_select(0, indices))
 
-    def _parts(self, plan: Plan, process: int, first: int) -> Iterator[Tensor]:
+    def _parts(self, plan: Plan, process: int, first: int) -> Iterator[Tensor | Crops]:
         order = None
         for step in range(first, plan.steps):
             epoch, place = divmod(step, plan.epoch_steps)
             if order is None or place == 0:
                 order = self.order(epoch)
             update = order[place * plan.update_images : (place + 1) * plan.update_images]
+            places = torch.rand(len(update), 2, generator=seeded(self.seed, 7, step)) if self.cropped else None
             for micro in range(plan.accumulate):
-                yield plan.share(update, micro, process)
+                part = plan.share(update, micro, process)
+                yield part if places is None else Crops(part, plan.share(places, micro, process))
 
     def spread(self, count: int) -> Tensor:
         """Training images spread evenly over the set, float in [-1, 1]."""

@@ -10,6 +10,7 @@ SCHEDULES = ("one-cycle", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 COMPILE = ("auto", "on", "off")
 PARTS = ("encoder", "decoder")
+CROPS = ("center", "random")
 
 
 def _first_model() -> dict:
@@ -23,8 +24,9 @@ class TrainConfig:
     """Everything `fit` needs; a run folder's config.json holds it, so a run can be gone on with and repeated.
 
     preset: the recipe it was made from, after which its run is named. model: the model's config as in a checkpoint's
-    config.json; with `init` it becomes that model's. The others say themselves what they mean and accept; a new one
-    needs no other line than its own here.
+    config.json, with what `size`, `in_channels`, `latent_channels`, `widths`, `layers` and `downscale` change of it;
+    with `init` it becomes that model's, at `size`. widths may be given as numbers, too. The others say themselves what
+    they mean and accept; a new one needs no other line than its own here.
 
     One update takes batch_size * accumulate * processes images. For "one-cycle" the learning rate goes up for 15% of
     the run, then down a cosine to 0 (Smith 2018, arXiv:1803.09820). With a beta2 of 0.99 Adam follows the gradients of
@@ -46,7 +48,9 @@ class TrainConfig:
     steps: int = setting(0, "Updates of the weights in all, in place of epochs, or 0.", low=0, high=10_000_000)
     beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
     learning_rate: float = setting(1e-2, "Adam's step size, at its peak.", low=1e-9, high=10.0)
-    batch_size: int = setting(64, "Images at once in each process.", low=1, high=65_536)
+    batch_size: int = setting(
+        64, "Images at once in each process; auto is as many as fit.", low=1, high=65_536, auto=True
+    )
     seed: int = setting(0, "Seed of weights, order and noise.", low=0, high=2**63 - 1)
     reconstruction: str = setting(
         "sum",
@@ -85,17 +89,44 @@ class TrainConfig:
     init: str | None = setting(
         None,
         "A model to go on from: a bundled name, a run or checkpoint folder, a weight file or a Hub id.",
-        public=False,
+        label="Start from",
     )
-    freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS, public=False)
+    freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS)
+    size: int | None = setting(
+        None, "Pixels of an image's side; left out, the network's own.", low=1, high=4096, label="Image size"
+    )
+    in_channels: int | None = setting(
+        None,
+        "An image's channels: 1 grey, 3 colour, 2 and 4 with transparency.",
+        low=1,
+        high=4,
+        label="Colour channels",
+    )
+    latent_channels: int | None = setting(None, "Numbers in each latent pixel.", low=1, high=1024)
+    widths: str | None = setting(None, "Channels of each level, the image's first, such as 32,64,128.")
+    layers: int | None = setting(
+        None, "Residual blocks in each encoder level; decoder levels have one more.", low=1, high=16
+    )
+    downscale: int | None = setting(
+        None, "Pixels of an image's side that make one of its latent's: a power of 2.", low=1, high=128
+    )
+    crop: str = setting(
+        "center", "Images fitted by their short side, or cut at random places out of the whole.", choices=CROPS
+    )
+    gradient_checkpointing: bool = setting(False, "Compute each block twice, to need less memory.")
 
     def __post_init__(self):
         from vae.depth import checked_range  # here, for NumPy is not needed to say which options there are
-        from vae.models import config_from_dict
+        from vae.models import config_from_dict, config_to_dict
+        from vae.training.model_shape import shaped, widths_text
 
+        object.__setattr__(self, "widths", widths_text(self.widths))
         check_settings(self)
         checked_range(self.value_range)
-        config_from_dict(self.model)
+        model = config_from_dict(self.model)
+        if self.init is None:
+            model = shaped(model, self)
+        object.__setattr__(self, "model", config_to_dict(model))
         if self.adversarial and self.freeze == "decoder":
             raise InputError("The adversarial term teaches the decoder; it cannot be used with a frozen decoder.")
         if self.adversarial and self.precision == "fp16":

@@ -44,6 +44,8 @@ def why_not(
         return "its loss is another at every step"
     if plan.processes > 1 or plan.accumulate > 1:
         return "an update is made of several batches"
+    if config.gradient_checkpointing:
+        return "its blocks are computed again"
     if scaler is not None:
         return "float16 skips updates at will"
     if not resident:

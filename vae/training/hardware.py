@@ -6,6 +6,7 @@ import torch
 from torch import nn
 
 from vae.device import has_bfloat16
+from vae.errors import InputError
 from vae.models import AutoEncoder, ConvConfig, config_from_dict, fused_residual
 from vae.models.layers import Attention, Downsample, ResBlock, Upsample
 from vae.training.config import TrainConfig
@@ -52,6 +53,19 @@ def compile_blocks(model: AutoEncoder, check: Callable[[], None] = lambda: None)
         block._compiled_call_impl = _checked(block._compiled_call_impl, check)
     if not blocks:
         model.compile(dynamic=False)
+
+
+def checkpoint_blocks(model: AutoEncoder) -> None:
+    """In place: of the network's blocks only the inputs are kept in training. Raises InputError for a network that has
+    none; the convolutional VAE's batch norm, computed again, would count every batch twice."""
+    chains = [module for module in model.modules() if hasattr(module, "checkpointing")]
+    if not chains:
+        raise InputError(
+            "Gradient checkpointing is for networks of residual blocks, such as those of the sd presets and TAESD; "
+            f"a {type(model).__name__} has none."
+        )
+    for chain in chains:
+        chain.checkpointing = True
 
 
 def _checked(function: Callable, check: Callable[[], None]) -> Callable:

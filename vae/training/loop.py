@@ -14,12 +14,12 @@ from pathlib import Path
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
 
-from vae.checkpoints import find_model
 from vae.checks import real_number
 from vae.device import pick_device
 from vae.errors import InputError
-from vae.models import AutoEncoder, config_to_dict
+from vae.models import AutoEncoder
 from vae.perceptual import check_installed
 from vae.training import memory
 from vae.training.batches import TrainingImages
@@ -28,7 +28,7 @@ from vae.training.cuda_graph import GraphedUpdate, captured, why_not
 from vae.training.discriminator import Adversary
 from vae.training.distributed import PROJECT, accelerator_for, all_mean, claim, share_batch_norm
 from vae.training.ema import EMA
-from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
+from vae.training.hardware import checkpoint_blocks, chosen_precision, compile_blocks, is_compiled, memory_format
 from vae.training.objective import CustomObjective, Objective
 from vae.training.presets import PRESETS, preset
 from vae.training.previews import preview_steps, previews
@@ -39,7 +39,7 @@ from vae.training.runs import Run, RunWriter, new_run_folder
 from vae.training.schedule import learning_rate, plan
 from vae.training.stopping import REASONS, Stopped, Stopper, check_loss, sentence
 from vae.training.sums import Sums
-from vae.training.trained_model import freeze, saved_config, starting_model
+from vae.training.trained_model import freeze, saved_config, starting_model, with_its_network
 from vae.training.training_state import restore, training_state
 from vae.training.update import Update
 from vae.training.validation import evaluating, validate
@@ -91,13 +91,16 @@ def fit(
     before = writer.state() if resume and writer.begun() else None
     if resume and writer.exists():
         config = continued(writer.name, TrainConfig.from_dict(writer.config()), settings(config))
-    elif config.init:
-        config = replace(config, model=config_to_dict(find_model.load_config(config.init)))
+    else:
+        config = with_its_network(config)
     config = rooted(config)
     if config.perceptual:
         check_installed()
     precision = chosen_precision(config, pick_device(device))
     with accelerator_for(precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
+        if config.batch_size == "auto":
+            batches = gather_object([memory.fitting_batch(config, accelerator.device)])  # of every process
+            config = replace(config, batch_size=min(batches))
         writer = claim(writer, config, resume, accelerator, held)
         stopper = Stopper(writer, max_minutes, accelerator)
         trainer = Trainer(config, writer, accelerator, stopper, on_progress, objective)
@@ -162,7 +165,7 @@ class Trainer:
         update_images = saved and saved.state["update_images"]
         self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
         if self.device.type == "cpu":  # a GPU says for itself when its memory is full
-            memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate))
+            memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate), self.device)
         reason = why_not(config, self.custom, model, self.plan, accelerator.scaler, self.feed.is_resident, self.device)
         self.graphed = reason is None
         self.compiled = is_compiled(config, model, self.device, self.graphed, self.plan.steps)
@@ -203,6 +206,8 @@ class Trainer:
         saved = self.recorder.newest()
         model = starting_model(self.config, saved)
         freeze(model, self.config.freeze)
+        if self.config.gradient_checkpointing:
+            checkpoint_blocks(model)
         process = self.accelerator.process_index, self.accelerator.num_processes
         self.feed = TrainingImages(self.config, model, self.device, self.stopper.check, *process)
         return model, saved

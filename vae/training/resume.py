@@ -38,6 +38,8 @@ def continued(name: str, kept: TrainConfig, asked: dict) -> TrainConfig:
     """
     kept = rooted(kept)
     asked = {field: value for field, value in asked.items() if value is not None}
+    if asked.get("batch_size") == "auto":  # what was found then is kept
+        del asked["batch_size"]
     if "epochs" in asked:
         asked = {"steps": 0} | asked
     changed = rooted(replace(kept, **asked))

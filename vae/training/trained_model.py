@@ -4,15 +4,24 @@ from dataclasses import replace
 
 import torch
 
-from vae.checkpoints import store
+from vae.checkpoints import find_model, store
 from vae.errors import InputError
 from vae.latents import scaling
-from vae.models import AutoEncoder, ModelConfig, build
+from vae.models import AutoEncoder, ModelConfig, build, config_from_dict, config_to_dict
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
+from vae.training.model_shape import shaped
 from vae.training.recorder import Saved
 
 LATENTS = 64  # training images whose latents' spread gives the scaling_factor
+
+
+def with_its_network(config: TrainConfig) -> TrainConfig:
+    """The config with the network of the model at its `init`, at the size it asks for; without an `init` as it is.
+    Raises InputError if there is no such model, or it cannot be had at that size."""
+    if config.init is None:
+        return config
+    return replace(config, model=config_to_dict(shaped(find_model.load_config(config.init), config)))
 
 
 def starting_model(config: TrainConfig, saved: Saved | None) -> AutoEncoder:
@@ -20,6 +29,10 @@ def starting_model(config: TrainConfig, saved: Saved | None) -> AutoEncoder:
     `config.init`, or a new one whose weights depend on the seed alone."""
     if config.init and not saved:
         model = store.load(config.init, device="cpu").requires_grad_(True).train()
+        before, own = model.latent_shape(), config_from_dict(config.model)
+        model.config = replace(model.config, sample_size=own.sample_size, border=own.border)
+        if model.latent_shape() != before:
+            model.fitted_priors = {}  # of latents of another size
     else:
         with torch.random.fork_rng(devices=[]):  # the process's own generator stays as it was
             torch.default_generator.manual_seed(config.seed)

@@ -371,8 +371,20 @@ export interface DataLook extends Sprite {
   remarks: string[];
   classes: string[];
   more: number;
+  suggest: { preset: string; says: string; does: string } | null;
+}
+
+/** What the Train tab's controls say. */
+export interface TrainingAsked {
+  preset: string;
+  data: string;
+  settings: Record<string, unknown>;
 }
 
 export interface DataServer {
-  look_at_data(asked: { preset: string; data: string }): Promise<DataLook | { error: string }>;
+  look_at_data(asked: TrainingAsked): Promise<DataLook | { error: string; settings?: boolean }>;
+}
+
+export interface OutlookServer {
+  foresee(asked: TrainingAsked): Promise<{ says?: string; error?: string }>;
 }

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vae.checkpoints.find_model import bundled
+from vae.device import pick_device
 from vae.errors import InputError
 from vae.training import memory
 from vae.training.config import TrainConfig
@@ -62,8 +63,9 @@ class TrainingJob:
         Raises InputError if trainings are switched off here, one is running, or it could not begin.
         """
         self._check_allowed()
-        with self.audience.limits():
-            memory.check(config)
+        if config.init is None:  # otherwise it is its model that counts, which is known when it is there
+            with self.audience.limits():
+                memory.check(config, pick_device())
         with self._lock:
             self._check_free()
             self._check_room()
