@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from vae import images
-from vae.data.image_set import ImageSet
+from vae.data.own_set import AnySet
 from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.models import AutoEncoder
@@ -17,12 +17,20 @@ from vae.training.schedule import Plan, seeded
 class TrainingImages:
     """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its images.
 
-    layout: the memory format of the batches; it may be changed until the first.
+    layout: the memory format of the batches; it may be changed until the first. train_set, val_set: in place of the
+    config's data.
 
     Raises InputError if the config's data cannot be read.
     """
 
-    def __init__(self, config: TrainConfig, model: AutoEncoder, device: torch.device):
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: AutoEncoder,
+        device: torch.device,
+        train_set: AnySet | None = None,
+        val_set: AnySet | None = None,
+    ):
         self.seed, self.device, self.layout = config.seed, device, torch.channels_last
         fitted = {
             "size": model.config.sample_size,
@@ -30,8 +38,8 @@ class TrainingImages:
             "border": model.config.border,
             "test_size": config.test_size,
         }
-        self.train_set = load_data(config.data, "train", **fitted)
-        self.val_set = load_data(config.data, "test", **fitted)
+        self.train_set = train_set or load_data(config.data, "train", **fitted)
+        self.val_set = val_set or load_data(config.data, "test", **fitted)
         if config.init and self.train_set.source_channels not in (None, model.in_channels):
             colours = {1: "grey images", 3: "colour images (RGB)"}
             raise InputError(
@@ -45,7 +53,7 @@ class TrainingImages:
         """Whether the training images lie on the device."""
         return self._train is not None
 
-    def _resident(self, data: ImageSet) -> Tensor | None:
+    def _resident(self, data: AnySet) -> Tensor | None:
         """The whole set on the device, as bytes, where it is small enough to be in memory at all."""
         return None if data.images is None else data.images.to(self.device)
 
@@ -93,4 +101,6 @@ class TrainingImages:
         return self._float(self.val_set.batch(torch.arange(start, stop)))
 
     def _float(self, pixels: Tensor) -> Tensor:
-        return images.to_float(pixels.to(self.device)).contiguous(memory_format=self.layout)
+        pixels = pixels.to(self.device)
+        x = pixels if pixels.is_floating_point() else images.to_float(pixels)
+        return x.contiguous(memory_format=self.layout)

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from torch import nn
 
 from vae.checkpoints import find_model
 from vae.checks import real_number
@@ -23,13 +25,15 @@ from vae.models import config_to_dict
 from vae.perceptual import check_installed
 from vae.training import memory
 from vae.training.batches import TrainingImages
+from vae.training.callbacks import Event
 from vae.training.config import TrainConfig
 from vae.training.cuda_graph import GraphedUpdate, captured, why_not
 from vae.training.discriminator import Adversary
 from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm
 from vae.training.ema import EMA
 from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
-from vae.training.objective import CustomObjective, Objective
+from vae.training.objective import CustomObjective, Objective, check_terms
+from vae.training.own_parts import OwnParts, gathered, lent
 from vae.training.presets import PRESETS, preset
 from vae.training.previews import preview_steps, previews
 from vae.training.process import give_way, keep_freed_memory
@@ -56,6 +60,10 @@ def fit(
     log_with: str | None = None,
     background: bool = False,
     objective: Callable | None = None,
+    model: nn.Module | None = None,
+    train_set: Any = None,
+    val_set: Any = None,
+    callbacks: Any = (),
 ) -> Run:
     """Train as `config` says, or the preset of that name, in the run folder `run` (a new one unless given).
 
@@ -66,6 +74,11 @@ def fit(
     objective: in place of the config's own, a callable (x, x_hat, posterior, step) that returns the loss, or a dict of
     named scalar tensors with it as "loss"; step is None in validation. A run resumed needs it again. See
     vae.training.objective.
+    model: in place of the config's, one of vae.load's or of one's own: any module with encode and decode, as
+    vae.models.own.OwnModel takes it. It is trained in place. train_set, val_set: in place of the config's data,
+    Datasets of tensors or (tensor, label), as vae.data.own_set.OwnSet takes them; without a val_set the config's
+    test_size of the train_set is held out. callbacks: vae.Callback objects, or functions of a vae.training.callbacks
+    Event. A run resumed needs these, too.
     background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
     In a main thread Ctrl-C and SIGTERM stop the run too, after the step they come in.
 
@@ -87,13 +100,16 @@ def fit(
         config = replace(TrainConfig.from_dict(writer.config()), epochs=config.epochs)
     elif config.init:
         config = replace(config, model=config_to_dict(find_model.load_config(config.init)))
+    going_on = writer if resume and writer.begun() else None
+    config, parts = gathered(config, going_on, model, train_set, val_set, objective, callbacks)
     if config.perceptual:
-        check_installed()
+        check_installed(config.perceptual_network)
     precision = chosen_precision(config, pick_device(device))
     with accelerator_for(precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
+        held.enter_context(lent(parts.model))
         writer = claim(writer, config, resume, accelerator, held)
         stopper = Stopper(writer, max_minutes)
-        trainer = Trainer(config, writer, accelerator, stopper, on_progress, objective)
+        trainer = Trainer(config, writer, accelerator, stopper, on_progress, parts)
         try:
             with stopper.listening():
                 reason = trainer.train()
@@ -121,13 +137,13 @@ class Trainer:
         accelerator: Accelerator,
         stopper: Stopper,
         on_progress: Callable[[dict], None] | None,
-        objective: Callable | None = None,
+        parts: OwnParts,
     ):
         self.config, self.writer, self.accelerator, self.stopper = config, writer, accelerator, stopper
         self.device = accelerator.device
         self.main = accelerator.is_main_process
         self.recorder = Recorder(writer, on_progress)
-        self.custom = objective
+        self.parts = parts
         self.updates: Update | GraphedUpdate | None = None  # made at the first one
 
     def close(self) -> None:
@@ -142,22 +158,23 @@ class Trainer:
     def prepare(self) -> None:
         """Model, data, optimizer, as at the beginning or as the newest checkpoint has them."""
         config, accelerator = self.config, self.accelerator
-        saved = self.recorder.newest()
+        saved = self.recorder.newest(self.parts.model)
         accelerator.wait_for_everyone()  # all have read before one deletes
         if self.main:
             with self.recorder.writing():
                 self.writer.rewind(saved.state["step"] if saved else -1)
-        model = starting_model(config, saved)
+        model = starting_model(config, saved, self.parts.model)
         self.began_with = model.config
         freeze(model, config.freeze)
-        self.feed = TrainingImages(config, model, self.device)
+        self.feed = TrainingImages(config, model, self.device, self.parts.train_set, self.parts.val_set)
         if saved:
             self.feed.expect(saved.state["images"])
         update_images = saved and saved.state["update_images"]
         self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
         if self.device.type == "cpu":  # a GPU says for itself when its memory is full
             memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate))
-        reason = why_not(config, self.custom, model, self.plan, accelerator.scaler, self.feed.is_resident, self.device)
+        own, resident = self.parts.objective, self.feed.is_resident
+        reason = why_not(config, own, model, self.plan, accelerator.scaler, resident, self.device)
         self.graphed = reason is None
         self.compiled = is_compiled(config, model, self.device, self.graphed, self.plan.steps)
         self.feed.layout = memory_format(model, self.device, self.compiled)
@@ -194,11 +211,10 @@ class Trainer:
         """What is minimised: the objective, and what an adversary adds to it."""
         config, accelerator = self.config, self.accelerator
         average = all_mean if accelerator.num_processes > 1 else None
-        if self.custom:
-            self.objective = CustomObjective(self.custom, config, self.raw.pixel_scale)
-            with torch.no_grad(), self._evaluating() as model:
-                x = self.feed.validation(0, 2)
-                self.objective.name_terms(self.objective(x, *model(x), None))
+        if self.parts.objective:
+            self.objective = CustomObjective(self.parts.objective, config, self.raw.pixel_scale)
+            with evaluating(self.raw) as model, accelerator.autocast():
+                self.objective.try_out(model, self.feed.validation(0, 2))
         else:
             self.objective = Objective(config, self.raw, accelerator.autocast, average)
         self.adversary = None
@@ -216,7 +232,8 @@ class Trainer:
         if self.accelerator.scaler is not None and state["scaler"]:
             self.accelerator.scaler.load_state_dict(state["scaler"])
         self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
-        if tuple(state["terms"]) != self.sums.terms:
+        own = self.parts.objective is not None
+        if tuple(state["terms"]) != self.sums.terms or state.get("own_objective", own) != own:
             raise InputError(
                 f"This run's loss had the terms {', '.join(state['terms'])}, and has {', '.join(self.sums.terms)} now; "
                 "resume it with the objective it began with."
@@ -242,6 +259,7 @@ class Trainer:
         while self.step < plan.steps and reason is None:
             self.update()
             self.step += 1
+            self.tell("step", terms=self.updates.terms)
             self.seconds = before + time.perf_counter() - start
             rate = (self.step - first) * plan.update_images / (self.seconds - before)
             if self.step % plan.log_every == 0:
@@ -298,8 +316,12 @@ class Trainer:
         entry["learning_rate"] = learning_rate(self.config, self.step - 1, self.plan.steps)
         if kind == "epoch":
             entry |= {"images_per_second": round(rate, 2), "seconds": round(self.seconds, 3)}
+        if self.parts.objective:
+            check_terms(entry, self.step)
         if self.main:
             self.recorder.metrics(entry)
+        if kind == "epoch":
+            self.tell("epoch", metrics=entry)
         if self.accelerator.log_with:
             self.accelerator.log({k: v for k, v in entry.items() if k not in ("kind", "step")}, step=self.step)
 
@@ -321,6 +343,15 @@ class Trainer:
         with self._evaluating() as model:
             return validate(model, self.feed, self.objective, self.config, self.accelerator)
 
+    def tell(self, name: str, **facts) -> None:
+        """Call those who want to hear of such an event."""
+        if called := self.parts.listeners[name]:
+            stop = self.stopper.call_off
+            with torch.no_grad(), self._evaluating() as model:
+                event = Event(name, self.step, self.plan.epoch(self.step), model, self.config, stop, **facts)
+                for listener in called:
+                    listener(event)
+
     @contextmanager
     def _evaluating(self):
         """The averaged model in evaluation mode, computing in the training's precision, and as it is: compiling it for
@@ -339,6 +370,7 @@ class Trainer:
             found = previews(model, self.feed, self.config.seed)
         for kind, pictures in found.items():
             self.recorder.preview(kind, self.step, self.plan.epoch(self.step), pictures, columns=len(pictures) // 2)
+        self.tell("preview", images=found)
 
     def checkpoint(self) -> None:
         """Save, in the main process, if the training is sound."""
@@ -359,9 +391,11 @@ class Trainer:
             "seconds": self.seconds,
             "sums": self.sums.table,
             "terms": list(self.sums.terms),
+            "own_objective": self.parts.objective is not None,
             "first_loss": self.first_loss,
             "images": len(self.feed.train_set),
             "update_images": self.plan.update_images,
             "adversary": self.adversary.state_dict() if self.adversary else None,
         }
-        self.recorder.checkpoint(self.step, self.ema.model, state)
+        if folder := self.recorder.checkpoint(self.step, self.ema.model, state):
+            self.tell("checkpoint", folder=folder)

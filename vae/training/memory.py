@@ -3,14 +3,17 @@
 import torch
 
 from vae import limits
-from vae.models import build
+from vae.models import build, is_own
 from vae.training.config import TrainConfig
 
 COPIES = 5  # of the weights: themselves, their gradients, Adam's two averages, the averaged model
 
 
 def check(config: TrainConfig) -> None:
-    """Raises InputError if an update would take more memory than whoever asks may have."""
+    """Raises InputError if an update would take more memory than whoever asks may have. Of a network of one's own that
+    is not known before."""
+    if is_own(config.model):
+        return
     limits.check_memory(needed(config), f"A batch of {config.batch_size:,} images", "a smaller batch size will do")
 
 

@@ -101,11 +101,13 @@ class Recorder:
         """Whether it is time for a checkpoint."""
         return time.monotonic() - self.saved > self.interval
 
-    def checkpoint(self, step: int, model: AutoEncoder, state: dict) -> None:
-        """Everything the run can be gone on from, and `model` for those who watch; the older of the last two goes."""
+    def checkpoint(self, step: int, model: AutoEncoder, state: dict) -> Path | None:
+        """Everything the run can be gone on from, and `model` for those who watch; the older of the last two goes.
+        Returns the folder, None if it was there already."""
         start = time.monotonic()
         folder = self.writer.checkpoint_folder(step)
-        if folder not in self.writer.checkpoints():
+        new = folder not in self.writer.checkpoints()
+        if new:
             with self.writing():
                 self.writer.sync()
                 with appearing(folder) as place:
@@ -115,13 +117,17 @@ class Recorder:
             self.writer.prune(keep=2)
         self.saved = time.monotonic()
         self.interval = max(CHECKPOINT_SECONDS, (self.saved - start) / SAVING)
+        return folder if new else None
 
-    def newest(self) -> Saved | None:
-        """The newest checkpoint that can be read, on the CPU. What was written after it is forgotten."""
+    def newest(self, model: AutoEncoder | None = None) -> Saved | None:
+        """The newest checkpoint that can be read, on the CPU. What was written after it is forgotten.
+
+        model: the caller's own, of which the averaged one is a copy."""
         for folder in reversed(self.writer.checkpoints()):
             try:
                 state = torch.load(folder / "trainer.pt", map_location="cpu", weights_only=True)
-                return Saved(folder, state, store.load(folder, device="cpu"))
+                averaged = store.load(folder, device="cpu") if model is None else store.load_into(model, folder)
+                return Saved(folder, state, averaged)
             except (
                 OSError,
                 RuntimeError,

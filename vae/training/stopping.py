@@ -17,6 +17,7 @@ REASONS = (
     "Stopped on request.",
     "Stopped: the time allowed for a run is over.",
     "Stopped: the process was told to end.",
+    "Stopped by a callback.",
 )
 
 
@@ -26,9 +27,15 @@ class Stopper:
     def __init__(self, writer: RunWriter, max_minutes: float | None):
         self.writer = writer
         self.deadline = time.monotonic() + 60.0 * max_minutes if max_minutes else math.inf
-        self.signalled = False
+        self.signalled = self.called_off = False
+
+    def call_off(self) -> None:
+        """Ask to stop after this step, in Python."""
+        self.called_off = True
 
     def reason(self) -> int:
+        if self.called_off:
+            return 4
         if self.signalled:
             return 3
         if time.monotonic() > self.deadline:
