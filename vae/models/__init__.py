@@ -4,7 +4,7 @@ import json
 import re
 import sys
 from collections.abc import Callable
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from functools import partial
 from types import UnionType
 from typing import Any, get_args, get_origin, get_type_hints
@@ -90,8 +90,12 @@ def register(name: str, model: type[nn.Module], config: type[ModelConfig]) -> No
 
 
 def registered() -> tuple[str, ...]:
-    """The names of the families of one's own, in the order in which they were registered."""
-    return tuple(REGISTERED)
+    """The names of the families of one's own that are made with no more than their config's defaults."""
+    return tuple(name for name in REGISTERED if all(map(_has_default, fields(FAMILIES[name][0]))))
+
+
+def _has_default(field: Field) -> bool:
+    return field.default is not MISSING or field.default_factory is not MISSING
 
 
 def is_own(config: ModelConfig | dict) -> bool:

@@ -39,7 +39,7 @@ class OwnModel(AutoEncoder):
         self.network, self.config, self.family = network, config, family
         self.decoder_names = tuple(f"network.{name}" for name in getattr(network, "decoder_names", self.decoder_names))
         self.pixel_scale = getattr(network, "pixel_scale", self.pixel_scale)
-        found = in_channels or getattr(network, "in_channels", None) or getattr(config, "in_channels", None)
+        found = in_channels or getattr(config, "in_channels", None) or getattr(network, "in_channels", None)
         if not isinstance(found, int):
             raise InputError(f"A {family} does not say how many channels its images have; give its config in_channels.")
         self.in_channels, size = found, config.sample_size
