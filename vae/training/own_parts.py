@@ -78,7 +78,9 @@ def _given(model: Any, data: AnySet | None) -> AutoEncoder:
         if size != width:
             raise InputError(f"The images of a training are square, not {width}x{size} pixels.")
     else:
-        channels, size = (getattr(config, key, None) or getattr(model, key, None) for key in ("in_channels", "sample_size"))
+        channels, size = (
+            getattr(config, key, None) or getattr(model, key, None) for key in ("in_channels", "sample_size")
+        )
     if not isinstance(channels, int) or not isinstance(size, int):
         raise InputError(
             f"Nothing says how large the images of a {name} are: give a train_set, or the network the attributes "
