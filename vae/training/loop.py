@@ -29,7 +29,7 @@ from vae.training.callbacks import Event
 from vae.training.config import TrainConfig
 from vae.training.cuda_graph import GraphedUpdate, captured, why_not
 from vae.training.discriminator import Adversary
-from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm
+from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm, track_images
 from vae.training.ema import EMA
 from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
 from vae.training.objective import CustomObjective, Objective, check_terms
@@ -368,8 +368,10 @@ class Trainer:
             return
         with self._evaluating() as model:
             found = previews(model, self.feed, self.config.seed)
+        sheets, epoch = {}, self.plan.epoch(self.step)
         for kind, pictures in found.items():
-            self.recorder.preview(kind, self.step, self.plan.epoch(self.step), pictures, columns=len(pictures) // 2)
+            sheets[kind] = self.recorder.preview(kind, self.step, epoch, pictures, columns=len(pictures) // 2)
+        track_images(self.accelerator, sheets, self.step)
         self.tell("preview", images=found)
 
     def checkpoint(self) -> None:

@@ -8,6 +8,7 @@ from pickle import UnpicklingError
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -77,11 +78,12 @@ class Recorder:
         with self.writing():
             self.writer.append(entry)
 
-    def preview(self, kind: str, step: int, epoch: int, pictures: Tensor, columns: int) -> None:
-        """images: (N, C, H, W) around [-1, 1]."""
+    def preview(self, kind: str, step: int, epoch: int, pictures: Tensor, columns: int) -> Image.Image:
+        """Write a sheet of `pictures`, (N, C, H, W) around [-1, 1], and return it."""
         sheet = images.grid(pictures.clamp(-1.0, 1.0).cpu(), columns=columns)
         with self.writing():
             self.writer.preview(kind, step, epoch, images.png_bytes(sheet))
+        return sheet
 
     def progress(self, step: int, plan: Plan, rate: float | None = None) -> None:
         """Tell how far it is, if it was not told a moment ago. rate: images a second; without it, as at the end, it is
