@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -104,8 +105,11 @@ def test_the_app_opens_it_and_trains_its_like(rings, monkeypatch):
         assert Image.open(path).size == (16, 16) and found["psnr"] > 5
         path, _ = client.predict(model="rings", n=4, seed=0, api_name="/sample")
         assert len(set(Image.open(path).convert("L").tobytes())) > 10
-        named = client.view_api(return_format="dict")["named_endpoints"]["/train_start"]["parameters"]
-        assert "RingVAE" in json.dumps(named)
+        started = client.predict(preset="RingVAE", data="digits", epochs=1, api_name="/train_start")
+        run, patience = Run(rings.parent / started["run"]), time.monotonic() + 60
+        while run.active() and time.monotonic() < patience:
+            time.sleep(0.1)
+        assert run.state()["state"] == "finished" and run.config()["model"]["_class_name"] == "RingVAE"
     finally:
         demo.close(verbose=False)
 
