@@ -276,7 +276,7 @@ def test_a_config_names_a_family_and_never_a_module(tmp_path, discs):
 def test_a_dataset_alone_is_split_and_of_two_each_is_used(tmp_path):
     run = fit(short(epochs=1), tmp_path / "one", device="cpu", model=Plain(), train_set=Discs())
     assert (run.state()["train_images"], run.state()["val_images"]) == (48, 12)
-    assert run.config()["data"] == "Discs (a Dataset of one's own)"
+    assert run.config()["data"] == "Discs (own Dataset)"
     pixels = (torch.rand(30, 3, 8, 8) * 255).to(torch.uint8)
     sets = {"train_set": TensorDataset(pixels, torch.arange(30)), "val_set": pixels[:7]}
     run = fit(short(epochs=1), tmp_path / "two", device="cpu", model=Plain(3), **sets)

@@ -15,7 +15,7 @@ from vae.data.image_set import ImageSet
 from vae.data.splits import split_indices
 from vae.errors import InputError
 
-_MARK = " (a Dataset of one's own)"
+_MARK = " (own Dataset)"
 
 
 class OwnSet:
