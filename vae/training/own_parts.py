@@ -136,7 +136,7 @@ def lent(model: AutoEncoder | None):
         yield
         return
     gradients = [(parameter, parameter.requires_grad) for parameter in model.parameters()]
-    modes = [(module, module.training) for module in model.modules()]
+    modes = [(module, type(module), module.training) for module in model.modules()]
     if not any(takes for _, takes in gradients):
         model.requires_grad_(True)
     model.train()
@@ -145,7 +145,8 @@ def lent(model: AutoEncoder | None):
     finally:
         for parameter, takes in gradients:
             parameter.requires_grad_(takes)
-        for module, mode in modes:
+        for module, kind, mode in modes:
+            module.__class__ = kind  # several processes share batch norm's statistics
             module.training = mode
         for name in ("forward", "_original_forward"):  # Accelerate's, which computes in the training's precision
             vars(model).pop(name, None)
