@@ -1,20 +1,18 @@
-"""`fit` with a model, data, a loss and callbacks of one's own."""
+"""`fit` with a model of one's own, registered or not."""
 
 import json
 from dataclasses import dataclass, replace
 
 import pytest
 import torch
-from own_family import DiscConfig, Discs, DiscVAE, Plain
-from tiny_runs import tiny, untimed
+from own_family import DiscConfig, Discs, DiscVAE, Plain, short, trainer_state
+from tiny_runs import untimed
 from torch import nn
-from torch.utils.data import TensorDataset
 
 import vae
 from vae.checkpoints.store import load
 from vae.errors import InputError
 from vae.models import FAMILIES, REGISTERED
-from vae.training.callbacks import Event
 from vae.training.loop import fit
 
 
@@ -37,17 +35,6 @@ def discs(monkeypatch):
         known.update(before)
 
 
-def short(**changes):
-    return tiny(**{"epochs": 2, "batch_size": 12, "learning_rate": 1e-2} | changes)
-
-
-def squared(x, x_hat, posterior, step):
-    return {"loss": (x_hat - x).square().mean(), "brightness": x_hat.mean()}
-
-
-# -- models ---------------------------------------------------------------------------------------------------------
-
-
 def test_a_registered_network_is_trained_loaded_saved_and_gone_on_with(tmp_path, discs):
     config = short(model=DiscConfig(width=8))
     assert config.model == {"_class_name": "DiscVAE", **DiscConfig(width=8).to_dict()}
@@ -63,7 +50,7 @@ def test_a_registered_network_is_trained_loaded_saved_and_gone_on_with(tmp_path,
     assert torch.equal(saved.decode(z), model.decode(z)) and saved.config == model.config
     assert vae.sample(model, 3, seed=0).shape == (3, 1, 8, 8)
     fit(config, tmp_path / "parts", device="cpu", train_set=Discs(), max_minutes=1e-9)
-    assert load_state(tmp_path / "parts")["step"] == 1
+    assert trainer_state(tmp_path / "parts")["step"] == 1
     assert untimed(fit(config, tmp_path / "parts", resume=True, device="cpu", train_set=Discs())) == untimed(run)
 
 
@@ -239,7 +226,7 @@ def test_what_cannot_be_compiled_of_a_network_runs_as_it_is(tmp_path, monkeypatc
     assert [step for name, step in steps if name == "step"] == [1, 2, 3, 4]
 
 
-# -- registering ----------------------------------------------------------------------------------------------------
+# -- registering
 
 
 @dataclass(frozen=True)
@@ -286,248 +273,3 @@ def test_a_config_names_a_family_and_never_a_module(tmp_path, discs):
         (saved / "config.json").write_text(json.dumps(entries | {"_class_name": name}))
         with pytest.raises(InputError, match="unknown class"):
             load(saved)
-
-
-# -- data -----------------------------------------------------------------------------------------------------------
-
-
-def test_a_dataset_alone_is_split_and_of_two_each_is_used(tmp_path):
-    run = fit(short(epochs=1), tmp_path / "one", device="cpu", model=Plain(), train_set=Discs())
-    assert (run.state()["train_images"], run.state()["val_images"]) == (48, 12)
-    assert run.config()["data"] == "Discs (own Dataset)"
-    pixels = (torch.rand(30, 3, 8, 8) * 255).to(torch.uint8)
-    sets = {"train_set": TensorDataset(pixels, torch.arange(30)), "val_set": pixels[:7]}
-    run = fit(short(epochs=1), tmp_path / "two", device="cpu", model=Plain(3), **sets)
-    assert (run.state()["train_images"], run.state()["val_images"]) == (30, 7)
-    assert run.config()["model"]["in_channels"] == 3
-
-
-def test_bytes_and_floats_of_the_same_images_teach_the_same(tmp_path):
-    pixels = (torch.rand(30, 1, 8, 8, generator=torch.Generator().manual_seed(1)) * 255).to(torch.uint8)
-    found = []
-    for name, images in (("bytes", pixels), ("floats", vae.images.to_float(pixels))):
-        run = fit(short(), tmp_path / name, device="cpu", train_set=images, val_set=images)
-        found.append(untimed(run))
-    assert found[0] == found[1]
-
-
-def test_items_are_read_anew_each_time_and_in_batches_where_the_dataset_can(tmp_path):
-    asked = []
-
-    class Counting(Discs):
-        def __getitems__(self, indices):
-            asked.append(tuple(indices))
-            return [self[i] for i in indices]
-
-    fit(short(epochs=2), tmp_path / "run", device="cpu", model=Plain(), train_set=Counting(24), val_set=Discs(4))
-    batches = [batch for batch in asked if len(batch) == 12]
-    assert len(set(batches)) == 4 and all(sorted(a + b) == list(range(24)) for a, b in (batches[:2], batches[2:]))
-
-
-class Uneven(Discs):
-    def __getitem__(self, index):
-        image = super().__getitem__(index)[0]
-        return image if index < 40 else image[:, :5, :5]
-
-
-@pytest.mark.parametrize(
-    ("dataset", "sentence"),
-    [
-        (Discs(0), "train_set is empty"),
-        ([], "train_set is empty"),
-        (Discs(1), "holds a single image"),
-        (iter([]), "with __len__ and __getitem__, not list_iterator"),
-        ([object()] * 4, r"Item 0 of the train_set is not a tensor \(C, H, W\) .* but object"),
-        (torch.zeros(9, 8, 8), r"but torch.float32 \[8, 8\]"),
-        (torch.zeros(9, 1, 8, 8, dtype=torch.int64), "but torch.int64"),
-        (torch.full((9, 1, 8, 8), 200.0), "values from 200 to 200; floats in"),
-        (torch.full((9, 1, 8, 8), float("nan")), "values from nan to nan"),
-        (torch.zeros(9, 1, 8, 6), "square, not 6x8"),
-    ],
-)
-def test_data_that_are_none_are_refused_and_nothing_begun(tmp_path, dataset, sentence):
-    with pytest.raises(InputError, match=sentence):
-        fit(short(), tmp_path / "run", device="cpu", model=Plain(), train_set=dataset)
-    assert not (tmp_path / "run").exists()
-
-
-def test_items_of_another_shape_end_the_run_with_a_sentence_and_what_it_had(tmp_path):
-    run = fit(short(epochs=1), tmp_path / "run", device="cpu", model=Plain(), train_set=Discs(), val_set=Discs(4))
-    kept = (run.model_folder() / "model.safetensors").read_bytes()
-    with pytest.raises(
-        InputError, match=r"Item 4\d of the train_set is floats \[1, 5, 5\] and the first is floats \[1, 8, 8\]"
-    ):
-        options = {"train_set": Uneven(), "val_set": Discs(4)}
-        fit(short(), run.folder, resume=True, device="cpu", model=Plain(), **options)
-    assert (run.model_folder() / "model.safetensors").read_bytes() == kept
-    assert run.state()["state"] == "failed" and "all must be alike" in run.state()["reason"]
-
-
-# -- losses ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("objective", "sentence"),
-    [
-        ("mse", "An objective is a function of"),
-        (
-            lambda x, y, q, step: torch.tensor(float("nan")) * y.mean(),
-            "The objective's loss is nan on the first images",
-        ),
-        (lambda x, y, q, step: {"loss": y.mean(), "odd": float("inf")}, "The objective's odd is inf"),
-        (lambda x, y, q, step: {"loss": y.mean(), "map": y}, r"map is of shape \[2, 1, 8, 8\]"),
-        (lambda x, y, q, step: {"loss": y.mean(), "step": y.mean()}, "'step' is none"),
-        (lambda x, y, q, step: {"loss": y.mean(), "val_x": y.mean()}, "'val_x' is none"),
-        (lambda x, y, q, step: y.mean().item(), "loss is of float"),
-        (lambda x, y, q, step: x.mean(), "depends on no parameter that is trained"),
-    ],
-)
-def test_an_objective_that_cannot_be_is_one_sentence(tmp_path, objective, sentence):
-    with pytest.raises(InputError, match=sentence):
-        fit(short(), tmp_path / "run", device="cpu", model=Plain(), train_set=Discs(), objective=objective)
-
-
-def test_a_loss_of_a_frozen_part_alone_is_refused_and_the_run_before_it_stays(tmp_path):
-    options = {"device": "cpu", "train_set": Discs()}
-    run = fit(short(epochs=1, freeze="encoder"), tmp_path / "run", model=Plain(), **options)
-    names = ("metrics.jsonl", run.model_folder() / "model.safetensors", run.model_folder() / "trainer.pt")
-    before = [(run.folder / name).read_bytes() for name in names]
-    with pytest.raises(InputError, match="no parameter that is trained, and the encoder is frozen"):
-        latent = {"objective": lambda x, x_hat, posterior, step: posterior.mean.square().mean()}
-        fit(short(epochs=4), run.folder, resume=True, model=Plain(), **latent, **options)
-    assert [(run.folder / name).read_bytes() for name in names] == before
-
-
-def test_an_objective_whose_terms_change_or_go_wrong_later_ends_the_run(tmp_path):
-    def fickle(x, x_hat, posterior, step):
-        return squared(x, x_hat, posterior, step) | ({"more": x_hat.mean()} if step == 3 else {})
-
-    def lost(x, x_hat, posterior, step):
-        return {"loss": (x_hat - x).square().mean(), "ratio": x_hat.mean() / (0.0 if step == 3 else 1.0)}
-
-    for number, (objective, sentence) in enumerate(
-        (
-            (fickle, "terms were loss, reconstruction, kl, brightness, and are"),
-            (lost, "objective's ratio is -?inf at step 4"),
-        )
-    ):
-        with pytest.raises(InputError, match=sentence):
-            fit(short(), tmp_path / str(number), device="cpu", model=Plain(), train_set=Discs(), objective=objective)
-        assert load_state(tmp_path / str(number))["step"] == 0
-
-
-def load_state(folder):
-    return torch.load(vae.Run(folder).model_folder() / "trainer.pt", weights_only=True)
-
-
-def test_a_run_of_a_bare_loss_is_not_gone_on_with_by_the_configs_own(tmp_path):
-    options = {"device": "cpu", "train_set": Discs()}
-    bare = lambda x, x_hat, posterior, step: (x_hat - x).square().mean()  # noqa: E731
-    run = fit(short(epochs=1), tmp_path / "run", model=Plain(), objective=bare, **options)
-    with pytest.raises(InputError, match="resume it with the objective it began with"):
-        fit(short(), run.folder, resume=True, model=Plain(), **options)
-
-
-# -- callbacks ------------------------------------------------------------------------------------------------------
-
-
-class Diary(vae.Callback):
-    def __init__(self):
-        self.events: list[Event] = []
-        self.losses: list[float] = []
-
-    def on_step(self, event):
-        assert not event.model.training and not torch.is_grad_enabled()
-        self.losses.append(event.terms["loss"].item())
-
-    def on_epoch(self, event):
-        self.events.append(event)
-
-    on_preview = on_checkpoint = on_epoch
-
-
-def test_callbacks_hear_of_everything_once(tmp_path):
-    diary, names = Diary(), []
-    config = short(epochs=2, flip=True, ema_images=100)
-    run = fit(config, tmp_path / "run", device="cpu", model=Plain(), train_set=Discs(),
-              callbacks=[diary, lambda event: names.append((event.name, event.step))])  # fmt: skip
-    steps = [line for line in run.metrics() if line["kind"] == "step"]
-    assert diary.losses == pytest.approx([line["loss"] for line in steps]) and len(steps) == 8
-    assert [name for name in names if name[0] == "step"] == [("step", step) for step in range(1, 9)]
-    epochs = [event for event in diary.events if event.name == "epoch"]
-    assert [event.metrics for event in epochs] == [line for line in run.metrics() if line["kind"] == "epoch"]
-    shown = [event for event in diary.events if event.name == "preview"]
-    assert [event.step for event in shown] == sorted({preview["step"] for preview in run.previews()})
-    assert all(set(event.images) == {"reconstruction", "samples"} for event in shown)
-    kept = [event for event in diary.events if event.name == "checkpoint"]
-    assert [event.step for event in kept] == [0, 8] and kept[-1].folder == run.model_folder()
-
-
-def test_a_callback_that_looks_changes_nothing_and_one_that_stops_stops(tmp_path):
-    options = {"device": "cpu", "train_set": Discs()}
-    torch.manual_seed(0)
-    modules = [Plain() for _ in range(2)]
-    modules[1].load_state_dict(modules[0].state_dict())
-    quiet = fit(short(), tmp_path / "quiet", model=modules[0], **options)
-
-    def curious(event):
-        torch.rand(3)
-        event.model.encode(torch.zeros(1, 1, 8, 8))
-
-    watched = fit(short(), tmp_path / "watched", model=modules[1], callbacks=curious, **options)
-    assert untimed(watched) == untimed(quiet)
-
-    class Enough(vae.Callback):
-        def on_step(self, event):
-            if event.step == 3:
-                event.stop()
-
-    stopped = fit(short(), tmp_path / "stopped", model=Plain(), callbacks=(Enough(),), **options)
-    assert stopped.state()["step"] == 3 and stopped.state()["reason"] == "Stopped by a callback."
-    assert load_state(stopped.folder)["step"] == 3
-
-
-def test_callbacks_of_a_captured_update_hear_its_terms_once_a_step(tmp_path, monkeypatch):
-    from vae.training import cuda_graph
-
-    class Captured(cuda_graph.GraphedUpdate):
-        """On the CPU, with warm-up updates that nobody may hear of, and the graph's work done as it is."""
-
-        def _capture(self):
-            kept = [(tensor, tensor.clone()) for tensor, _ in self._snapshot()[0]]
-            self._replayed()
-            for tensor, before in kept:
-                tensor.copy_(before)
-            for entries in self.update.optimizer.state.values():
-                for value in entries.values():
-                    value.zero_()
-            self.graph = type("Graph", (), {"replay": staticmethod(self._replayed)})
-
-    steps = []
-    look = lambda event: steps.append((event.step, event.terms["loss"].item())) if event.name == "step" else None  # noqa: E731
-    plain = fit(tiny(epochs=1), tmp_path / "plain", device="cpu", callbacks=look)
-    eager, steps = steps, []
-    monkeypatch.setattr("vae.training.loop.why_not", lambda *_: None)
-    monkeypatch.setattr("vae.training.loop.captured", Captured)
-    fit(tiny(epochs=1), tmp_path / "graphed", device="cpu", callbacks=look)
-    assert [step for step, _ in steps] == list(range(1, 11)) == [step for step, _ in eager]
-    assert [loss for _, loss in steps] == pytest.approx([loss for _, loss in eager], rel=1e-4)
-    assert plain.state()["state"] == "finished"
-
-
-@pytest.mark.parametrize("wrong", [7, "epoch", vae.Callback, [object()]])
-def test_what_is_no_callback_is_refused(tmp_path, wrong):
-    with pytest.raises(InputError, match=r"A callback is a vae\.Callback or a function"):
-        fit(short(), tmp_path / "run", device="cpu", callbacks=wrong)
-    assert not (tmp_path / "run").exists()
-
-
-def test_what_a_callback_raises_ends_the_run_and_keeps_what_it_had(tmp_path):
-    def failing(event):
-        if event.name == "step" and event.step == 2:
-            raise RuntimeError("mine")
-
-    with pytest.raises(RuntimeError, match="mine"):
-        fit(short(), tmp_path / "run", device="cpu", model=Plain(), train_set=Discs(), callbacks=failing)
-    assert vae.Run(tmp_path / "run").state()["state"] == "failed"
-    assert load_state(tmp_path / "run")["step"] == 0
