@@ -69,7 +69,11 @@ export function trainingCurves({ csv }) {
       for (const [term, chart] of charts) made.set(term, chart);
       all.replaceChildren(...charts.map(([, chart]) => chart.node));
     }
-    for (const [term, chart] of charts) chart.set(seriesOf(runs, term, shown));
+    for (const [term, chart] of charts) {
+      const lines = seriesOf(runs, term, shown);
+      // Not every run has it, and not every term is measured in validation.
+      chart.set(more.includes(term) ? lines.filter(({ points }) => points.length) : lines);
+    }
     node.classList.toggle("several", runs.length > 1);
   };
   const showAll = () => {
