@@ -127,7 +127,7 @@ def watched(rank: int, world: int, port: int, config, folder: str, resume: bool)
         def rows():  # every image another one
             yield from ((np.full((1, 8, 8), i, np.uint8), -1) for i in range(process, 240, processes))
 
-        return digits if split == "test" else Seen(name, (1, 8, 8), rows, 240, 40 // processes, None)
+        return Seen(name, (1, 8, 8), rows, 240, 40 // processes, None) if split == "train" else digits
 
     vae.training.batches.load_data = load_data
     vae.training.discriminator.WRECKED = 1e9  # the images become lighter and lighter

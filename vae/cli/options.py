@@ -1,5 +1,6 @@
-"""A config's settings as a command's options."""
+"""Options that commands are given: a config's settings, and modules of the user's own."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Annotated
@@ -37,3 +38,23 @@ def number_or_word(text: str) -> int | str:
         return int(text)
     except ValueError:
         return text
+
+
+def with_plugins(command: Callable) -> Callable:
+    """Decorates a command: `--plugin MODULE`, as often as one likes, is imported before it runs."""
+    help = "A Python module of yours that calls vae.register, imported first."
+    kind = Annotated[list[str] | None, typer.Option("--plugin", help=help, metavar="MODULE")]
+    signature = inspect.signature(command)
+    extra = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+    @functools.wraps(command)
+    def plugged(*arguments, plugin: list[str] | None = None, **options):
+        from vae.plugins import import_plugin
+
+        for name in plugin or ():
+            import_plugin(name)
+        return command(*arguments, **options)
+
+    plugged.__signature__ = signature.replace(parameters=[*signature.parameters.values(), extra])
+    plugged.__annotations__ = {**command.__annotations__, "plugin": kind}
+    return plugged

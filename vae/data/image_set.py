@@ -44,7 +44,7 @@ class ImageSet:
         self.left_out: list[str] = []
         self.value_range: Range | None = None
         self.transform: Callable[[Tensor], Tensor] | None = None
-        self.check: Callable[[], None] = lambda: None
+        self.check: Callable[[], None] = unchecked
         self.source_channels: int | None = None
         self.cut = False  # whether these are only the first images of a larger set
         self._read: Callable[[int], np.ndarray] | None = None
@@ -97,20 +97,7 @@ class ImageSet:
 
     def batches(self, parts: Iterable[Tensor], ahead: int = 2) -> Iterator[Tensor]:
         """batch(indices) for each of `parts`, in order; up to `ahead` are read in the background before asked for."""
-        if self.images is not None:
-            yield from map(self.batch, parts)
-            return
-        reader = ThreadPoolExecutor(1)
-        coming: deque[Future] = deque()
-        try:
-            for indices in parts:
-                coming.append(reader.submit(self.batch, indices))
-                if len(coming) > ahead:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
-        finally:
-            reader.shutdown(wait=False, cancel_futures=True)  # nobody wants what is still to come
+        return map(self.batch, parts) if self.images is not None else read_ahead(self.batch, parts, ahead)
 
     def augmented(self, pixels: Tensor, seeds: Tensor) -> Tensor:
         """`transform` of each image of uint8 (n, C, size, size), with one of the n seeds each, for which PyTorch's
@@ -154,6 +141,27 @@ class ImageSet:
         """Sentences about what a user should know of these data: which values are black and white, what was left out,
         which channels there are."""
         return remarks_of(self)
+
+
+def unchecked() -> None:
+    """The `check` of a set whose reading nothing ends."""
+
+
+def read_ahead(
+    batch: Callable[[Tensor], Tensor], parts: Iterable[Tensor], ahead: int, name: str = ""
+) -> Iterator[Tensor]:
+    """batch(indices) for each of `parts`, in order; up to `ahead` are read in one thread before asked for."""
+    reader = ThreadPoolExecutor(1, thread_name_prefix=name)
+    coming: deque[Future] = deque()
+    try:
+        for indices in parts:
+            coming.append(reader.submit(batch, indices))
+            if len(coming) > ahead:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        reader.shutdown(wait=False, cancel_futures=True)  # nobody wants what is still to come
 
 
 def remarks_of(*sets: ImageSet) -> list[str]:

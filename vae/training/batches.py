@@ -8,7 +8,8 @@ from torch import Tensor
 
 from vae import images
 from vae.data.crops import Crops, CropSet
-from vae.data.image_set import ImageSet, remarks_of
+from vae.data.image_set import remarks_of, unchecked
+from vae.data.own_set import AnySet
 from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.models import AutoEncoder
@@ -20,7 +21,8 @@ class TrainingImages:
     """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its images.
 
     layout: the memory format of the batches; it may be changed until the first. check: called often while images are
-    read; what it raises ends that. process, processes: see vae.data.sets.load_data.
+    read, until `close`; what it raises ends that. process, processes: see vae.data.sets.load_data. train_set, val_set:
+    in place of the config's data.
 
     Raises InputError if the config's data cannot be read.
     """
@@ -30,9 +32,11 @@ class TrainingImages:
         config: TrainConfig,
         model: AutoEncoder,
         device: torch.device,
-        check: Callable[[], None] = lambda: None,
+        check: Callable[[], None] = unchecked,
         process: int = 0,
         processes: int = 1,
+        train_set: AnySet | None = None,
+        val_set: AnySet | None = None,
     ):
         self.seed, self.device, self.layout = config.seed, device, torch.channels_last
         fitted = {
@@ -43,17 +47,21 @@ class TrainingImages:
             "crop": config.crop,
             "progress": lambda done, count: check(),
         }
-        part = {"process": process, "processes": processes}
-        self.train_set = load_data(config.data, "train", value_range=config.value_range, **fitted, **part)
+        part = {"value_range": config.value_range, "process": process, "processes": processes}
+        self.train_set = train_set or load_data(config.data, "train", **fitted, **part)
         span = config.value_range or self.train_set.value_range
-        self.val_set = load_data(config.val_data or config.data, "val", value_range=span, **fitted)
-        self.val_set.check = check
-        if processes == 1:  # several wait for one another in the middle of an update, and stop between two
-            self.train_set.check = check
+        self.val_set = val_set or load_data(config.val_data or config.data, "val", value_range=span, **fitted)
         self._check_channels(config, model.in_channels)
         self.cropped = isinstance(self.train_set, CropSet)
         self._train = None if self.train_set.transform else self._resident(self.train_set)
         self._val = self._resident(self.val_set)
+        self.val_set.check = check
+        if processes == 1:  # several wait for one another in the middle of an update, and stop between two
+            self.train_set.check = check
+
+    def close(self) -> None:
+        """The sets may be a caller's, who goes on to read them: nothing stops that."""
+        self.train_set.check = self.val_set.check = unchecked
 
     @property
     def remarks(self) -> list[str]:
@@ -83,7 +91,7 @@ class TrainingImages:
         """Whether the training images lie on the device, as they are learned from."""
         return self._train is not None
 
-    def _resident(self, data: ImageSet) -> Tensor | None:
+    def _resident(self, data: AnySet) -> Tensor | None:
         """The whole set on the device, as bytes, where it is small enough to be in memory at all."""
         return None if data.images is None else data.images.to(self.device)
 
@@ -142,4 +150,6 @@ class TrainingImages:
         return self._float(self.val_set.batch(torch.arange(start, stop)))
 
     def _float(self, pixels: Tensor) -> Tensor:
-        return images.to_float(pixels.to(self.device)).contiguous(memory_format=self.layout)
+        pixels = pixels.to(self.device)
+        x = pixels if pixels.is_floating_point() else images.to_float(pixels)
+        return x.contiguous(memory_format=self.layout)

@@ -1,6 +1,6 @@
 """What a training is made of: every setting once, with its sentence and its range."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 
 from vae.errors import InputError
 from vae.loss import RECONSTRUCTIONS
@@ -11,6 +11,7 @@ PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 COMPILE = ("auto", "on", "off")
 PARTS = ("encoder", "decoder")
 CROPS = ("center", "random")
+JUDGES = ("efficientnet", "lpips")
 
 
 def _first_model() -> dict:
@@ -23,10 +24,10 @@ def _first_model() -> dict:
 class TrainConfig:
     """Everything `fit` needs; a run folder's config.json holds it, so a run can be gone on with and repeated.
 
-    preset: the recipe it was made from, after which its run is named. model: the model's config as in a checkpoint's
-    config.json, with what `size`, `in_channels`, `latent_channels`, `widths`, `layers` and `downscale` change of it;
-    with `init` it becomes that model's, at `size`. widths may be given as numbers, too. The others say themselves what
-    they mean and accept; a new one needs no other line than its own here.
+    preset: the recipe it was made from, after which its run is named. model: the model's config, itself or as in a
+    checkpoint's config.json, with what `size`, `in_channels`, `latent_channels`, `widths`, `layers` and `downscale`
+    change of it; with `init` it becomes that model's, at `size`. widths may be given as numbers, too. The others say
+    themselves what they mean and accept; a new one needs no other line than its own here.
 
     One update takes batch_size * accumulate * processes images. For "one-cycle" the learning rate goes up for 15% of
     the run, then down a cosine to 0 (Smith 2018, arXiv:1803.09820). With a beta2 of 0.99 Adam follows the gradients of
@@ -59,6 +60,12 @@ class TrainConfig:
     )
     perceptual: float = setting(
         0.0, "Weight of a perceptual distance, in the features of a network trained on ImageNet.", low=0.0, high=1e4
+    )
+    perceptual_network: str = setting(
+        "efficientnet",
+        "That network: EfficientNet-Lite0, which two packages bring, or that of LPIPS, VGG16, downloaded once.",
+        choices=JUDGES,
+        public=False,
     )
     adversarial: float = setting(
         0.0, "Weight of a discriminator, of the other terms' gradients at the decoder's last layer.", low=0.0, high=1e4
@@ -120,6 +127,8 @@ class TrainConfig:
         from vae.models import config_from_dict, config_to_dict
         from vae.training.model_shape import shaped, widths_text
 
+        if is_dataclass(self.model):
+            object.__setattr__(self, "model", config_to_dict(self.model))
         object.__setattr__(self, "widths", widths_text(self.widths))
         check_settings(self)
         checked_range(self.value_range)

@@ -5,11 +5,13 @@ import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast_object_list
+from PIL import Image
 from torch import Tensor, nn
 
 from vae.device import pick_device
@@ -108,6 +110,16 @@ def claim(writer: RunWriter, config: TrainConfig, resume: bool, accelerator: Acc
     if problem:
         raise InputError(problem)
     return RunWriter(folder)
+
+
+def track_images(accelerator: Accelerator, images: dict[str, Image.Image], step: int) -> None:
+    """The images to those of the trackers that show some."""
+    arrays = {name: np.asarray(image.convert("RGB"))[None] for name, image in images.items()}
+    for tracker in accelerator.trackers:
+        if tracker.name == "tensorboard":
+            tracker.log_images(arrays, step=step, dataformats="NHWC")
+        elif tracker.name == "wandb":
+            tracker.log_images(arrays, step=step)
 
 
 class _AllSum(torch.autograd.Function):

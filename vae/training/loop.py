@@ -11,36 +11,37 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
 from accelerate.utils import gather_object
+from torch import nn
 
 from vae.checks import real_number
 from vae.device import pick_device
 from vae.errors import InputError
-from vae.models import AutoEncoder
 from vae.perceptual import check_installed
 from vae.training import memory
 from vae.training.batches import TrainingImages
+from vae.training.callbacks import Event
 from vae.training.config import TrainConfig
-from vae.training.cuda_graph import GraphedUpdate, captured, why_not
-from vae.training.discriminator import Adversary
-from vae.training.distributed import PROJECT, accelerator_for, all_mean, claim, share_batch_norm
-from vae.training.ema import EMA
-from vae.training.hardware import checkpoint_blocks, chosen_precision, compile_blocks, is_compiled, memory_format
-from vae.training.objective import CustomObjective, Objective
+from vae.training.cuda_graph import GraphedUpdate, captured
+from vae.training.distributed import accelerator_for, claim, track_images
+from vae.training.hardware import chosen_precision
+from vae.training.objective import check_terms
+from vae.training.own_parts import OwnParts, gathered, lent
+from vae.training.preparation import prepare
 from vae.training.presets import PRESETS, preset
-from vae.training.previews import preview_steps, previews
+from vae.training.previews import previews
 from vae.training.process import give_way, keep_freed_memory
-from vae.training.recorder import Recorder, Saved
+from vae.training.recorder import Recorder
 from vae.training.resume import continued, rooted, settings
 from vae.training.runs import Run, RunWriter, new_run_folder
-from vae.training.schedule import learning_rate, plan
+from vae.training.schedule import learning_rate
 from vae.training.stopping import REASONS, Stopped, Stopper, check_loss, sentence
-from vae.training.sums import Sums
-from vae.training.trained_model import freeze, saved_config, starting_model, with_its_network
-from vae.training.training_state import restore, training_state
+from vae.training.trained_model import saved_config, with_its_network
+from vae.training.training_state import training_state
 from vae.training.update import Update
 from vae.training.validation import evaluating, validate
 
@@ -58,6 +59,10 @@ def fit(
     log_with: str | None = None,
     background: bool = False,
     objective: Callable | None = None,
+    model: nn.Module | None = None,
+    train_set: Any = None,
+    val_set: Any = None,
+    callbacks: Any = (),
 ) -> Run:
     """Train as `config` says, or the preset of that name, in the run folder `run` (a new one unless given).
 
@@ -69,6 +74,11 @@ def fit(
     objective: in place of the config's own, a callable (x, x_hat, posterior, step) that returns the loss, or a dict of
     named scalar tensors with it as "loss"; step is None in validation. A run resumed needs it again. See
     vae.training.objective.
+    model: in place of the config's, one of vae.load's or of one's own: any module with encode and decode, as
+    vae.models.own.OwnModel takes it. It is trained in place. train_set, val_set: in place of the config's data,
+    Datasets of tensors or (tensor, label), as vae.data.own_set.OwnSet takes them; without a val_set the config's
+    test_size of the train_set is held out. callbacks: vae.Callback objects, or functions of a vae.training.callbacks
+    Event. A run resumed needs these, too.
     background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
     In a main thread Ctrl-C and SIGTERM stop the run too. A stop waits for nothing long: an update, a validation or an
     image in the making is dropped, and a run resumed makes it again.
@@ -90,20 +100,23 @@ def fit(
     writer = RunWriter(Path(run).expanduser() if run else new_run_folder(config.preset))
     before = writer.state() if resume and writer.begun() else None
     if resume and writer.exists():
-        config = continued(writer.name, TrainConfig.from_dict(writer.config()), settings(config))
+        asked = settings(config, own_model=model is not None)
+        config = continued(writer.name, TrainConfig.from_dict(writer.config()), asked)
     else:
         config = with_its_network(config)
-    config = rooted(config)
+    going_on = writer if before else None
+    config, parts = gathered(rooted(config), going_on, model, train_set, val_set, objective, callbacks)
     if config.perceptual:
-        check_installed()
+        check_installed(config.perceptual_network)
     precision = chosen_precision(config, pick_device(device))
     with accelerator_for(precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
+        held.enter_context(lent(parts.model))
         if config.batch_size == "auto":
             batches = gather_object([memory.fitting_batch(config, accelerator.device)])  # of every process
             config = replace(config, batch_size=min(batches))
         writer = claim(writer, config, resume, accelerator, held)
         stopper = Stopper(writer, max_minutes, accelerator)
-        trainer = Trainer(config, writer, accelerator, stopper, on_progress, objective)
+        trainer = Trainer(config, writer, accelerator, stopper, on_progress, parts)
         try:
             with stopper.listening():
                 reason = trainer.train()
@@ -125,7 +138,7 @@ def fit(
 
 
 class Trainer:
-    """One training: all that `fit` needs at hand while it runs."""
+    """One training: all that `fit` needs at hand while it runs; `prepare` adds what depends on the model and images."""
 
     def __init__(
         self,
@@ -134,13 +147,14 @@ class Trainer:
         accelerator: Accelerator,
         stopper: Stopper,
         on_progress: Callable[[dict], None] | None,
-        objective: Callable | None = None,
+        parts: OwnParts,
     ):
         self.config, self.writer, self.accelerator, self.stopper = config, writer, accelerator, stopper
         self.device = accelerator.device
         self.main = accelerator.is_main_process
         self.recorder = Recorder(writer, on_progress)
-        self.custom = objective
+        self.parts = parts
+        self.feed: TrainingImages | None = None
         self.began = False
         self.took = {"preview": math.inf, "measure": math.inf}  # seconds, the last time; infinite if it was dropped
         self.updates: Update | GraphedUpdate | None = None  # made at the first one
@@ -148,92 +162,18 @@ class Trainer:
     def close(self) -> None:
         if self.updates is not None:
             self.updates.close()
+        if self.feed is not None:
+            self.feed.close()
         self.accelerator.end_training()
         if self.device.type != "cpu":
             self.accelerator.free_memory()
-
-    # -- set up ---------------------------------------------------------------------------------------------------
-
-    def prepare(self) -> None:
-        """Model, data, optimizer, as at the beginning or as the newest checkpoint has them."""
-        config, accelerator = self.config, self.accelerator
-        with self.stopper.together():
-            model, saved = self.stopper.waiting(self._load)
-        self.began_with = model.config
-        if saved:
-            self.feed.expect(saved.state["images"])
-        update_images = saved and saved.state["update_images"]
-        self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
-        if self.device.type == "cpu":  # a GPU says for itself when its memory is full
-            memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate), self.device)
-        reason = why_not(config, self.custom, model, self.plan, accelerator.scaler, self.feed.is_resident, self.device)
-        self.graphed = reason is None
-        self.compiled = is_compiled(config, model, self.device, self.graphed, self.plan.steps)
-        self.feed.layout = memory_format(model, self.device, self.compiled)
-        self.raw = model.to(self.device, memory_format=self.feed.layout)
-        self.ema = EMA(model, config.ema_images)
-        if accelerator.num_processes > 1:
-            share_batch_norm(model)
-        self.stopper.eager = not self.compiled
-        if self.compiled:
-            compile_blocks(model, self.stopper.check if self.stopper.alone else lambda: None)
-        accelerator.gradient_accumulation_steps = self.plan.accumulate
-        optimizer = torch.optim.Adam(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
-            lr=config.learning_rate,
-            betas=(0.9, config.beta2),
-            fused=self.device.type != "mps",
-            capturable=self.graphed,
-        )
-        self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        self._set_objective()
-        self.sums = Sums(self.objective.terms + (self.adversary.terms if self.adversary else ()), 2, self.device)
-        self.step, self.seconds, self.first_loss = 0, 0.0, None
-        if saved:
-            restore(self, saved)
-        if self.step > self.plan.steps:
-            raise InputError(
-                f"The run has trained for {self.step / self.plan.epoch_steps:g} epochs already ({self.step} steps); "
-                "give more than that."
-            )
-        self.preview_steps = preview_steps(self.plan.steps)
-        if accelerator.log_with:
-            shown = {key: value for key, value in config.to_dict().items() if key != "model"}
-            accelerator.init_trackers(PROJECT, config=shown)
-
-    def _load(self) -> tuple[AutoEncoder, Saved | None]:
-        """The model to begin with, the checkpoint it comes from, and the images, all of which may take long."""
-        saved = self.recorder.newest()
-        model = starting_model(self.config, saved)
-        freeze(model, self.config.freeze)
-        if self.config.gradient_checkpointing:
-            checkpoint_blocks(model)
-        process = self.accelerator.process_index, self.accelerator.num_processes
-        self.feed = TrainingImages(self.config, model, self.device, self.stopper.check, *process)
-        return model, saved
-
-    def _set_objective(self) -> None:
-        """What is minimised: the objective, and what an adversary adds to it."""
-        config, accelerator = self.config, self.accelerator
-        average = all_mean if accelerator.num_processes > 1 else None
-        if self.custom:
-            self.objective = CustomObjective(self.custom, config, self.raw.pixel_scale)
-            with torch.no_grad(), self._evaluating() as model:
-                x = self.feed.validation(0, 2)
-                self.objective.name_terms(self.objective(x, *model(x), None))
-        else:
-            self.objective = Objective(config, self.raw, accelerator.autocast, average)
-        self.adversary = None
-        if config.adversarial:
-            start = config.adversarial_start // self.plan.update_images
-            self.adversary = Adversary(self.raw, config.adversarial, start, config.seed, accelerator.autocast, average)
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def train(self) -> str | None:
         """Train to the end. Returns None, or why it stopped before."""
         try:
-            self.prepare()
+            prepare(self)
             self.begin()
             self.learn()
             self.finish()
@@ -268,6 +208,7 @@ class Trainer:
             self.update()
             self.step += 1
             took = time.perf_counter() - begun
+            self.tell("step", terms=self.updates.terms)
             self.seconds = before + time.perf_counter() - start
             rate = (self.step - first) * plan.update_images / (self.seconds - before)
             self.record(rate)
@@ -321,8 +262,12 @@ class Trainer:
         entry["learning_rate"] = learning_rate(self.config, self.step - 1, self.plan.steps)
         if kind == "epoch":
             entry |= {"images_per_second": round(rate, 2), "seconds": round(self.seconds, 3)}
+        if self.parts.objective:
+            check_terms(entry, self.step)
         if self.main:
             self.recorder.metrics(entry)
+        if kind == "epoch":
+            self.tell("epoch", metrics=entry)
         if self.accelerator.log_with:
             self.accelerator.log({k: v for k, v in entry.items() if k not in ("kind", "step")}, step=self.step)
 
@@ -344,6 +289,15 @@ class Trainer:
         with self._evaluating() as model:
             return validate(model, self.feed, self.objective, self.config, self.accelerator, self.stopper)
 
+    def tell(self, name: str, **facts) -> None:
+        """Call those who want to hear of such an event."""
+        if called := self.parts.listeners[name]:
+            stop = self.stopper.call_off
+            with torch.no_grad(), self._evaluating() as model:
+                event = Event(name, self.step, self.plan.epoch(self.step), model, self.config, stop, **facts)
+                for listener in called:
+                    listener(event)
+
     @contextmanager
     def _evaluating(self):
         """The averaged model in evaluation mode, computing in the training's precision, and as it is: compiling it for
@@ -362,13 +316,16 @@ class Trainer:
 
     def preview(self) -> None:
         """Images of how the model stands now, unless they are there."""
-        found = {}
+        found, sheets, epoch = {}, {}, self.plan.epoch(self.step)
         with self.stopper.together(), self.stopper.looking(), self._evaluating() as model:
             if self.main and not any(preview["step"] == self.step for preview in self.writer.previews()):
                 with self._timed("preview"):
                     found = previews(model, self.feed, self.config.seed)
         for kind, pictures in found.items():
-            self.recorder.preview(kind, self.step, self.plan.epoch(self.step), pictures, columns=len(pictures) // 2)
+            sheets[kind] = self.recorder.preview(kind, self.step, epoch, pictures, columns=len(pictures) // 2)
+        if found:
+            track_images(self.accelerator, sheets, self.step)
+            self.tell("preview", images=found)
 
     def checkpoint(self, measure: bool = True) -> None:
         """Save if the training is sound; for the main process. measure: its latents, or leave what is known of them."""
@@ -381,4 +338,5 @@ class Trainer:
             looking = self.stopper.looking() if self.stopper.alone else nullcontext()
             with looking, self._evaluating() as model, self._timed("measure"):
                 model.config = saved_config(self.began_with, self.config, model, self.feed)
-        self.recorder.checkpoint(self.step, self.ema.model, training_state(self))
+        if folder := self.recorder.checkpoint(self.step, self.ema.model, training_state(self)):
+            self.tell("checkpoint", folder=folder)

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 
 from vae import limits
-from vae.models import AutoEncoder, build
+from vae.errors import InputError
+from vae.models import AutoEncoder, build, is_own
 from vae.training.config import TrainConfig
 
 COPIES = 5  # of the weights: themselves, their gradients, Adam's two averages, the averaged model
@@ -16,7 +17,10 @@ LARGEST = 256  # images of a batch that is as large as fits: nothing gets faster
 
 
 def check(config: TrainConfig, device: torch.device) -> None:
-    """Raises InputError if an update on the device would take more memory than whoever asks may have."""
+    """Raises InputError if an update on the device would take more memory than whoever asks may have. Of a
+    network of one's own that is not known before."""
+    if is_own(config.model):
+        return
     batch, side = of_one(config).batch_size, config.model["sample_size"]
     limits.check_memory(
         needed(config, device),
@@ -27,7 +31,12 @@ def check(config: TrainConfig, device: torch.device) -> None:
 
 
 def fitting_batch(config: TrainConfig, device: torch.device) -> int:
-    """How many images a batch may have: the largest power of 2 that fits, up to LARGEST. InputError if not one does."""
+    """How many images a batch may have: the largest power of 2 that fits, up to LARGEST. InputError if not one does, or
+    if the network is one's own, of which nothing is known before."""
+    if is_own(config.model):
+        raise InputError(
+            "What a network of your own takes of the memory is not known before; give batch_size a number."
+        )
     config = of_one(config)
     check(config, device)
     one, two = (needed(replace(config, batch_size=count), device) for count in (1, 2))

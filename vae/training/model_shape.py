@@ -59,7 +59,8 @@ def _changes(model: ModelConfig, given: dict) -> dict:
     for name in given:
         if name not in known or name not in ("in_channels", "latent_channels"):
             raise InputError(f"A network of this family has no {name} to set.")
-    return given | ({"out_channels": given["in_channels"]} if "in_channels" in given else {})
+    both = "in_channels" in given and "out_channels" in known
+    return given | ({"out_channels": given["in_channels"]} if both else {})
 
 
 def _conv(

@@ -8,6 +8,7 @@ from pickle import UnpicklingError
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
@@ -92,11 +93,12 @@ class Recorder:
         with self.writing():
             self.writer.append(entry)
 
-    def preview(self, kind: str, step: int, epoch: int, pictures: Tensor, columns: int) -> None:
-        """images: (N, C, H, W) around [-1, 1]."""
+    def preview(self, kind: str, step: int, epoch: int, pictures: Tensor, columns: int) -> Image.Image:
+        """Write a sheet of `pictures`, (N, C, H, W) around [-1, 1], and return it."""
         sheet = images.grid(pictures.clamp(-1.0, 1.0).cpu(), columns=columns)
         with self.writing():
             self.writer.preview(kind, step, epoch, images.png_bytes(sheet))
+        return sheet
 
     def progress(self, step: int, plan: Plan, rate: float | None = None) -> None:
         """Tell how far it is, if it was not told a moment ago. rate: images a second; without it, as at the end, it is
@@ -116,14 +118,15 @@ class Recorder:
         """Whether it is time for a checkpoint."""
         return time.monotonic() - self.saved > self.interval
 
-    def checkpoint(self, step: int, model: AutoEncoder, state: dict) -> None:
+    def checkpoint(self, step: int, model: AutoEncoder, state: dict) -> Path | None:
         """Everything the run can be gone on from, and `model` for those who watch; the older of the last two goes.
 
-        One that is there stays, but for what `model` says of itself.
+        One that is there stays, but for what `model` says of itself. Returns the folder, None if it was there already.
         """
         start = time.monotonic()
         folder = self.writer.checkpoint_folder(step)
-        if folder in self.writer.checkpoints():
+        new = folder not in self.writer.checkpoints()
+        if not new:
             if find_model.load_config(folder) != model.config:
                 with self.writing():
                     store.save(model, folder)
@@ -137,13 +140,16 @@ class Recorder:
             self.writer.prune(keep=2)
         self.saved = time.monotonic()
         self.interval = max(CHECKPOINT_SECONDS, (self.saved - start) / SAVING)
+        return folder if new else None
 
-    def newest(self) -> Saved | None:
-        """The newest checkpoint that can be read, on the CPU."""
+    def newest(self, model: AutoEncoder | None = None) -> Saved | None:
+        """The newest checkpoint that can be read, on the CPU. model: the caller's own, of which the averaged one is a
+        copy."""
         for folder in reversed(self.writer.checkpoints()):
             try:
                 state = torch.load(folder / "trainer.pt", map_location="cpu", weights_only=True)
-                return Saved(folder, state, store.load(folder, device="cpu"))
+                averaged = store.load(folder, device="cpu") if model is None else store.load_into(model, folder)
+                return Saved(folder, state, averaged)
             except (
                 OSError,
                 RuntimeError,

@@ -4,6 +4,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from vae.checkpoints.find_model import bundled
+from vae.data.own_set import is_label
 from vae.data.sets import located
 from vae.errors import InputError
 from vae.models import config_from_dict
@@ -22,11 +23,12 @@ def rooted(config: TrainConfig) -> TrainConfig:
     )
 
 
-def settings(config: TrainConfig) -> dict:
-    """What `config` asks of a run that is gone on with, as `continued` takes it."""
+def settings(config: TrainConfig, own_model: bool) -> dict:
+    """What `config` asks of a run that is gone on with, as `continued` takes it. own_model: whether the caller brings
+    the model."""
     asked = asdict(config)
-    if config.init:
-        del asked["model"]  # that is the model's at `init`
+    if config.init or own_model:
+        del asked["model"]  # that is the model's at `init`, or the caller's
     return asked
 
 
@@ -40,6 +42,11 @@ def continued(name: str, kept: TrainConfig, asked: dict) -> TrainConfig:
     asked = {field: value for field, value in asked.items() if value is not None}
     if asked.get("batch_size") == "auto":  # what was found then is kept
         del asked["batch_size"]
+    # What only a caller in Python has, own_parts asks for.
+    if is_label(kept.data):
+        asked.pop("data", None)
+    if kept.model["_class_name"] == "Own":
+        asked.pop("model", None)
     if "epochs" in asked:
         asked = {"steps": 0} | asked
     changed = rooted(replace(kept, **asked))

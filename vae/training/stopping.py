@@ -24,6 +24,7 @@ REASONS = (
     "Stopped: the time allowed for a run is over.",
     "Stopped: interrupted (Ctrl-C).",
     "Stopped: the process was told to end.",
+    "Stopped by a callback.",
 )
 SIGNALS = {signal.SIGINT: 3, signal.SIGTERM: 4}  # a signal's index in REASONS
 POLL = 0.1  # seconds between two looks for a stop
@@ -56,11 +57,16 @@ class Stopper:
         self.alone = accelerator.num_processes == 1
         self.deadline = time.monotonic() + 60.0 * max_minutes if max_minutes else math.inf
         self.signalled = 0  # the index in REASONS
+        self.called_off = False
         self.found, self.looked = 0, 0.0
         self.slow = True  # whether an update takes long, as the first one may
         self.eager = True  # whether updates run module by module, and are not compiled
         self.next_question = 0  # the step before which the processes ask each other next
         self._ending: int | None = None  # the thread that ends the training and is no longer to be stopped
+
+    def call_off(self) -> None:
+        """Ask to stop after this step, in Python."""
+        self.called_off = True
 
     @property
     def signal(self) -> int | None:
@@ -69,6 +75,8 @@ class Stopper:
 
     def reason(self) -> int:
         """The index in REASONS of why to stop, 0 for none."""
+        if self.called_off:
+            return len(REASONS) - 1
         if self.signalled:
             return self.signalled
         if time.monotonic() > self.deadline:

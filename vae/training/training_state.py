@@ -22,6 +22,7 @@ def training_state(trainer: Trainer) -> dict:
         "seconds": trainer.seconds,
         "sums": trainer.sums.table,
         "terms": list(trainer.sums.terms),
+        "own_objective": trainer.parts.objective is not None,
         "first_loss": trainer.first_loss,
         "images": len(trainer.feed.train_set),
         "update_images": trainer.plan.update_images,
@@ -32,7 +33,7 @@ def training_state(trainer: Trainer) -> dict:
 def restore(trainer: Trainer, saved: Saved) -> None:
     """The checkpoint's state, but for the model's, into a training that was prepared for it.
 
-    Raises InputError if the loss then had other terms.
+    Raises InputError if the loss then had other terms, or was another's.
     """
     state, averaged = saved.state, saved.averaged
     trainer.ema.model.load_state_dict(averaged.state_dict() if trainer.config.ema_images else state["model"])
@@ -43,7 +44,8 @@ def restore(trainer: Trainer, saved: Saved) -> None:
     if trainer.accelerator.scaler is not None and state["scaler"]:
         trainer.accelerator.scaler.load_state_dict(state["scaler"])
     trainer.step, trainer.seconds, trainer.first_loss = state["step"], state["seconds"], state["first_loss"]
-    if tuple(state["terms"]) != trainer.sums.terms:
+    own = trainer.parts.objective is not None
+    if tuple(state["terms"]) != trainer.sums.terms or state.get("own_objective", own) != own:
         raise InputError(
             f"This run's loss had the terms {', '.join(state['terms'])}, and has {', '.join(trainer.sums.terms)} now; "
             "resume it with the objective it began with."

@@ -44,6 +44,7 @@ class Update:
         self.feed, self.sums, self.device = feed, sums, accelerator.device
         self.stopper = stopper
         self.batches: Iterator[Tensor] | None = None
+        self.terms: dict[str, Tensor] = {}  # of the last batch
 
     def __call__(self, step: int) -> None:
         if self.batches is not None:
@@ -112,6 +113,7 @@ class Update:
         if self.adversary:
             terms["discriminator"] = self.adversary.learn(x, x_hat, step, micro, self.plan.accumulate)
         self.sums.add(terms)
+        self.terms = {name: term.detach() for name, term in terms.items()}
 
     def draw(self, start: int, stop: int) -> tuple[list[Tensor] | None, list[Tensor] | None]:
         """The posterior noise and the mirrorings of whole updates, `start` to before `stop`, the same in all processes;

@@ -324,13 +324,22 @@ export interface RunState {
 export type PreviewMoment = { step: number } & { [field: string]: number };
 export type PreviewWanted = [kind: string, step: number];
 
+/** What is new of a run's curves; more: the names of its terms besides the usual three, with rows that have them. */
+export interface CurveNews {
+  rows: (number | null)[][];
+  cursor: unknown;
+  per_epoch: number | null;
+  reset?: boolean;
+  more?: string[];
+}
+
 /** Watcher.watch_run(). wait: milliseconds until the page should ask again. */
 export interface RunNews {
   run: string | null;
   list: { version: number; changed: RunEntry[]; names?: string[] };
   host: boolean;
   wait: number;
-  curves: Record<string, { rows: (number | null)[][]; cursor: unknown; per_epoch: number | null; reset?: boolean }>;
+  curves: Record<string, CurveNews>;
   state: RunState;
   previews: number[][];
   has_model: boolean;

@@ -3,6 +3,7 @@
 import torch
 
 from vae.device import pick_device
+from vae.models import is_own
 from vae.training import estimate, memory
 from vae.training.config import TrainConfig
 from vae.ui.serving.access import Audience
@@ -19,6 +20,8 @@ def check(config: TrainConfig, audience: Audience) -> None:
 def says(config: TrainConfig, images: int | None) -> str:
     """What a training with so many images, None where that is not known, will take, in one line. config: with its
     network."""
+    if is_own(config.model):
+        return "How much memory and time a network of your own takes is not known before."
     device = pick_device()
     takes = f"About {_gigabytes(memory.needed(config, device))} of memory"
     if images is None:
@@ -30,8 +33,9 @@ def says(config: TrainConfig, images: int | None) -> str:
 def suggestion(config: TrainConfig, source_channels: int | None) -> dict | None:
     """{preset, says, does} where the images have colours and the network would see them in grey. config: with its
     network. None where there is nothing to suggest."""
-    channels = config.model.get("in_channels") or config.model["features"][0]
-    if config.init or channels > 2 or source_channels is None or source_channels < 3:
+    if config.init or is_own(config.model) or source_channels is None or source_channels < 3:
+        return None
+    if (config.model.get("in_channels") or config.model["features"][0]) > 2:
         return None
     return {
         "preset": COLOUR_PRESET,
