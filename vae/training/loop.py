@@ -76,9 +76,9 @@ def fit(
     vae.training.objective.
     model: in place of the config's, one of vae.load's or of one's own: any module with encode and decode, as
     vae.models.own.OwnModel takes it. It is trained in place. train_set, val_set: in place of the config's data,
-    Datasets of tensors or (tensor, label), as vae.data.own_set.OwnSet takes them; without a val_set the config's
-    test_size of the train_set is held out. callbacks: vae.Callback objects, or functions of a vae.training.callbacks
-    Event. A run resumed needs these, too.
+    Datasets of tensors or (tensor, label), as vae.data.own_set.OwnSet takes them, or what load_data gave; without a
+    val_set the config's val_data validate, or its test_size of a Dataset is held out. callbacks: vae.Callback objects,
+    or functions of a vae.training.callbacks Event. A run resumed needs these, too.
     background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
     In a main thread Ctrl-C and SIGTERM stop the run too. A stop waits for nothing long: an update, a validation or an
     image in the making is dropped, and a run resumed makes it again.

@@ -26,6 +26,7 @@ REASONS = (
     "Stopped: the process was told to end.",
     "Stopped by a callback.",
 )
+CALLED_OFF = 5  # the index in REASONS
 SIGNALS = {signal.SIGINT: 3, signal.SIGTERM: 4}  # a signal's index in REASONS
 POLL = 0.1  # seconds between two looks for a stop
 SLOW = 0.5  # seconds from which on an update is looked into, and not left to end
@@ -76,7 +77,7 @@ class Stopper:
     def reason(self) -> int:
         """The index in REASONS of why to stop, 0 for none."""
         if self.called_off:
-            return len(REASONS) - 1
+            return CALLED_OFF
         if self.signalled:
             return self.signalled
         if time.monotonic() > self.deadline:
