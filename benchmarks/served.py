@@ -25,10 +25,10 @@ class Served:
 
 
 @contextmanager
-def serving(threads: int | None = None) -> Iterator[Served]:
+def serving(threads: int | None = None, **settings: str) -> Iterator[Served]:
     """The app on a free port, with a folder of runs of its own, until the block ends.
 
-    threads: that it computes with; None is as its users have it.
+    threads: that it computes with; None is as its users have it. settings: more environment variables.
     """
     with tempfile.TemporaryDirectory() as place, socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -39,6 +39,7 @@ def serving(threads: int | None = None) -> Iterator[Served]:
             "GRADIO_SERVER_NAME": "127.0.0.1",
             "GRADIO_ANALYTICS_ENABLED": "False",
             "VAE_RUNS_DIR": str(folder / "runs"),
+            **settings,
         }
         if threads:
             environment["OMP_NUM_THREADS"] = str(threads)

@@ -41,10 +41,23 @@ def test_tiles():
     assert row["size"] == 32 and row["encode"]["seconds_per_megapixel"] > 0 and row["decode"]["cpu_per_megapixel"] > 0
 
 
+def test_cores_that_are_shared():
+    report = quick("shared_cpu.py", "--quick", "--json", "--works", "sample")
+    for found in report["sample"].values():
+        assert min(found["one"], found["all"], found["ours"], found["of_the_better"]) > 0
+
+
 def test_watchers_of_a_training():
     pytest.importorskip("gradio_client")
     report = quick("watchers.py", "--viewers", "2", "--seconds", "1", "--rounds", "1")
     assert report["viewers"] == 2 and report["first_view_bytes"] > 0 and report["asks_per_second"] > 0
+
+
+def test_many_visitors_at_once():
+    pytest.importorskip("gradio_client")
+    report = quick("load.py", "--quick")
+    assert report["calls"] > 0 and report["mix_ups"] == report["errors"] == 0, report["first_error"]
+    assert report["training"]["state"] == "running" and report["memory_mb"]["end"] > 0
 
 
 def test_the_page_beside_a_training():

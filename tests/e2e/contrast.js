@@ -1,7 +1,7 @@
 // Visible texts whose contrast with their background is under 4.5:1 (WCAG 2.2), as "text: ratio".
 () => {
   const SKIPPED =
-    ":disabled, footer, .visually-hidden, script, style, [aria-hidden=true], .vs-voice, option, [type='application/json']";
+    ":disabled, .visually-hidden, script, style, [aria-hidden=true], .vs-voice, .vs-heard, option, [type='application/json']";
   /** @param {string} colour as CSS has it: rgb(…) or rgba(…) */
   const channels = (colour) => (colour.match(/[\d.]+/g) ?? ["0", "0", "0", "0"]).map(Number);
   /** @param {number[]} colour */

@@ -183,7 +183,7 @@ def test_files_of_the_size_wanted(visit, size):
     def kept(name: str):
         with page.expect_download() as saved:
             page.get_by_role("button", name=name).click()
-        assert re.fullmatch(r"seed-3-to-seed-4\.(gif|mp4|png)", saved.value.suggested_filename)
+        assert re.fullmatch(r"mnist-vae-large-seed3-to-seed4\.(gif|mp4|png)", saved.value.suggested_filename)
         return saved.value.path()
 
     gif = Image.open(kept("Animation (GIF)"))

@@ -5,6 +5,7 @@ import {
   areComparable,
   bestOf,
   limitsOf,
+  mostAlike,
   panned,
   seenPart,
   settled,
@@ -95,4 +96,18 @@ test("figures are compared only where all are of the same thing", () => {
   assert.equal(bestOf([20, undefined], true), null);
   assert.equal(bestOf([20, 20], true), null);
   assert.equal(bestOf([20], true), null);
+});
+
+test("a model is compared with the one most like it", () => {
+  const digits = { family: "conv", image_size: 32 };
+  const models = [
+    { name: "dogs", trained_on: "Dogs", family: "kl", image_size: 64, kind: "bundled" },
+    { name: "fashion", trained_on: "Fashion-MNIST", kind: "bundled", ...digits },
+    { name: "small", trained_on: "MNIST", kind: "bundled", ...digits },
+  ];
+  const live = { name: "run-1", trained_on: "digits", kind: "live", ...digits };
+  assert.equal(mostAlike(live, models), "fashion");
+  assert.equal(mostAlike({ ...live, trained_on: "MNIST" }, models), "small");
+  assert.equal(mostAlike(undefined, models), "dogs");
+  assert.equal(mostAlike(live, []), undefined);
 });

@@ -53,6 +53,7 @@ test("one of something, many, and files", () => {
   assert.equal(plural(2500, "sample"), "2,500 samples");
   assert.deepEqual([fileSize(9.8e6), fileSize(334.6e6), fileSize(2.54e9)], ["9.8 MB", "335 MB", "2.5 GB"]);
   assert.equal(fileName("org/name to a@b.png"), "org-name-to-a-b.png");
+  assert.equal(fileName("fashion-vae", "seed 3 to seed 4", "frame 17"), "fashion-vae-seed3-to-seed4-frame17");
 });
 
 test("of a path only its end is shown, of a Hub id all", () => {

@@ -22,6 +22,9 @@ test("a few points far out do not make the map small", () => {
   const many = new Float32Array(2 * 1000).map(() => Math.random());
   many[0] = 1e6;
   assert.ok(squareAround(many, []).half < 1);
+  many[0] = 1.2; // but one a little outside is on it
+  const { x, half } = squareAround(many, []);
+  assert.ok(x + half >= 1.2 && half < 0.7);
 });
 
 test("the outline of N(0, I) is a circle, and of a wide Gaussian as wide", () => {

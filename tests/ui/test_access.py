@@ -129,6 +129,27 @@ def test_paths_are_the_hosts(asking):
     assert private.may_open_paths() and not open_to_all.may_open_paths()
 
 
+@pytest.mark.parametrize(
+    ("facts", "asked", "address"),
+    [
+        ({}, {}, None),
+        ({"server_name": "0.0.0.0"}, {"address": "192.0.2.7", "host": "a.example"}, "192.0.2.7"),
+        ({"server_name": "0.0.0.0"}, {"address": "192.0.2.7", "x_forwarded_for": "192.0.2.99"}, "192.0.2.7"),
+        ({"server_name": "0.0.0.0", "public": False}, {"address": "192.0.2.7"}, None),
+        ({"host": False}, {}, "unknown"),
+        ({"host": False}, {"x_gradio_user": "mcp"}, "unknown"),
+        ({}, {"host": "studio.example.org"}, "unknown"),  # a proxy that says nothing of its visitors
+        ({"public": True}, {"address": "2001:db8:1:2:3:4:5:6"}, "2001:db8:1:2::/64"),
+        ({"public": True}, {"address": "::ffff:192.0.2.7"}, "192.0.2.7"),
+        ({"public": True}, {"address": "what a proxy made up" * 9, "x_forwarded_for": "x"}, "unknown"),
+        ({"space": True}, {"address": "10.1.2.3", "x_forwarded_for": "1.2.3.4, 8.8.8.8, 10.0.0.1"}, "8.8.8.8"),
+        ({"space": True}, {"address": "10.1.2.3"}, "10.1.2.3"),
+    ],
+)
+def test_by_which_address_a_visitor_is_known(facts, asked, address):
+    assert run_as(**facts).address(request(**asked)) == address
+
+
 def test_names_of_the_server():
     private = run_as(names=("studio.example.org",))
     for name in (

@@ -24,7 +24,7 @@ from vae.ui.serving.model_loader import ModelLoader
 from vae.ui.serving.models import DRAWN, ModelServer
 from vae.ui.serving.tasks import Done, Progress, Stopped, Tasks
 from vae.ui.settings import Settings
-from vae.ui.tabs.compare import answers, compare
+from vae.ui.tabs.compare import answers, comparison
 
 TINY = {
     "encoder_block_out_channels": (8, 8, 8),
@@ -41,6 +41,14 @@ def no_report(what, share):
 
 def public(place: Path) -> Audience:
     return Audience(Settings(None, place, True, None, public=True))
+
+
+def compared(server, *asked):
+    return server.answer(server.compare_call(*asked))
+
+
+def spread_of(server, *asked):
+    return server.answer(server.spread_call(*asked))
 
 
 @pytest.fixture
@@ -71,7 +79,7 @@ def photograph(width=70, height=52) -> Image.Image:
 
 
 def test_a_pane_is_what_the_library_computes(server, models):
-    found = server.compare(models["kl"], models["kl"], photograph())
+    found = compared(server, models["kl"], models["kl"], photograph())
     ours = vae.reconstruct(vae.load(models["kl"]), photograph())
     assert found.image.tobytes() == ours.image.tobytes() and found.original.tobytes() == ours.original.tobytes()
     assert found.psnr == pytest.approx(ours.psnr) and found.ssim == pytest.approx(ours.ssim)
@@ -81,7 +89,7 @@ def test_a_pane_is_what_the_library_computes(server, models):
 
 
 def test_one_encodes_and_another_decodes_what_both_scale_alike(server, models):
-    found = server.compare(models["kl"], models["tiny"], photograph())
+    found = compared(server, models["kl"], models["tiny"], photograph())
     kl, tiny = vae.load(models["kl"]), vae.load(models["tiny"])
     x = images.to_tensor(photograph())
     shared = (tiling.encode(kl, x).mode() - 0.1) * 0.2
@@ -93,21 +101,21 @@ def test_one_encodes_and_another_decodes_what_both_scale_alike(server, models):
 @pytest.mark.parametrize("decoder", ["other", "none", "digits"])
 def test_latents_of_other_spaces_are_not_decoded(server, models, decoder):
     with pytest.raises(InputError, match="do not declare the same latent space"):
-        server.compare(models["kl"], models[decoder], photograph())
+        compared(server, models["kl"], models[decoder], photograph())
     with pytest.raises(InputError, match="do not declare the same latent space"):
-        server.compare(models["none"], models[decoder], photograph()) if decoder != "none" else server.compare(
-            models["none"], models["kl"], photograph()
+        compared(server, models["none"], models[decoder], photograph()) if decoder != "none" else compared(
+            server, models["none"], models["kl"], photograph()
         )
 
 
 def test_the_box_says_where_a_models_picture_lies_in_the_given_one(server, models):
     digit = Image.new("L", (28, 28))
-    assert server.compare(models["digits"], models["digits"], digit).box == (-2, -2, 30, 30)
-    wide = server.compare(models["digits"], models["digits"], photograph(84, 56)).box
+    assert compared(server, models["digits"], models["digits"], digit).box == (-2, -2, 30, 30)
+    wide = compared(server, models["digits"], models["digits"], photograph(84, 56)).box
     assert wide == pytest.approx((84 / 2 - 32, 56 / 2 - 32, 84 / 2 + 32, 56 / 2 + 32))  # each pixel is 2 of the given
-    framed = server.compare(models["digits"], models["digits"], Image.new("L", (32, 32)))
+    framed = compared(server, models["digits"], models["digits"], Image.new("L", (32, 32)))
     assert framed.box == (0, 0, 32, 32)
-    large = server.compare(models["tiny"], models["tiny"], photograph(1200, 300))
+    large = compared(server, models["tiny"], models["tiny"], photograph(1200, 300))
     assert large.original.size == (1024, 256) and large.box == (0, 0, 1200, 300)
 
 
@@ -135,7 +143,7 @@ def test_the_page_is_told_of_each_pane_and_of_what_went_wrong(server, models):
 
 def test_a_bad_picture_is_refused_in_each_pane(server, models):
     with pytest.raises(InputError, match="A picture is needed"):
-        compare(server, {"kind": "example", "name": "../secret"}, {"encoder": models["digits"]}, lambda *_: None)
+        comparison(server, {"kind": "example", "name": "../secret"}, {"encoder": models["digits"]})
 
 
 # ---- tiles, progress, stopping
@@ -274,7 +282,7 @@ def test_an_opened_model_has_its_facts_and_is_in_memory(server, models):
     opening = opened(ModelLoader(server, server.catalog), models["tiny"])
     assert opening.state == "done" and opening.error == ""
     assert opening.facts["latent_space"] == "sd" and opening.facts["family"] == "tiny"
-    assert list(server._models) == [models["tiny"]]
+    assert list(server.backend._models) == [models["tiny"]]
 
 
 def test_a_model_that_cannot_be_opened_is_one_sentence(server, tmp_path):
@@ -307,7 +315,9 @@ def test_openings_are_shared_and_tell_how_far_they_are(server, monkeypatch):
 
 def test_what_strangers_have_opened_is_held_to_their_share(tmp_path, monkeypatch):
     seen = {}
-    monkeypatch.setattr("vae.ui.serving.models.load", lambda source, progress: seen.update(source=limits.share()))
+    monkeypatch.setattr(
+        "vae.ui.serving.loaded_models.load", lambda source, **options: seen.update(source=limits.share())
+    )
     monkeypatch.setattr("vae.ui.serving.catalog.describe", lambda source: seen.update(facts=limits.share()) or {})
     for audience, share in ((public(tmp_path), limits.STRANGER), (Audience(), limits.OWNER)):
         server = ModelServer(Catalog(tmp_path, audience=audience))
@@ -335,7 +345,7 @@ def test_what_was_downloaded_before_is_marked_without_a_network(tmp_path, monkey
 
 
 def test_the_spread_of_latents_is_measured(server, models):
-    found = server.spread(models["kl"], photograph(300, 200), seed=0)
+    found = spread_of(server, models["kl"], photograph(300, 200), 0)
     model = vae.load(models["kl"])
     seen = images.to_tensor(found.original)
     assert found.original.size == (256, 171)
@@ -344,7 +354,7 @@ def test_the_spread_of_latents_is_measured(server, models):
     assert found.std == pytest.approx(centred.square().mean().sqrt().item(), rel=1e-4)
     assert found.sigma == pytest.approx(posterior.std.mean().item(), rel=1e-4)
     assert -1 <= found.correlation <= 1
-    again = server.spread(models["kl"], photograph(300, 200), seed=0)
+    again = spread_of(server, models["kl"], photograph(300, 200), 0)
     assert again.noise.tobytes() == found.noise.tobytes() != found.reconstruction.tobytes()
 
 
@@ -380,15 +390,15 @@ def test_models_of_any_size_are_drawn_small_on_the_page_and_whole_elsewhere(serv
 
 def test_a_click_is_one_call(server, models, monkeypatch):
     """On ZeroGPU each call is an acquisition of the GPU, and models may be forgotten between two."""
-    calls, run = [], server._run
-    monkeypatch.setattr(server, "_run", lambda job, *rest, **options: calls.append(job) or run(job, *rest, **options))
+    calls, answers = [], server.backend.answers
+    monkeypatch.setattr(server.backend, "answers", lambda asked, *rest: calls.append(asked) or answers(asked, *rest))
     clicks = (
         lambda: server.reconstruct(models["kl"], photograph(), True, 3),
-        lambda: server.compare(models["kl"], models["kl"], photograph()),
-        lambda: server.compare(models["kl"], models["tiny"], photograph()),
+        lambda: compared(server, models["kl"], models["kl"], photograph()),
+        lambda: compared(server, models["kl"], models["tiny"], photograph()),
         lambda: server.sample(models["kl"], 3, 0, 1.0, "normal", small=True),
         lambda: server.interpolate(models["kl"], [photograph(), 3], 4, "slerp", small=True),
-        lambda: server.spread(models["kl"], photograph(), 0),
+        lambda: spread_of(server, models["kl"], photograph(), 0),
     )
     for click in clicks:
         click()

@@ -112,15 +112,20 @@ def test_priors_fitted_meanwhile_are_there_without_a_restart(server, tmp_path):
     assert server.sample(name, 1, 0, 1.0, None).prior == "gaussian" and server.fitted(name)
 
 
+def half(server, name, n, prior):
+    (work,) = server.together([lambda: server.sample_call(name, n, 0, 1.0, prior, small=True)])
+    return sample.half(server, name, work)
+
+
 def test_a_half_without_the_prior_says_how_to_get_it(server, tmp_path):
     name = network(tmp_path / "m", trained_on="MNIST")
-    shown, found = sample.half(server, name, 4, 0, 1.0, "flow")
+    shown, found = half(server, name, 4, "flow")
     assert found is None and shown["model"] == name and shown["variational"] is False
     assert f"`python -m vae fit-prior {name} --data mnist --prior flow`" in shown["missing"]
-    shown, found = sample.half(server, name, 4, 0, 1.0, None)
+    shown, found = half(server, name, 4, None)
     assert found.prior == "normal" and shown["n"] == 4 and shown["says"] == prior_texts.PRIORS["normal"].for_plain
     with pytest.raises(InputError, match="too many"):
-        sample.half(server, name, 10**6, 0, 1.0, "normal")
+        half(server, name, 10**6, "normal")
 
 
 def test_the_command_that_a_half_offers_fits_the_prior_of_a_run(tmp_path, monkeypatch):
@@ -129,20 +134,20 @@ def test_the_command_that_a_half_offers_fits_the_prior_of_a_run(tmp_path, monkey
     fitting = re.compile("`python -m (vae fit-prior .*)`")
     plain = config_to_dict(ConvConfig(features=(1, 4, 4, 2), sample_size=8, variational=False))
     vae.fit(tiny(epochs=1, model=plain), tmp_path / "runs" / "mine", device="cpu")
-    command = fitting.search(sample.half(server, "mine", 4, 0, 1.0, "gaussian")[0]["missing"])[1].split()
+    command = fitting.search(half(server, "mine", 4, "gaussian")[0]["missing"])[1].split()
     assert command == ["vae", "fit-prior", "runs/mine", "--data", "digits", "--prior", "gaussian"]
     monkeypatch.setattr(sys, "argv", command)
     with pytest.raises(SystemExit) as done:
         main.main()
     assert not done.value.code
-    assert sample.half(server, "mine", 4, 0, 1.0, "gaussian")[1].prior == "gaussian"
+    assert half(server, "mine", 4, "gaussian")[1].prior == "gaussian"
 
 
 def test_refused_priors_are_named(server, tmp_path):
     name = network(tmp_path / "m")
     fit(name, ["gaussian"])
     network(tmp_path / "m", seed=1)  # other weights, the old priors beside them
-    assert "another checkpoint" in sample.half(server, name, 4, 0, 1.0, "gaussian")[0]["missing"]
+    assert "another checkpoint" in half(server, name, 4, "gaussian")[0]["missing"]
     found = server.interpolate(name, [Draw(0), Draw(1)], 4, None)
     assert "another checkpoint" in found.refused and not found.passable and found.prior is None
     with pytest.raises(InputError, match="another checkpoint"):

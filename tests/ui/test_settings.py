@@ -20,10 +20,12 @@ NAMES = ("VAE_MODEL", "VAE_RUNS_DIR", "VAE_DATA_DIR", "VAE_TRAINING", "VAE_MAX_T
 PUBLIC = (
     "VAE_MCP",
     "VAE_PLUGIN",
+    "VAE_SERVE",
     "VAE_MAX_RUNS_GB",
     "VAE_PUBLIC",
     "VAE_HOST",
     "VAE_SERVER_NAMES",
+    "VAE_VISITORS_PER_ADDRESS",
     "GRADIO_SERVER_NAME",
     "GRADIO_SHARE",
 )
@@ -61,10 +63,15 @@ def test_who_uses_the_server(monkeypatch):
         assert Settings.from_environment().public is public
     monkeypatch.setenv("VAE_HOST", "off")
     monkeypatch.setenv("VAE_SERVER_NAMES", "Studio.example.org, other.example.org")
+    monkeypatch.setenv("VAE_VISITORS_PER_ADDRESS", "30")
     monkeypatch.setenv("GRADIO_SERVER_NAME", "0.0.0.0")
     monkeypatch.setenv("GRADIO_SHARE", "True")
     found = Settings.from_environment()
-    assert not found.host and found.names == ("studio.example.org", "other.example.org")
+    assert (
+        found.visitors_per_address == 30
+        and not found.host
+        and found.names == ("studio.example.org", "other.example.org")
+    )
     assert found.server_name == "0.0.0.0" and found.share
 
 
@@ -90,7 +97,9 @@ def test_where_no_thread_keeps_a_device_training_is_off_unless_asked_for(monkeyp
         *(("VAE_PUBLIC", bad) for bad in ("maybe", "1")),
         ("VAE_HOST", "maybe"),
         ("VAE_MCP", "paint"),
+        ("VAE_SERVE", "nginx"),
         ("VAE_MAX_RUNS_GB", "0"),
+        *(("VAE_VISITORS_PER_ADDRESS", bad) for bad in ("0", "-2", "many")),
         *(("VAE_SERVER_NAMES", bad) for bad in ("http://studio.example.org", "*")),
         ("VAE_RUNS_DIR", __file__),
         *(("VAE_DATA_DIR", bad) for bad in (__file__, "/none/such")),

@@ -18,7 +18,8 @@ from vae.models.autoencoder_kl import KLConfig
 from vae.ui.downloads import animation
 from vae.ui.endpoints import read_endpoint
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.models import KEPT, ModelServer
+from vae.ui.serving.loaded_models import KEPT
+from vae.ui.serving.models import ModelServer
 from vae.ui.tabs import reconstruct
 from vae.ui.uploads import read_picture, sprite
 
@@ -36,9 +37,9 @@ def test_the_engine_keeps_the_last_two_models(server, tmp_path):
     names = [saved(tmp_path / f"m{i}") for i in range(3)]
     for name in names:
         server.sample(name, 1, 0, 1.0, "normal")
-    assert KEPT == 2 and list(server._models) == names[1:]
+    assert KEPT == 2 and list(server.backend._models) == names[1:]
     server.sample(names[1], 1, 0, 1.0, "normal")
-    assert list(server._models) == [names[2], names[1]]
+    assert list(server.backend._models) == [names[2], names[1]]
 
 
 def test_many_visitors_at_once_load_a_model_once(server, tmp_path, monkeypatch):
@@ -49,7 +50,7 @@ def test_many_visitors_at_once_load_a_model_once(server, tmp_path, monkeypatch):
         time.sleep(0.1)
         return vae.load(source, **options)
 
-    monkeypatch.setattr("vae.ui.serving.models.load", load)
+    monkeypatch.setattr("vae.ui.serving.loaded_models.load", load)
     results = []
     threads = [
         threading.Thread(target=lambda: results.append(server.sample(name, 2, 5, 1.0, "normal").pixels))

@@ -14,6 +14,7 @@ from vae.cli.evaluate import evaluate
 from vae.cli.latents import fit_prior, statistics
 from vae.cli.options import with_plugins
 from vae.cli.page import page
+from vae.cli.serve import serve
 from vae.cli.terminal import (
     Device,
     Json,
@@ -50,8 +51,10 @@ app = Commands(
 def main() -> None:
     """Run the command line. Input that cannot be used ends with one sentence and exit code 2."""
     from vae.errors import InputError
+    from vae.threads import wait_asleep
     from vae.user_folders import provide_home
 
+    wait_asleep()
     try:
         provide_home()
         try:
@@ -267,7 +270,7 @@ def _endpoint(text: str):
     return int(text) if text.isdigit() and not Path(text).exists() else open_image(text)
 
 
-for command in (train, evaluate, statistics, fit_prior):
+for command in (train, evaluate, statistics, fit_prior, serve):
     app.command()(command)
 app.command("app")(page)
 

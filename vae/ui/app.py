@@ -1,24 +1,33 @@
 """The whole page: header, tabs, and what happens between them."""
 
+import asyncio
 import importlib.util
 import inspect
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import gradio as gr
-from gradio.utils import colab_check, is_hosted_notebook
+from gradio.utils import colab_check, get_upload_folder, is_hosted_notebook
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
 
 from vae import limits
+from vae.checkpoints.find_model import bundled
+from vae.errors import InputError
 from vae.plugins import import_plugin
-from vae.ui import api, picker, scripts
-from vae.ui.page_head import PageHead, page_head
+from vae.ui import address, api, picker, scripts
+from vae.ui.page_head import PageHead, page_head, preview_route
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.models import ModelServer
+from vae.ui.serving.fair_queue import FairQueue
+from vae.ui.serving.lean_state import LeanSessions, Sweeper
+from vae.ui.serving.models import Backend, ModelServer
+from vae.ui.serving.popular_models import on_disk
+from vae.ui.serving.request_shares import RequestShares
 from vae.ui.serving.requests import RequestCheck
+from vae.ui.serving.shares import Shares
 from vae.ui.serving.tasks import Tasks
 from vae.ui.settings import TOOLS, TRAINING_TOOLS, Settings
 from vae.ui.tabs import compare, interpolate, latent_space, reconstruct, sample, train
@@ -32,12 +41,14 @@ MARK = (
     '<path d="M0 2v20l11-6.4V8.4zM28 2v20l-11-6.4V8.4z"/><rect x="12.6" y="9" width="2.8" height="6" rx="1"/></svg>'
 )
 CACHE_HOURS = 1
+SWEEPS = 10.0  # seconds from one to the next
 
 
 class Studio(gr.Blocks):
     """The app. `launch()` without arguments launches it as it is meant to be; any argument may be given otherwise."""
 
     audience: Audience
+    shares: Shares
 
     def launch(self, *arguments, **options):
         before, said = self.audience, inspect.signature(super().launch).bind_partial(*arguments, **options).arguments
@@ -46,7 +57,8 @@ class Studio(gr.Blocks):
             share = before.shared or colab_check() or is_hosted_notebook()
         before.settle(said.get("server_name") or before.server_name, bool(share), share_url=lambda: self.share_url)
         limits.public_process(before.public)
-        options = {**launch_options(before), **options}
+        limits.share_pools()
+        options = {**launch_options(self.shares), **options}
         options["app_kwargs"] = {"lifespan": self._starting, **options["app_kwargs"]}
         return super().launch(*arguments, **options)
 
@@ -64,10 +76,22 @@ class Studio(gr.Blocks):
             tools, offered = self.mcp_server_obj.tool_to_endpoint, self.offered_tools()
             for tool in [tool for tool, name in tools.items() if name.lstrip("/") not in offered]:
                 del tools[tool]
+        app.state_holder = LeanSessions()
+        app.state_holder.set_blocks(self)
+        sweeping = asyncio.create_task(self._sweep())
         yield
+        sweeping.cancel()
+
+    async def _sweep(self) -> None:
+        sweeper = Sweeper(self._queue, Path(get_upload_folder()), CACHE_HOURS * 3600)
+        while True:
+            await asyncio.sleep(SWEEPS)
+            sweeper.sweep()
+            await asyncio.to_thread(sweeper.sweep_files)
+            await asyncio.to_thread(limits.give_back)
 
 
-def launch_options(audience: Audience) -> dict:
+def launch_options(shares: Shares) -> dict:
     """Gradio's launch() options of this app."""
     return {
         "theme": theme(),
@@ -80,11 +104,12 @@ def launch_options(audience: Audience) -> dict:
         # Gradio compresses its scripts but not the page itself, which holds the layout and our components.
         "app_kwargs": {
             "middleware": [
-                Middleware(RequestCheck, audience=audience),
+                Middleware(RequestCheck, audience=shares.audience),
+                Middleware(RequestShares, owner=shares),
                 Middleware(GZipMiddleware, compresslevel=6),
-                Middleware(PageHead, text=page_head()),
+                Middleware(PageHead, text=page_head(), title=TITLE, sentence=SENTENCE),
             ],
-            "routes": [scripts.route()],
+            "routes": [scripts.route(), preview_route()],
         },
         "footer_links": ["api", "gradio", "settings"],
     }
@@ -104,17 +129,20 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
         import_plugin(name)
     audience = Audience(settings)
     catalog = Catalog(settings.runs_dir, settings.model, audience)
-    server, tasks = ModelServer(catalog, settings.zero_gpu), Tasks()
+    server, tasks = ModelServer(catalog, _backend(settings, catalog)), Tasks()
+    shares = Shares(audience)
     training_job = TrainingJob(
-        settings.runs_dir, settings.training, settings.max_train_minutes, audience, settings.max_run_bytes
+        settings.runs_dir, settings.training, settings.max_train_minutes, audience, settings.max_run_bytes, shares
     )
     age = CACHE_HOURS * 3600
     with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
-        demo.audience = audience
+        demo.audience, demo.shares = audience, shares
         with gr.Row(elem_classes=["vs-header"]):
             brand = f'<div class="vs-brand"><h1>{MARK}{TITLE}</h1><p>{SENTENCE}</p></div>'
             gr.HTML(brand, apply_default_css=False, container=False)
+            copy_button = address.copy_button()
             model = picker.build(catalog, server)
+        link_note = address.link_note()
         with gr.Tabs() as tabs:
             with gr.Tab("Reconstruct", id="reconstruct") as reconstruct_tab:
                 rebuilt = reconstruct.build(server, model, tasks)
@@ -127,49 +155,100 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
             with gr.Tab("Compare", id="compare"):
                 compare.build(server, tasks)
             with gr.Tab("Train", id="train"):
-                train.build(catalog, training_job)
-        opened = {
+                trained = train.build(catalog, training_job)
+        refreshed = {
             "reconstruct": (reconstruct_tab, rebuilt.refresh),
             "sample": (sample_tab, drawn.refresh),
             "interpolate": (interpolate_tab, between.refresh),
             "latent": (latent_tab, space.refresh),
         }
-        _keep_fresh(demo, model, opened)
+        linked = {
+            "reconstruct": rebuilt.linked,
+            "sample": drawn.linked,
+            "interpolate": between.linked,
+            "train": trained.linked,
+        }
+        _keep_fresh(demo, catalog, model, tabs, refreshed, (copy_button, link_note), linked)
         _send_on(drawn, rebuilt, between, tabs)
         _send_point(space, model, between, tabs)
         api.build(server, catalog, training_job)
-    return demo.queue(max_size=128, default_concurrency_limit=4)
+    demo.queue()
+    demo._queue = FairQueue(demo, shares, concurrency_limit=4)
+    return demo
 
 
-def _keep_fresh(demo: gr.Blocks, model: gr.HTML, tabs: dict[str, tuple[gr.Tab, dict]]) -> None:
-    """A tab that is opened shows a result of the chosen model: made when first seen, and again when the model changes.
+def _backend(settings: Settings, catalog: Catalog) -> Backend | None:
+    """Where models compute; None is here."""
+    if settings.zero_gpu:
+        from vae.ui.serving.zero_gpu import ZeroGpuModels
 
-    Which model each tab shows is the visitor's own state; so is which tab is open.
+        names = [*bundled(), *([catalog.wanted] if catalog.wanted else []), *on_disk()]
+        return ZeroGpuModels(list(dict.fromkeys(str(catalog.source(name)) for name in names)))
+    if settings.ray:
+        from vae.ui.serving.remote import RemoteModels
+
+        return RemoteModels()
+    return None
+
+
+def _keep_fresh(
+    demo: gr.Blocks,
+    catalog: Catalog,
+    model: gr.HTML,
+    all_tabs: gr.Tabs,
+    tabs: dict[str, tuple[gr.Tab, dict]],
+    address_parts: tuple[gr.HTML, gr.HTML],
+    linked: dict[str, address.Linked],
+) -> None:
+    """A tab that is opened shows a result of the chosen model: made when first seen, and again when the model changes
+    or, being trained, has new weights. The page itself dims a result of another model until the new one comes.
+
+    Which weights each tab shows is the visitor's own state; so is which tab is open. A link sets both.
     """
     first = next(iter(tabs))
-    shown_models, open_tab = gr.State({}), gr.State(first)
+    open_tab, all_shown = gr.State(first), {name: gr.State(None) for name in tabs}
+    went = address.build(catalog, address_parts, model, all_tabs, open_tab, all_shown, linked)
+
+    def weights(chosen: str | None) -> str | None:
+        """What tells the model's weights from others; a name that cannot be read tells itself."""
+        try:
+            return str(catalog.source(chosen))
+        except InputError:
+            return chosen
 
     for name, (tab, refresh) in tabs.items():
+        shown = all_shown[name]
 
-        def update(seen: dict, opened: str, chosen: str | None, *rest, name=name, refresh=refresh) -> Iterator[dict]:
-            if opened != name or (name in seen and seen[name] == chosen):
-                yield {shown_models: seen}
+        def update(seen: str | None, opened: str, chosen: str | None, *rest, name=name, refresh=refresh, shown=shown):
+            now = weights(chosen)
+            if opened != name or seen == now:
+                yield {shown: seen}
                 return
-            news = refresh["fn"](chosen, *rest)
+            news = refresh["fn"](*rest)
             for step in [news] if isinstance(news, dict) else news:
-                yield {shown_models: {**seen, name: chosen}, **step}
+                yield {shown: now, **step}
 
-        def opened(seen: dict, chosen: str | None, *rest, name=name, update=update) -> Iterator[dict]:
-            yield from update(seen, name, chosen, *rest)
+        def opened(seen: str | None, *rest, name=name, update=update) -> Iterator[dict]:
+            yield from update(seen, name, *rest)
 
-        outputs = [shown_models, *refresh["outputs"]]
+        def loaded(seen: str | None, *rest, shown=shown, opened=opened) -> Iterator[dict]:
+            if address.opened_by_link():
+                yield {shown: seen}  # the page says at once what the link asks for
+            else:
+                yield from opened(seen, *rest)
+
+        inputs, outputs = [model, *refresh["inputs"]], [shown, *refresh["outputs"]]
         options = {"api_visibility": "private", "show_progress_on": refresh["outputs"][0]}
+        newest = options | {"trigger_mode": refresh["trigger_mode"]}
         # By itself and at once: the slow result of a tab already left must not say that it is still open.
         tab.select(lambda name=name: name, None, open_tab, queue=False, api_visibility="private")
-        tab.select(opened, [shown_models, *refresh["inputs"]], outputs, **options)
-        model.change(update, [shown_models, open_tab, *refresh["inputs"]], outputs, **options)
+        tab.select(opened, [shown, *inputs], outputs, **newest)
+        model.change(update, [shown, open_tab, *inputs], outputs, **newest)
+        # One at a time, or weights that come faster than results would end each of them before it is there.
+        model.grown(update, [shown, open_tab, *inputs], outputs, **options, trigger_mode="once")
+        went.then(update, [shown, open_tab, *inputs], outputs, **newest)
         if name == first:
-            demo.load(opened, [shown_models, *refresh["inputs"]], outputs, **options)
+            demo.load(loaded, [shown, *inputs], outputs, **options)
 
 
 def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpolate.Parts, tabs: gr.Tabs) -> None:

@@ -11,6 +11,7 @@ from gradio.components.api_component import Api
 from gradio.context import LocalContext
 
 from vae.errors import InputError
+from vae.inference import MAX_SEED
 
 log = logging.getLogger(__name__)
 SORRY = "Something went wrong on the server, not with your input; the server's log has the details."
@@ -37,9 +38,27 @@ def widget(
     )
 
 
-def note() -> gr.HTML:
-    """Where a sentence about what went wrong appears; empty it takes no room."""
-    return widget("error_note", value="")
+def note(of_result: bool = False, until: str | None = None) -> gr.HTML:
+    """Where a sentence about what went wrong appears; empty it takes no room.
+
+    of_result: whether the tab's result is then one of before, and is dimmed. until: the news between the page's
+    modules at which it goes by itself.
+    """
+    return widget("error_note", value="", of_result=of_result, until=until)
+
+
+def seed_control() -> gr.Number:
+    """Where a seed is shown and typed; `read_seed` reads it."""
+    control = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
+    control.raise_if_out_of_bounds = lambda *_: None  # read_seed says it in a sentence, beside the control
+    return control
+
+
+def read_seed(value: object) -> int:
+    """The seed in a control. Raises InputError for none."""
+    if value is None:
+        raise InputError("There is no seed: type a whole number, 0 or larger.")
+    return whole("The seed", value, 0, MAX_SEED)
 
 
 def visitor() -> str:
@@ -48,9 +67,10 @@ def visitor() -> str:
     return getattr(request, "session_hash", None) or ""
 
 
-def lead(text: str) -> gr.HTML:
-    """The one or two sentences that say what one is looking at."""
-    return gr.HTML(f'<p class="vs-lead">{text}</p>', apply_default_css=False, container=False)
+def lead(tab: str, text: str) -> gr.HTML:
+    """The one or two sentences that say what one is looking at, under the tab's name for those who hear the page."""
+    heading = f'<h2 class="vs-heard">{tab}</h2>'
+    return gr.HTML(f'{heading}<p class="vs-lead">{text}</p>', apply_default_css=False, container=False)
 
 
 def fold(title: str, body: str) -> gr.HTML:

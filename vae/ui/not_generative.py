@@ -6,8 +6,9 @@ import gradio as gr
 
 from vae.errors import InputError
 from vae.ui.components import note, widget
+from vae.ui.serving.jobs import Call
 from vae.ui.serving.latent_spread import Spread
-from vae.ui.serving.models import ModelServer
+from vae.ui.serving.models import ModelServer, Work
 from vae.ui.uploads import link, read_picture
 
 FIRST = {"kind": "example", "name": "photo-parrot"}
@@ -17,7 +18,7 @@ UNSURE = 0.02  # posteriors narrower than this, on average, were hardly pulled t
 
 @dataclass(frozen=True)
 class Parts:
-    """notice: above the samples, empty where there is nothing to say. column: the controls, with the image whose
+    """notice: below the samples, empty where there is nothing to say. column: the controls, with the image whose
     latent is looked at. known: which model and image the notice shows, the visitor's own state."""
 
     notice: gr.HTML
@@ -48,14 +49,19 @@ def concerns(server: ModelServer, model: str | None) -> bool:
     return server.catalog.facts(model)["family"] in FAMILIES
 
 
-def look(server: ModelServer, parts: Parts, model: str | None, value: object, known: object) -> dict:
-    """What the notice and its controls become for this model and image."""
+def asked(server: ModelServer, model: str | None, value: object) -> Call:
+    """What `look` asks for. Raises InputError for a bad image."""
+    return server.spread_call(model, read_picture(value, 256), seed=0)
+
+
+def look(server: ModelServer, parts: Parts, model: str | None, value: object, known: object, work: Work) -> dict:
+    """What the notice and its controls become for this model and image. work: that answers what is `asked`."""
     if not concerns(server, model):
         return {parts.notice: None, parts.column: gr.Column(visible=False), parts.error_note: "", parts.known: None}
     if known == [model, value]:
         return {}
     try:
-        found = server.spread(model, read_picture(value, 256), seed=0)
+        found = work()
     except InputError as error:
         return {parts.error_note: str(error)}
     explained = explanation(found, server.catalog.facts(model)["variational"])

@@ -72,6 +72,7 @@ def build(catalog: Catalog, server: ModelServer):
     return widget(
         "model_picker",
         value=catalog.first(),
+        events=["grown"],
         functions=[raising_gradio_errors(function) for function in (model_list, known_models, open_model, opening)],
         models=first["models"],
         version=first["version"],

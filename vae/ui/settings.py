@@ -24,11 +24,12 @@ class Settings:
     together, beyond which none begins; None leaves both to whether strangers use the server.
     public: whether strangers use this server; None if that depends on how it is launched. host: whether anybody may
     count as the host, who sits at the machine itself. names: by which visitors know this server, besides those it
-    knows itself. mcp: the tools that agents are offered; None for all, but on a public server none that trains.
+    knows itself. visitors_per_address: how many visitors' share the people behind one network address have together.
+    mcp: the tools that agents are offered; None for all, but on a public server none that trains.
     plugins: modules of the host's own to import first, which register models.
     server_name: what Gradio listens on where nothing else is said; share: whether it opens a tunnel then.
     space: whether this runs on Spaces. zero_gpu: whether each call gets a GPU for its own duration only, in a process
-    of its own.
+    of its own. ray: whether models compute on a Ray cluster.
     """
 
     model: str | None
@@ -39,17 +40,20 @@ class Settings:
     public: bool | None = None
     host: bool = True
     names: tuple[str, ...] = ()
+    visitors_per_address: int = 1
     mcp: tuple[str, ...] | None = None
     plugins: tuple[str, ...] = ()
     server_name: str | None = None
     share: bool = False
     space: bool = False
     zero_gpu: bool = False
+    ray: bool = False
 
     @classmethod
     def from_environment(cls) -> "Settings":
         """VAE_MODEL, VAE_RUNS_DIR, VAE_DATA_DIR, VAE_TRAINING, VAE_MAX_TRAIN_MINUTES, VAE_MAX_RUNS_GB, VAE_PUBLIC,
-        VAE_HOST, VAE_MCP, VAE_PLUGIN and VAE_SERVER_NAMES, where Gradio listens, and what Spaces sets.
+        VAE_HOST, VAE_MCP, VAE_PLUGIN, VAE_SERVER_NAMES, VAE_VISITORS_PER_ADDRESS and VAE_SERVE, where Gradio listens,
+        and what Spaces sets.
 
         VAE_DATA_DIR is only checked: vae.data finds it for itself. Raises InputError for a value that cannot be.
         """
@@ -67,13 +71,24 @@ class Settings:
             public=_public(space),
             host=_switch("VAE_HOST", default=not space),
             names=_names("VAE_SERVER_NAMES"),
+            visitors_per_address=_count("VAE_VISITORS_PER_ADDRESS"),
             mcp=_tools("VAE_MCP"),
             plugins=tuple(os.environ.get("VAE_PLUGIN", "").replace(",", " ").split()),
             server_name=os.environ.get("GRADIO_SERVER_NAME", "").strip() or None,
             share=os.environ.get("GRADIO_SHARE", "").strip().lower() == "true",
             space=space,
             zero_gpu=zero_gpu,
+            ray=_ray("VAE_SERVE"),
         )
+
+
+def guard_ray() -> None:
+    """Before Ray is imported: whoever reaches a cluster can run code on it, so it asks for a token (which it keeps in
+    ~/.ray), and one on this machine alone listens to no other, as Ray has it on desktops. It reports to nobody."""
+    os.environ.setdefault("RAY_AUTH_MODE", "token")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not os.environ.get("RAY_ADDRESS") or re.match(r"(localhost|127\.[\d.]+):", os.environ["RAY_ADDRESS"]):
+        os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
 
 
 def _check_folder(name: str, folder: Path, must_exist: bool = False) -> None:
@@ -94,6 +109,13 @@ def _public(space: bool) -> bool | None:
     if text.lower() not in ("", "on", "off", "auto"):
         raise InputError(f"VAE_PUBLIC must be on, off or auto, not {text!r}.")
     return {"on": True, "off": False}.get(text.lower(), space or None)
+
+
+def _ray(name: str) -> bool:
+    text = os.environ.get(name, "").strip()
+    if text.lower() not in ("", "here", "ray"):
+        raise InputError(f"{name} must be here or ray, not {text!r}.")
+    return text.lower() == "ray"
 
 
 def _tools(variable: str) -> tuple[str, ...] | None:
@@ -119,6 +141,13 @@ def _switch(name: str, default: bool) -> bool:
     if text.lower() not in ("", "on", "off"):
         raise InputError(f"{name} must be on or off, not {text!r}.")
     return text.lower() == "on" if text else default
+
+
+def _count(name: str) -> int:
+    text = os.environ.get(name, "").strip() or "1"
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{name} must be a whole number from 1 on, not {text!r}.")
+    return int(text)
 
 
 def _gigabytes(name: str) -> int | None:

@@ -34,6 +34,9 @@ class PriorNotFitted(InputError):
         super().__init__(f"{fact} Fit it with `python -m vae fit-prior MODEL --data DATA --prior {prior}`.")
         self.prior, self.fact = prior, fact
 
+    def __reduce__(self) -> tuple:  # what it was made of, not the sentence alone
+        return type(self), (self.prior, self.fact)
+
 
 @dataclass(frozen=True)
 class Prior:

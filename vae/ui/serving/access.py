@@ -21,16 +21,19 @@ from vae.ui.settings import Settings
 
 FILE = "owner"  # in a run's folder: a line for each token that may change it, as its SHA-256
 TOKEN = (16, 128)  # characters
+UNKNOWN = "unknown"  # address
 PROXY = frozenset(["forwarded", "via", "x-real-ip", "cf-connecting-ip", "true-client-ip", "x-client-ip"])
 PROXY_PREFIXES = ("x-forwarded", "x-original-", "cf-")
 
 
 @dataclass(frozen=True)
 class Visitor:
-    """Who asks. keys: what a run's owner file may hold of theirs; host: whether they sit at the machine itself."""
+    """Who asks. keys: what a run's owner file may hold of theirs; host: whether they sit at the machine itself;
+    address: where they come from, if they have a share to keep to, see Audience.address."""
 
     keys: frozenset[str] = frozenset()
     host: bool = False
+    address: str | None = None
 
     def may_change(self, run: Run) -> bool:
         return self.host or not self.keys.isdisjoint(owners(run))
@@ -102,7 +105,33 @@ class Audience:
         if isinstance(session, str) and 8 <= len(session) <= TOKEN[1]:
             known.add(f"session {session}")
         keys = frozenset(hashlib.sha256(word.encode()).hexdigest() for word in known)
-        return Visitor(keys, host=self._has_host and is_host(request))
+        return Visitor(keys, host=self._has_host and is_host(request), address=self.address(request))
+
+    @property
+    def visitors_per_address(self) -> int:
+        return self.settings.visitors_per_address if self.settings else 1
+
+    def address(self, request: object) -> str | None:
+        """The network address that whoever asks is known by where shares are counted; of IPv6 the network, since one
+        visitor has all of it. None for whoever has no share to keep to: the host, programs on the machine itself, and
+        everybody where VAE_PUBLIC=off trusts all.
+
+        What a request says of having been forwarded is believed of a proxy on this machine or one that
+        FORWARDED_ALLOW_IPS names (uvicorn has then made it the client's address), and on Spaces, where each request
+        comes through their own. UNKNOWN for the visitors of a proxy that says nothing of them.
+        """
+        trusted = self.settings is not None and self.settings.public is False
+        if trusted or request is None or (self._has_host and is_local(request)):
+            return None
+        client = getattr(request, "client", None)
+        found = _address(getattr(client, "host", None))
+        if self.settings and self.settings.space:
+            through = str(request.headers.get("x-forwarded-for") or "").split(",")
+            known = [address for address in map(_address, map(str.strip, through)) if address and address.is_global]
+            found = known[-1] if known else found
+        if isinstance(found, IPv6Address):
+            return str(found.ipv4_mapped or ipaddress.ip_network((found, 64), strict=False))
+        return str(found) if found and not found.is_loopback else UNKNOWN
 
     def knows(self, host: str | None) -> bool:
         """Whether a request's Host header is a name of this server.

@@ -5,6 +5,8 @@ import logging
 import threading
 from dataclasses import dataclass
 
+from gradio.context import LocalContext
+
 from vae.errors import InputError
 from vae.ui.components import SORRY
 from vae.ui.serving.catalog import Catalog
@@ -14,6 +16,7 @@ from vae.ui.serving.models import ModelServer
 log = logging.getLogger(__name__)
 
 AT_ONCE = 2  # downloads
+EACH = 2  # on their way of one visitor
 KEPT = 64  # openings remembered
 
 
@@ -38,20 +41,27 @@ class ModelLoader:
         self._lock = threading.Lock()
         self._turn = threading.Semaphore(AT_ONCE)
         self._running: dict[str, Opening] = {}
+        self._asked: dict[str, str] = {}  # of those on their way, the address of the visitor who asked first
         self._ended: LruCache[Opening] = LruCache(KEPT)
 
     def start(self, text: str) -> Opening:
         """Begin to open what a visitor typed: a Hub id, or on a private machine a path.
 
-        Raises InputError at once for what can be no model, and where too many are on their way.
+        Raises InputError at once for what can be no model, and where too many are on their way, in all or of one
+        visitor.
         """
-        name = self.catalog.outside(str(text))
+        name, audience = self.catalog.outside(str(text)), self.catalog.audience
+        address = audience.address(LocalContext.request.get(None)) or ""
         with self._lock:
             if name in self._running:
                 return self._running[name]
             if len(self._running) >= KEPT:
                 raise InputError("Too many models are being opened right now; try again in a minute.")
-            opening = self._running[name] = Opening(name)
+            theirs = sum(asked == address for asked in self._asked.values())
+            if address and theirs >= EACH * audience.visitors_per_address:
+                raise InputError(f"You are opening {theirs} models already; you can open another when one is there.")
+            opening, self._asked[name] = Opening(name), address
+            self._running[name] = opening
         # The request that says what may be opened is in a context variable.
         context = contextvars.copy_context()
         threading.Thread(target=context.run, args=(self._open, opening), name=f"open {name}", daemon=True).start()
@@ -80,5 +90,5 @@ class ModelLoader:
                 log.exception("opening %s failed", opening.name)
                 opening.error, opening.state = SORRY, "failed"
         with self._lock:
-            del self._running[opening.name]
+            del self._running[opening.name], self._asked[opening.name]
             self._ended.put(opening.name, opening)

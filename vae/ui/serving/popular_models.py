@@ -37,10 +37,16 @@ POPULAR_MODELS = (
 )
 
 
-def popular_models() -> list[dict]:
-    """The list for the page; on_disk says whether an earlier download is there. Asks the cache, never the network."""
+def on_disk() -> list[str]:
+    """The ids of those that were downloaded before. Asks the cache, never the network."""
     from huggingface_hub import try_to_load_from_cache
 
+    return [entry.id for entry in POPULAR_MODELS if isinstance(try_to_load_from_cache(entry.id, entry.file), str)]
+
+
+def popular_models() -> list[dict]:
+    """The list for the page; on_disk says whether an earlier download is there."""
+    there = on_disk()
     return [
         {
             "id": entry.id,
@@ -49,7 +55,7 @@ def popular_models() -> list[dict]:
             "licence": entry.licence,
             "megabytes": entry.megabytes,
             "gated": entry.gated,
-            "on_disk": isinstance(try_to_load_from_cache(entry.id, entry.file), str),
+            "on_disk": entry.id in there,
         }
         for entry in POPULAR_MODELS
     ]

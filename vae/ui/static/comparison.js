@@ -6,7 +6,7 @@
 /** @import { View } from "./comparison_view.js" */
 import { addGestures } from "./comparison_gestures.js";
 import { comparisonPane, layerOf } from "./comparison_pane.js";
-import { areComparable, bestOf, limitsOf, panned, settled, zoomed } from "./comparison_view.js";
+import { areComparable, bestOf, limitsOf, mostAlike, panned, settled, zoomed } from "./comparison_view.js";
 import {
   announce,
   button,
@@ -152,10 +152,16 @@ export default function mount({ root, props, trigger, server, watch, options }) 
     return h("label", {}, h("input", attributes), h("span", {}, text));
   });
   const show = h("div", { class: "vs-segments", role: "radiogroup", "aria-label": "Show" }, choices);
-  const gainSays = h("output", {}, `×${gain}`);
+  const gainSays = h("output");
+  const brightest = h("span");
+  const sayGain = () => {
+    gainSays.textContent = `×${gain}`;
+    brightest.textContent = `${Math.ceil(255 / gain)}+ of 255`;
+  };
+  sayGain();
   const setGain = () => {
     gain = Number(amplify.value);
-    gainSays.textContent = `×${gain}`;
+    sayGain();
     paint();
   };
   const gainRange = { type: "range", class: "vs-scrub", min: 1, max: 10, step: 1, value: gain, oninput: setGain };
@@ -168,11 +174,14 @@ export default function mount({ root, props, trigger, server, watch, options }) 
   const fit = button("Fit", showAll);
   const meter = h("output", { class: "vs-meter" }, "–");
   const zoomGroup = { class: "vs-zoom", role: "group", "aria-label": "Zoom" };
+  const ramp = h("span", { class: "vs-ramp vs-grey-ramp", "aria-hidden": "true" });
+  const means = "How far each colour of a pixel is off, in steps of 255";
+  const legend = h("span", { class: "vs-legend", title: means }, "same", ramp, brightest);
   const tools = h(
     "div",
     { class: "vs-tools" },
     show,
-    h("div", { class: "vs-gain" }, amplify, gainSays),
+    h("div", { class: "vs-gain" }, amplify, gainSays, legend),
     h("div", zoomGroup, zoomOut, meter, zoomIn, fit),
   );
   const grid = h("div", { class: "vs-panes" });
@@ -187,6 +196,7 @@ export default function mount({ root, props, trigger, server, watch, options }) 
     if (panes.length >= options.most || !name) return;
     const pane = comparisonPane(name, {
       choose(model) {
+        pane.suggested = false;
         pane.encoder = pane.decoder = model;
         if (pane === panes[0] && model !== news.chosen) news.choose(model);
         changed();
@@ -218,13 +228,14 @@ export default function mount({ root, props, trigger, server, watch, options }) 
     grid.append(pane.node);
     changed();
   };
-  /** A model that no pane shows yet; one like the first pane's, if there is one. */
-  const spare = () => {
-    const free = news.models.filter((model) => !panes.some((pane) => pane.encoder === model.name));
+  /** A model that no pane shows yet, the one most like the first pane's. */
+  const spare = () => spareFor(null);
+  /** @param {Pane | null} instead the pane that it is for */
+  const spareFor = (instead) => {
+    const others = panes.filter((pane) => pane !== instead);
+    const free = news.models.filter((model) => !others.some((pane) => pane.encoder === model.name));
     const first = panes.length ? find(panes[0].encoder) : undefined;
-    /** @param {ModelFacts} m */
-    const isAlike = (m) => m.family === first?.family && m.trained_on === first.trained_on && m.kind === first.kind;
-    return (free.find(isAlike) ?? free.find((m) => m.kind === first?.kind) ?? free[0] ?? news.models[0])?.name;
+    return mostAlike(first, free) ?? news.models[0]?.name;
   };
 
   /** @param {Pane} pane @param {number} i */
@@ -375,7 +386,7 @@ export default function mount({ root, props, trigger, server, watch, options }) 
     const what = { difference: `difference-x${gain}`, image: "reconstruction", original: "original" }[layer];
     const image = layerOf(pane.result, layer, gain);
     const uri = image instanceof HTMLCanvasElement ? image.toDataURL("image/png") : image.src;
-    download(uri, `${fileName(label(pane))}-${what}.png`);
+    download(uri, `${fileName(label(pane), what)}.png`);
   };
   /** The panes as they are seen now, with their names and figures below. */
   const savePanes = () => {
@@ -404,7 +415,7 @@ export default function mount({ root, props, trigger, server, watch, options }) 
       const figures = `${number(pane.result.psnr)} dB, SSIM ${number(pane.result.ssim)}${what}`;
       c.fillText(figures, left, side + line * 1.6, side);
     });
-    download(canvas.toDataURL("image/png"), "side-by-side.png");
+    download(canvas.toDataURL("image/png"), `${fileName(panes.map(label).join(" beside "))}.png`);
   };
 
   // ---- what is chosen elsewhere on the page
@@ -428,6 +439,8 @@ export default function mount({ root, props, trigger, server, watch, options }) 
       const twin = panes.find((pane) => pane.encoder === chosen);
       if (twin) twin.encoder = twin.decoder = first.encoder;
       first.encoder = first.decoder = chosen;
+      for (const pane of panes.slice(1))
+        if (pane.suggested) pane.encoder = pane.decoder = spareFor(pane) ?? pane.encoder;
     }
     changed();
   });

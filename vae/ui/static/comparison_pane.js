@@ -96,6 +96,8 @@ export function comparisonPane(model, page) {
     act: () => {},
     encoder: model,
     decoder: model,
+    /** Whether the visitor has left the choice of the model to the page. */
+    suggested: true,
     /** @type {Result | null} */
     result: null,
     /** The encoder and decoder that the result is of. */

@@ -122,6 +122,24 @@ export const areComparable = (images) =>
   new Set(images.map(({ width, height, grey, box }) => `${width}×${height}${grey}${box}`)).size <= 1;
 
 /**
+ * The name of the model that is best seen beside another: of its data, else of its kind and size, the first in order.
+ *
+ * @template {{ name: string, trained_on: string | null, family: string, image_size: number, kind: string }} Model
+ * @param {Model | undefined} model
+ * @param {Model[]} others
+ * @returns {string | undefined}
+ */
+export function mostAlike(model, others) {
+  /** @param {Model} other */
+  const likeness = (other) =>
+    8 * Number(other.trained_on === model?.trained_on) +
+    4 * Number(other.family === model?.family) +
+    2 * Number(other.image_size === model?.image_size) +
+    Number(other.kind === model?.kind);
+  return [...others].sort((a, b) => likeness(b) - likeness(a))[0]?.name;
+}
+
+/**
  * The best of some figures; null where they cannot be compared, are not all known, or do not differ.
  *
  * @param {(number | undefined)[]} values the higher the better

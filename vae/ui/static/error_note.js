@@ -2,12 +2,15 @@
 
 /** @import { Context } from "./types" */
 import { errorLine } from "./dom.js";
+import { listen } from "./topics.js";
 
-/** @param {Context<string>} context */
-export default function mount({ root, props, watch }) {
+/** @param {Context<string, object, { of_result: boolean, until: string | null }>} context */
+export default function mount({ root, props, watch, options }) {
+  root.classList.toggle("of-result", options.of_result); // studio.css dims the result beside it
   const line = errorLine();
   root.append(line.node);
   const show = () => line.say(props.value);
+  if (options.until) listen(options.until, () => line.say(null));
   watch("value", show);
   show();
 }

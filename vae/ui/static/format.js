@@ -65,8 +65,14 @@ export function latentShape({ latent_shape, image_size, fixed_size }) {
   return `${latent_shape[0]} × h/${number(part)} × w/${number(part)}`;
 }
 
-/** What a file may be called. @param {string} text */
-export const fileName = (text) => text.replaceAll(/[^\w.-]+/g, "-");
+/** What a file may be called: its parts in small letters with hyphens, "seed 3" as "seed3". @param {...string} parts */
+export const fileName = (...parts) =>
+  parts
+    .join("-")
+    .toLowerCase()
+    .replaceAll(/\b(seed|sample|frame) (\d)/g, "$1$2")
+    .replaceAll(/[^\p{L}\p{N}._]+/gu, "-")
+    .replaceAll(/^-|-$/g, "");
 
 /** A slider's value with two decimals and a true minus sign, none before zero. @param {number} value */
 export const twoDecimals = (value) =>

@@ -4,7 +4,7 @@
 
 /** @import { Context, Example, ImageValue, ModelNews } from "./types" */
 import { errorLine, h, uniqueId } from "./dom.js";
-import { acceptFiles } from "./file_drop.js";
+import { acceptFiles, showThumb } from "./file_drop.js";
 import { isSmall } from "./pixel_scale.js";
 import { listen, tell } from "./topics.js";
 
@@ -29,7 +29,7 @@ export default function mount({ root, props, upload, watch, options }) {
   /** @param {ImageValue} value @param {string} uri @param {string} label */
   const show = (value, uri, label) => {
     thumb.onload = () => thumb.classList.toggle("crisp", isSmall(thumb.naturalWidth));
-    thumb.src = uri;
+    showThumb(thumb, uri);
     thumb.alt = `The chosen picture: ${label}`;
     name.textContent = label;
     const example = value.kind === "example" ? value.name : null;
@@ -52,16 +52,13 @@ export default function mount({ root, props, upload, watch, options }) {
     if (value && example) show(value, example.uri, example.label);
   };
 
-  const take = acceptFiles({
+  acceptFiles({
     zone,
     input,
     upload,
+    title: "it becomes the picture of this tab",
     done: (file, uri) => choose({ kind: "file", file }, uri, file.orig_name),
     failed: error.say,
-  });
-  document.addEventListener("paste", (event) => {
-    const file = [...(event.clipboardData?.files ?? [])].find((f) => f.type.startsWith("image/"));
-    if (zone.offsetParent) take(file);
   });
   for (const { name, label, uri } of examples) {
     const image = h("img", { src: uri, alt: label, class: name.startsWith("digit") ? "crisp" : null });

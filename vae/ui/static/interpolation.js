@@ -3,10 +3,11 @@
 
 /** @import { Context, Interpolation } from "./types" */
 import { announce, button, context2d, download, h, icon, loadImage, onResize, showPlaying } from "./dom.js";
-import { duration } from "./format.js";
+import { duration, fileName, shortName } from "./format.js";
 import { cellOf, clamp } from "./geometry.js";
 import { describe, endFrames, filmstrip, frameAt, placeOf, SIDES, timeOf } from "./interpolation_frames.js";
 import { enlargement, isSmall } from "./pixel_scale.js";
+import { markStale } from "./stale_mark.js";
 import { tell } from "./topics.js";
 
 const STRIP_GAP = 4; // CSS pixels
@@ -18,7 +19,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     h("span", { class: "vs-corner", "aria-hidden": "true", hidden: true }, side),
   );
   const stage = h("div", { class: "vs-stage vs-morph" }, h("div", { class: "vs-sheet" }, canvas, ...corners));
-  const range = h("input", { type: "range", min: 0, max: 1, step: 1, value: 0, class: "vs-scrub" });
+  const range = h("input", { type: "range", max: 1, value: 0, class: "vs-scrub", "aria-label": "Position" });
   const play = button(null, () => (playing ? stop() : start()));
   const where = h("output", { class: "vs-where" });
   const last = h("span", { "aria-hidden": "true" }, "B");
@@ -37,20 +38,25 @@ export default function mount({ root, props, trigger, watch, options }) {
   let playing = 0; // the animation frame that is asked for
   let turn = 0;
 
-  /** @param {CanvasRenderingContext2D} context @param {number} i @param {number} [x] @param {number} [y] */
-  const paint = (context, i, x = 0, y = 0) => {
+  /** @param {CanvasRenderingContext2D} context @param {number} i @param {[number, number]} [at] in cells */
+  const paint = (context, i, [column, row] = [0, 0], scale = 1) => {
     if (!shown) return;
     const { value, image } = shown;
     const { width, height } = value;
+    const size = /** @type {const} */ ([width * scale, height * scale]);
     context.imageSmoothingEnabled = !isSmall(width);
-    context.drawImage(image, ...cellOf(i, value), width, height, x, y, width, height);
+    context.drawImage(image, ...cellOf(i, value), width, height, column * size[0], row * size[1], ...size);
   };
-  /** A frame by itself. @param {number} i @param {number} [side] in CSS pixels */
-  const frame = (i, side) => {
-    const small = h("canvas", { width: shown?.value.width, height: shown?.value.height });
-    paint(context2d(small), i);
-    if (side) small.style.width = `${side}px`;
-    return small;
+  /** A frame by itself. @param {number} i @param {number | null} side in CSS pixels @param {number} [most] its longer
+   * side in pixels; a small one is enlarged by a whole factor to at most that */
+  const frame = (i, side, most) => {
+    const { width, height } = shown?.value ?? { width: 1, height: 1 };
+    const longer = Math.max(width, height);
+    const scale = most ? (isSmall(longer) ? Math.max(1, Math.floor(most / longer)) : most / longer) : 1;
+    const canvas = h("canvas", { width: Math.round(width * scale), height: Math.round(height * scale) });
+    paint(context2d(canvas), i, [0, 0], scale);
+    if (side) canvas.style.width = `${side}px`;
+    return canvas;
   };
 
   /** @param {number} i */
@@ -79,6 +85,10 @@ export default function mount({ root, props, trigger, watch, options }) {
     const begun = performance.now() - timeOf(at);
     /** @param {number} now */
     const next = (now) => {
+      if (!root.offsetParent) {
+        stop(); // another tab is open
+        return;
+      }
       if (shown) go(frameAt(now - begun, shown.value.n, shown.value.kind));
       playing = requestAnimationFrame(next);
     };
@@ -119,9 +129,9 @@ export default function mount({ root, props, trigger, watch, options }) {
 
   /** @param {Interpolation} value */
   const drawSheet = (value) => {
-    const { n, steps, width, height, labels } = value;
+    const { n, steps, labels } = value;
     const context = context2d(canvas);
-    for (let i = 0; i < n; i++) paint(context, i, (i % steps) * width, Math.floor(i / steps) * height);
+    for (let i = 0; i < n; i++) paint(context, i, [i % steps, Math.floor(i / steps)]);
     const label = `${steps} rows of ${steps} pictures; in the corners ${labels.join(", ")}`;
     canvas.setAttribute("aria-label", label);
   };
@@ -133,15 +143,15 @@ export default function mount({ root, props, trigger, watch, options }) {
     at = Math.round(share * (n - 1));
   };
   /** @param {Interpolation} value */
-  const drawSaves = ({ kind, labels }) => {
+  const drawSaves = ({ kind, labels, model }) => {
     /** @param {string} label @param {string} format */
     const keep = (label, format) =>
-      button([icon("download"), label], () => trigger("keep", { format, size: Number(size.value) }));
-    const name = labels
-      .join("-to-")
-      .toLowerCase()
-      .replaceAll(/[^a-z0-9]+/g, "-");
-    const saveFrame = () => download(frame(at).toDataURL("image/png"), `${name}-${at + 1}.png`);
+      button([icon("download"), label], () => trigger("keep", { format, size: Number(size.value), name }));
+    const name = fileName(shortName(model ?? "", 1), labels.join(" to "));
+    const saveFrame = () => {
+      const enlarged = frame(at, null, Number(size.value));
+      download(enlarged.toDataURL("image/png"), `${fileName(name, `frame ${at + 1}`)}.png`);
+    };
     const buttons =
       kind === "grid"
         ? [keep("Sheet (PNG)", "png")]
@@ -154,6 +164,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     saves.replaceChildren(h("label", { for: size.id }, "Up to"), size, ...buttons);
   };
 
+  const mark = markStale(root, () => shown?.value);
   const show = async () => {
     const value = props.value;
     const mine = ++turn;
@@ -162,6 +173,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     if (mine !== turn) return; // it loaded late
     const share = shown && Number(range.max) > 1 ? at / Number(range.max) : 0.5;
     shown = { value, image };
+    mark();
     const grid = value.kind === "grid";
     if (grid) stop();
     canvas.width = (grid ? value.steps : 1) * value.width;
@@ -172,9 +184,10 @@ export default function mount({ root, props, trigger, watch, options }) {
     if (grid) drawSheet(value);
     else prepareScrub(value, share);
     drawSaves(value);
-    caption.textContent = `${describe(value)}, ${value.way}, ${duration(value.seconds)}`;
-    const ends = endFrames(value).map((i, k) => [SIDES[k], frame(i).toDataURL()]);
+    caption.textContent = `${describe(value)}, ${value.way}, made in ${duration(value.seconds)}`;
+    const ends = endFrames(value).map((i, k) => [SIDES[k], frame(i, null).toDataURL()]);
     tell("ends", Object.fromEntries(ends));
+    tell("shown", { tab: "interpolate", model: value.model, a: value.links[0], b: value.links[1] });
     lay();
     announce(`${describe(value)} are ready.`);
   };

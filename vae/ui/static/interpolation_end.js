@@ -2,7 +2,7 @@
 
 /** @import { Context, Endpoint } from "./types" */
 import { button, errorLine, h, icon } from "./dom.js";
-import { acceptFiles } from "./file_drop.js";
+import { acceptFiles, showThumb } from "./file_drop.js";
 import { listen } from "./topics.js";
 
 const SEEDS = 1e6; // that the button chooses among
@@ -46,7 +46,7 @@ export default function mount({ root, props, upload, watch, options }) {
     says.textContent = describe(value);
     seed.value = value?.kind === "seed" ? String(value.seed) : "";
     seed.placeholder = value?.kind === "seed" ? "" : "–";
-    if (own) thumb.src = own;
+    if (own) showThumb(thumb, own);
     thumb.alt = `End ${options.side}: ${says.textContent}`;
     error.say(null);
   };
@@ -66,15 +66,20 @@ export default function mount({ root, props, upload, watch, options }) {
     zone: root,
     input,
     upload,
+    title: `it becomes end ${options.side}`,
     done: (file, uri) => {
       own = uri;
       set({ kind: "file", file });
     },
     failed: error.say,
   });
-  root.addEventListener("paste", (event) => take(event.clipboardData?.files[0]));
+  root.addEventListener("paste", (event) => {
+    if (!event.clipboardData?.files.length) return;
+    event.preventDefault();
+    take(event.clipboardData.files[0]);
+  });
   listen("ends", (/** @type {Record<string, string>} */ uris) => {
-    if (!own && uris[options.side]) thumb.src = uris[options.side];
+    if (!own && uris[options.side]) showThumb(thumb, uris[options.side]);
   });
   watch("value", () => {
     own = null;

@@ -8,7 +8,7 @@ import { barChart } from "./bar_chart.js";
 import { announce, button, context2d, download, errorLine, h, icon, NO_ANSWER } from "./dom.js";
 import { fileName, number, shortName, twoDecimals, withArticle } from "./format.js";
 import { cellOf } from "./geometry.js";
-import { unpackFloats } from "./map_geometry.js";
+import { classMark, unpackFloats } from "./map_geometry.js";
 import { newestFirst, projector } from "./newest_first.js";
 import { enlargement, isSmall } from "./pixel_scale.js";
 import { scatterPlot } from "./scatter_plot.js";
@@ -32,6 +32,16 @@ const MEAN = "the mean";
  * @property {string | null} [says] what is chosen, in words
  * @property {() => object} request
  */
+
+/** What the numbers on a map stand for, where classes have long names. @param {string[] | null} classes */
+function legendOf(classes) {
+  if (!classes || classes.every((name, i) => classMark(classes, i) === name)) return null;
+  const entries = classes.map((name, i) => {
+    const style = `--swatch: var(--vs-class-${i % 10})`;
+    return h("li", { style }, h("b", {}, classMark(classes, i)), name);
+  });
+  return h("ul", { class: "vs-legend-list" }, entries);
+}
 
 /**
  * @param {LatentSpace} facts
@@ -232,7 +242,7 @@ export function latentMap(facts, { server, send, hovered }) {
     send({ to, model: name, z: base.z, uri, label: `${base.says} in ${title}` });
   };
   const save = () => {
-    if (base) download(base.pictures[base.pictures.length - 1], fileName(`${title}-${base.says}.png`));
+    if (base) download(base.pictures[base.pictures.length - 1], `${fileName(title, base.says)}.png`);
   };
   /** @param {string} text @param {() => void} action @param {IconName} [symbol] */
   const smallButton = (text, action, symbol) =>
@@ -323,7 +333,13 @@ export function latentMap(facts, { server, send, hovered }) {
     "section",
     { class: "vs-space", "aria-label": `${kind} ${title}` },
     h("h3", {}, kind, h("small", {}, title)),
-    h("div", { class: "vs-map-side" }, scatter.node, h("div", { class: "vs-map-note" }, note, choice)),
+    h(
+      "div",
+      { class: "vs-map-side" },
+      scatter.node,
+      h("div", { class: "vs-map-note" }, note, choice),
+      legendOf(classes),
+    ),
     h("div", { class: "vs-here-side" }, pictures, error.node, turning, dims, bars.node),
   );
   return {

@@ -4,8 +4,8 @@
 import { announce, h, loadImage, onThemeChange, poll } from "./dom.js";
 import { shortName } from "./format.js";
 import { latentMap } from "./latent_map.js";
-import { classMark } from "./map_geometry.js";
-import { listen } from "./topics.js";
+import { markStale } from "./stale_mark.js";
+import { listen, tell } from "./topics.js";
 
 const CHECK = 3000; // ms between looks whether a model has been measured
 const MEASURE = "A map needs a measurement: a data set is encoded once, and the result is kept beside the weights. ";
@@ -37,21 +37,11 @@ function noticeOf({ name, says, commands, refused }, shown) {
   return nodes;
 }
 
-/** What the numbers on a map stand for, where classes have long names. @param {string[] | null | undefined} classes */
-function legendOf(classes) {
-  if (!classes || classes.every((name, i) => classMark(classes, i) === name)) return [];
-  return classes.map((name, i) => {
-    const style = `--swatch: var(--vs-class-${i % 10})`;
-    return h("li", { style }, h("b", {}, classMark(classes, i)), name);
-  });
-}
-
 /** @param {Context<LatentSpaces | null, LatentServer>} context */
 export default function mount({ root, props, server, trigger, watch }) {
   const notice = h("div", { class: "vs-unmeasured", hidden: true });
-  const legend = h("ul", { class: "vs-legend-list", hidden: true });
-  const row = h("div", { class: "vs-spaces" });
-  root.append(notice, legend, row);
+  let row = h("div", { class: "vs-spaces" });
+  root.append(notice, row);
 
   /** @type {Map<string, Promise<HTMLImageElement>>} */
   const sheets = new Map();
@@ -98,20 +88,23 @@ export default function mount({ root, props, server, trigger, watch }) {
       });
       return space;
     });
-    row.dataset.n = String(spaces.length);
-    row.replaceChildren(...spaces.map((space) => space.node));
-    const entries = legendOf(value.spaces[0]?.classes);
-    legend.hidden = !entries.length;
-    legend.replaceChildren(...entries);
+    const old = row; // other maps are other elements, so that none is seen to jump
+    row = h("div", { class: "vs-spaces", "data-n": spaces.length });
+    row.append(...spaces.map((space) => space.node));
+    old.replaceWith(row);
   };
+  const mark = markStale(root, () => props.value);
   const show = () => {
     const value = props.value;
     if (!value) return;
+    mark();
+    tell("shown", { tab: "latent", model: value.model });
     const { unmeasured } = value;
     notice.hidden = !unmeasured;
     const names = value.spaces.map((space) => space.name);
     if (unmeasured) notice.replaceChildren(...noticeOf(unmeasured, names));
-    const key = JSON.stringify(value.spaces.map(({ name, sheet, kl, sliders }) => [name, sheet, kl, sliders]));
+    const maps = value.spaces.map(({ name, sheet, kl, sliders }) => [name, sheet, kl, sliders]);
+    const key = JSON.stringify([unmeasured?.name, maps]);
     if (key === shown) return;
     shown = key;
     makeSpaces(value);
@@ -123,7 +116,7 @@ export default function mount({ root, props, server, trigger, watch }) {
     if (!unmeasured) return;
     const news = await server.latent_space_opened({ model: unmeasured.name });
     if (props.value?.unmeasured !== unmeasured || news.unmeasured !== null) return;
-    props.value = news;
+    props.value = { ...news, model: unmeasured.name };
     show();
     announce(`${shortName(unmeasured.name, 1)} is measured: here is its map.`);
   });

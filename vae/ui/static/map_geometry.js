@@ -5,7 +5,8 @@
 /** @typedef {[number, number]} Place on the map */
 /** @typedef {{ x: number, y: number, half: number }} Square its centre and half its side */
 
-const TAIL = 0.003; // of the points, on each side, may lie outside
+const TAIL = 0.003; // of the points, on each side, that the map's size does not depend on
+const FAR = 0.3; // of the width of the others, as far as these are followed
 const RADIUS_95 = 2.448; // standard deviations, within which 95% of a two-dimensional Gaussian lie
 const CORNERS = 72;
 
@@ -13,7 +14,7 @@ const CORNERS = 72;
 export const quantile = (sorted, q) => sorted[Math.round(q * (sorted.length - 1))];
 
 /**
- * The square that holds nearly all points, and all of the places besides.
+ * The square that holds all points but those far out, and all of the places besides.
  *
  * @param {Float32Array} points two numbers each
  * @param {Place[]} places
@@ -23,8 +24,10 @@ export function squareAround(points, places) {
   const edges = [0, 1].map((axis) => {
     const values = points.filter((_, i) => i % 2 === axis).sort();
     const others = places.map((place) => place[axis]);
-    const low = Math.min(quantile(values, TAIL), ...others);
-    const high = Math.max(quantile(values, 1 - TAIL), ...others);
+    const [from, to] = [quantile(values, TAIL), quantile(values, 1 - TAIL)];
+    const far = FAR * (to - from);
+    const low = Math.min(Math.max(values[0], from - far), ...others);
+    const high = Math.max(Math.min(values[values.length - 1], to + far), ...others);
     return { low, high };
   });
   const [x, y] = edges.map(({ low, high }) => (low + high) / 2);

@@ -23,7 +23,7 @@ const titleOf = ({ name, kind, epoch }) => (kind === "live" ? `${name} (live, ep
 /** @typedef {{ models: ModelFacts[], version: string | null, public: boolean }} Options */
 
 /** @param {Context<string | null, PickerServer, Options>} context */
-export default function mount({ root, props, server, watch, options }) {
+export default function mount({ root, props, server, trigger, watch, options }) {
   const select = h("select", { id: "vs-model", class: "vs-select", onchange: () => choose(select.value) });
   const chips = h("ul", { class: "vs-chips", "aria-label": "The model's facts" });
   let { models, version } = options;
@@ -83,9 +83,12 @@ export default function mount({ root, props, server, watch, options }) {
     props.value = name;
     draw();
   };
+  /** The epoch of a model that is being trained. @param {string | null} name */
+  const epochOf = (name) => models.find((model) => model.name === name)?.epoch ?? null;
   const ask = poll(root, ASK, async () => {
     const news = await server.model_list({ version });
     if (!news.models) return;
+    const before = epochOf(props.value);
     models = news.models;
     version = news.version;
     if (wanted !== null && models.some((model) => model.name === wanted)) {
@@ -93,7 +96,9 @@ export default function mount({ root, props, server, watch, options }) {
       wanted = null;
     } else if (models.length && !all().some((model) => model.name === props.value)) choose(models[0].name);
     else draw();
+    if (before !== null && epochOf(props.value) !== before) trigger("grown"); // what is shown can be drawn anew
   });
+  listen("open-model", (/** @type {string} */ name) => panel.open(name));
   listen("use-model", (/** @type {string | null} */ name) => {
     if (!name) return;
     wanted = name;

@@ -9,7 +9,7 @@ const TITLE = "This model can't generate on its own";
 const WHY =
   "It was trained to redraw pictures, with next to no pull towards N(0, I): in Stable Diffusion that pull, the KL " +
   "term, has a weight of one millionth. So training never prepared the places where noise lands, and what is decoded " +
-  "from there, below, is texture. In Stable Diffusion a second network, the diffusion model, makes the latents; this " +
+  "from there, above, is texture. In Stable Diffusion a second network, the diffusion model, makes the latents; this " +
   "one only turns them into pictures.";
 const NOISE =
   "Even noise with the right mean and spread is no picture, although its colours are the photograph's: what makes a " +

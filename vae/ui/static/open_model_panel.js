@@ -146,5 +146,5 @@ export function openModelPanel({ root, server, isPublic, opened }) {
     line.focus();
     list().catch(() => {}); // without it there is still the line
   });
-  return { button: opener, node, chip, outside: outside.node };
+  return { button: opener, node, chip, outside: outside.node, open };
 }

@@ -1,20 +1,25 @@
 // Where the page's modules begin. Gradio puts a component of ours on the page as `<div data-vs="NAME">` and then calls
 // `mount("NAME", …)`: the module NAME.js draws it. Python's own few lines of script call `tell` and `visitorToken`.
 
+import address from "./address.js";
+import { keepConnection } from "./connection.js";
 import error_note from "./error_note.js";
 import image_input from "./image_input.js";
 import model_picker from "./model_picker.js";
 import progress from "./progress.js";
 import reconstruction from "./reconstruction.js";
+import { watchTabKeys } from "./tab_keys.js";
 
 export { tell } from "./topics.js";
 export { visitorToken } from "./visitor_token.js";
+
+keepConnection();
 
 /** @typedef {(context: any) => void} Draw */
 
 // The first tab's are at hand at once: one that came a moment after Gradio's own would move what stands below it.
 /** @type {Record<string, Draw>} */
-const first = { error_note, image_input, model_picker, progress, reconstruction };
+const first = { address, error_note, image_input, model_picker, progress, reconstruction };
 
 /** @type {Record<string, () => Promise<{ default: Draw }>>} */
 const others = {
@@ -30,6 +35,7 @@ const others = {
   training_data: () => import("./training_data.js"),
   training_outlook: () => import("./training_outlook.js"),
 };
+watchTabKeys();
 const SETTLED = 3000; // ms, after which the first tab has its result and the others' modules can be fetched
 setTimeout(() => {
   for (const load of Object.values(others)) load().catch(() => {}); // then when it is needed

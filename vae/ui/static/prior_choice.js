@@ -55,6 +55,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     trigger("choose");
   };
   watch("value", () => {
+    if (props.value?.linked) mine = props.value.wanted; // the visitor went back
     if (mine && props.value?.wanted !== mine)
       ask(); // this answers an earlier choice
     else show();

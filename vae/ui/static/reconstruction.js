@@ -4,9 +4,11 @@
 import { gradient } from "./colour_scale.js";
 import { announce, h, icon, isDark, onResize, onThemeChange } from "./dom.js";
 import { figureRow, PSNR_MEANS, SSIM_MEANS } from "./figure_rows.js";
-import { duration, number, shapeText } from "./format.js";
+import { duration, fileName, number, shapeText, shortName } from "./format.js";
 import { heatmap } from "./heatmap.js";
 import { enlargement, isSmall } from "./pixel_scale.js";
+import { markStale } from "./stale_mark.js";
+import { tell } from "./topics.js";
 
 const DIVIDER = "Divider: original to the left, reconstruction to the right";
 
@@ -130,18 +132,22 @@ export default function mount({ root, props, watch }) {
   /** @param {string} label @param {string} href @param {string} name */
   const save = (label, href, name) => h("a", { class: "vs-button", href, download: name }, icon("download"), label);
 
+  const mark = markStale(root, () => props.value);
   const show = () => {
     const value = props.value;
     if (!value) return;
+    mark();
     const drawn = value.seed !== null;
+    tell("shown", { tab: "reconstruct", model: value.model, image: value.example, seed: value.seed });
     before.src = value.original;
     after.src = value.image;
     before.alt = "The original, as the model saw it";
     after.alt = `The reconstruction${drawn ? `, from posterior sample ${value.seed}` : ""}`;
+    const name = fileName(shortName(value.model ?? "", 1), value.picture.replace(/\.\w+$/, ""));
     stats.replaceChildren(...figures(value));
     saves.replaceChildren(
-      save("Reconstruction", value.image, `reconstruction${drawn ? `-seed-${value.seed}` : ""}.png`),
-      save("Original", value.original, "original.png"),
+      save("Reconstruction", value.image, `${fileName(name, drawn ? `seed ${value.seed}` : "reconstruction")}.png`),
+      save("Original", value.original, `${fileName(name, "original")}.png`),
     );
     drawnMaps = [];
     themed = [];

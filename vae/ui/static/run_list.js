@@ -8,6 +8,9 @@ import { isLive } from "./training_facts.js";
 
 const SMALL = { class: "vs-button small" };
 const DANGER = { class: "vs-button small danger" };
+const BELOW_ZERO =
+  "“best” is the lowest validation loss. It may be below zero: for photographs the loss is the negative logarithm of " +
+  "a density, which has no floor at 0. Lower is better all the same, among runs on the same data.";
 const UPDATE = 30_000; // ms, of how long ago each run was started
 
 /**
@@ -31,7 +34,8 @@ const UPDATE = 30_000; // ms, of how long ago each run was started
 export function runList({ watch, compare, change, colour, most, training, maxEpochs }) {
   const table = h("div", { class: "vs-runs", role: "list" });
   const heading = h("h3", {}, "Runs", h("small", {}, "tick several to compare their curves"));
-  const node = h("section", { class: "vs-all-runs" }, heading, table);
+  const below = h("p", { class: "vs-caption", hidden: true }, BELOW_ZERO);
+  const node = h("section", { class: "vs-all-runs" }, heading, table, below);
   /** @type {RunListState} */
   let state = { runs: [], chosen: null, compared: [], host: false };
   /** @type {string | null} */
@@ -144,6 +148,7 @@ export function runList({ watch, compare, change, colour, most, training, maxEpo
 
   const draw = () => {
     const { runs, host } = state;
+    below.hidden = !runs.some((run) => (run.best ?? 0) < 0);
     const all = JSON.stringify([state, opened]);
     if (all === drawn) return;
     drawn = all;

@@ -1,8 +1,8 @@
 // One model's samples. They come in one sprite; every cell is a button.
 
 /** @import { SampleHalf, Sprite } from "./types" */
-import { button, context2d, download, h, icon, loadImage, onResize } from "./dom.js";
-import { fileName } from "./format.js";
+import { button, context2d, download, h, icon, onResize } from "./dom.js";
+import { fileName, shortName } from "./format.js";
 import { cellOf } from "./geometry.js";
 import { squareGrid } from "./grid_layout.js";
 import { isSmall } from "./pixel_scale.js";
@@ -20,11 +20,11 @@ const withCode = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {
 export function sampleGrid({ picked }) {
   const title = h("h3");
   const says = h("p", { class: "vs-half-says" });
-  const grid = h("div", { class: "vs-grid", role: "group" });
+  let grid = h("div", { class: "vs-grid", role: "group" });
   const missing = h("p", { class: "vs-missing", hidden: true });
   const stage = h("div", { class: "vs-square" }, grid, missing);
   const save = button([icon("download"), "All as PNG"], () => downloadAll(), { disabled: true });
-  const node = h("section", { class: "vs-half" }, h("div", { class: "vs-head" }, title, save), says, stage);
+  const node = h("section", { class: "vs-half" }, h("div", { class: "vs-head" }, title, save), stage, says);
 
   /** @type {HTMLImageElement | null} */
   let image = null;
@@ -46,6 +46,9 @@ export function sampleGrid({ picked }) {
     const { scale, columns } = squareGrid(now.sprite, stage.clientWidth, gap);
     const wide = width * scale;
     const high = height * scale;
+    const layout = [columns, wide, high, n].join();
+    if (grid.dataset.layout && grid.dataset.layout !== layout) makeAnew();
+    grid.dataset.layout = layout;
     stage.style.aspectRatio = "auto"; // the square was room kept for what comes
     grid.style.cssText = `grid-template-columns: repeat(${columns}, ${wide}px); gap: ${gap}px;
       --cell-w: ${wide}px; --cell-h: ${high}px`;
@@ -57,6 +60,20 @@ export function sampleGrid({ picked }) {
     });
   });
 
+  /** A grid of another shape is another element, so that none is seen to jump. */
+  const makeAnew = () => {
+    const old = grid;
+    grid = h("div", { class: old.className, role: "group", "aria-label": old.getAttribute("aria-label") });
+    old.replaceWith(grid);
+    fill();
+    mark();
+  };
+  const mark = () => {
+    cells().forEach((cell, k) => {
+      cell.setAttribute("aria-pressed", String(k === chosen));
+    });
+  };
+
   /** One sample as a PNG at its true size. @param {number} i */
   const cut = (i) => {
     const { image, sprite } = /** @type {NonNullable<ReturnType<typeof shown>>} */ (shown());
@@ -65,6 +82,8 @@ export function sampleGrid({ picked }) {
     context2d(canvas).drawImage(image, ...cellOf(i, sprite), width, height, 0, 0, width, height);
     return canvas.toDataURL("image/png");
   };
+  /** What files of these samples are called. */
+  const name = () => fileName(shortName(value?.model ?? "", 1), value?.prior ?? "", `seed ${seed}`);
   /** All samples as a PNG at their true size, with thin gaps that tell them apart. */
   const downloadAll = () => {
     const now = shown();
@@ -82,10 +101,10 @@ export function sampleGrid({ picked }) {
       const [x, y] = cellOf(i, { columns, width: width + gap, height: height + gap });
       context.drawImage(now.image, ...cellOf(i, now.sprite), width, height, x, y, width, height);
     }
-    download(canvas.toDataURL("image/png"), `${fileName(value.model)}-${value.prior}-seed-${seed}.png`);
+    download(canvas.toDataURL("image/png"), `${name()}.png`);
   };
 
-  grid.addEventListener("keydown", (event) => {
+  stage.addEventListener("keydown", (event) => {
     const columns = getComputedStyle(grid).gridTemplateColumns.split(" ").length;
     const step = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns }[event.key];
     const all = cells();
@@ -114,6 +133,8 @@ export function sampleGrid({ picked }) {
   return {
     node,
     cut,
+    /** @param {number} i */
+    save: (i) => download(cut(i), `${fileName(name(), `sample ${i + 1}`)}.png`),
     value: () => value,
     seed: () => seed,
     chosen: () => chosen,
@@ -121,24 +142,16 @@ export function sampleGrid({ picked }) {
     /** Chooses a sample, or lets go of it if it is the chosen one already. @param {number | null} i */
     choose(i) {
       chosen = chosen === i ? null : i;
-      cells().forEach((cell, k) => {
-        cell.setAttribute("aria-pressed", String(k === chosen));
-      });
+      mark();
     },
 
-    /**
-     * @param {SampleHalf} news
-     * @param {number} newSeed
-     * @param {() => boolean} stillWanted whether nothing else was asked to be shown meanwhile
-     */
-    async show(news, newSeed, stillWanted) {
+    /** @param {SampleHalf} news @param {number} newSeed @param {HTMLImageElement | null} loaded its sprite */
+    show(news, newSeed, loaded) {
       node.classList.toggle("stale", Boolean(news.waiting)); // what is there is of another choice
       if (news.waiting) return;
       if (news.sprite) {
         const same = news.sprite === value?.sprite && news.model === value.model && newSeed === seed;
         if (same) return;
-        const loaded = await loadImage(news.sprite);
-        if (!stillWanted()) return;
         image = loaded;
       }
       value = news;

@@ -1,14 +1,16 @@
 // The samples of the chosen model, beside them those of its counterpart, and what can be done with one of them.
 
 /** @import { Context, Samples } from "./types" */
-import { announce, button, download, h, icon } from "./dom.js";
+import { announce, button, h, icon, loadImage } from "./dom.js";
 import { duration, plural } from "./format.js";
 import { sampleGrid } from "./sample_grid.js";
+import { markStale } from "./stale_mark.js";
+import { tell } from "./topics.js";
 
 /** @param {Context<Samples | null, object, { halves: number, prior_names: Record<string, string> }>} context */
 export default function mount({ root, props, trigger, watch, options }) {
   const caption = h("p", { class: "vs-caption" });
-  const bar = h("div", { class: "vs-actions vs-picked", "aria-label": "What to do with the chosen sample" });
+  let bar = h("div");
   const grids = [0, 1].map((k) => sampleGrid({ picked: (i) => pick(k, i) }));
   const row = h(
     "div",
@@ -25,15 +27,19 @@ export default function mount({ root, props, trigger, watch, options }) {
     const of = row.classList.contains("pair") ? ` of ${model}` : "";
     /** @param {string} to */
     const send = (to) => () => trigger("send", { to, index: i, uri: grid?.cut(i), model });
-    const save = () => grid && download(grid.cut(i), `sample-${i + 1}-seed-${grid.seed()}.png`);
+    const save = () => grid?.save(i);
     const disabled = !grid;
-    bar.replaceChildren(
+    const old = bar; // another element, so that it is not seen to jump when the samples take more room
+    bar = h(
+      "div",
+      { class: "vs-actions vs-picked", "aria-label": "What to do with the chosen sample", role: "group" },
       h("span", { class: "vs-picked-name" }, grid ? `Sample ${i + 1}${of}` : "Choose a sample to use it elsewhere"),
       button("Reconstruct", send("reconstruct"), { disabled }),
       button("Interpolate: A", send("a"), { disabled }),
       button("Interpolate: B", send("b"), { disabled }),
       button([icon("download"), "PNG"], save, { disabled }),
     );
+    old.replaceWith(bar);
   };
   /** @param {number} chosenGrid @param {number} i */
   const pick = (chosenGrid, i) => {
@@ -60,21 +66,40 @@ export default function mount({ root, props, trigger, watch, options }) {
     return [h("strong", {}, plural(drawn.n, "sample")), `, prior: ${prior}, ${facts}`];
   };
 
+  const mark = markStale(root, () => ({
+    model: grids[0].value()?.model,
+    waiting: props.value?.waiting,
+  }));
   const show = async () => {
     const value = props.value;
     const mine = ++turn;
-    root.classList.toggle("stale", Boolean(value?.waiting)); // what is there is another model's
+    mark();
     if (value?.waiting) return;
-    arrange(value ? value.halves.length : options.halves);
     if (!value) {
+      arrange(options.halves);
       drawActions();
       return;
     }
-    await Promise.all(value.halves.map((half, k) => grids[k].show(half, value.seed, () => mine === turn)));
+    const sprites = await Promise.all(value.halves.map(({ sprite }) => (sprite ? loadImage(sprite) : null)));
     if (mine !== turn) return;
+    arrange(value.halves.length);
+    value.halves.forEach((half, k) => {
+      grids[k].show(half, value.seed, sprites[k]);
+    });
+    mark();
     caption.replaceChildren(...captionOf(value));
     drawActions();
     if (value.halves.some((half) => half.waiting)) return;
+    const { seed, temperature, prior, halves } = value;
+    const usual = { n: 25, temperature: 1 };
+    tell("shown", {
+      tab: "sample",
+      model: halves[0].model,
+      prior,
+      seed,
+      n: halves[0].n === usual.n ? null : halves[0].n,
+      temperature: temperature === usual.temperature ? null : temperature,
+    });
     const n = value.halves.find((half) => half.sprite)?.n;
     announce(n ? `${plural(n, "sample")} drawn with seed ${value.seed}.` : (value.halves[0].missing ?? "No samples."));
   };

@@ -10,7 +10,8 @@ import { classMark, fitsNear, nearestPoint, outlineOf, projection, squareAround 
 
 const PAD = 14; // pixels around the points
 const NEAR = 9; // pixels, up to which a click means a point
-const WRITTEN = 26; // points of each class that have it written in
+const WRITTEN = 26; // points of each class that have it written in, at most
+const APART = 15; // pixels between two of these
 const STEP = 0.02; // of the map, for an arrow key
 const FAST = 5; // times that, with Shift
 const MANY = 1000; // points, from which on they are paler
@@ -90,11 +91,16 @@ export function scatterPlot({ label, moved, chosen }) {
     c.lineJoin = "round";
     c.strokeStyle = themeColour("card");
     const written = classes.map(() => 0);
+    /** @type {Place[]} where marks stand, so that none lies over another */
+    const taken = [];
     for (let i = 0; i < n; i++) {
       const label = labels[i];
-      if (written[label]++ >= WRITTEN) continue;
+      if (written[label] >= WRITTEN) continue;
       const mark = classMark(classes, label);
       const [x, y] = toPixel(point(i));
+      if (taken.some((other) => Math.hypot(other[0] - x, other[1] - y) < APART)) continue;
+      taken.push([x, y]);
+      written[label] += 1;
       c.strokeText(mark, x, y);
       c.fillStyle = colours[label];
       c.fillText(mark, x, y);

@@ -20,7 +20,7 @@ const NONE = "no run yet";
 
 /** @typedef {RunCurve & { cursor: unknown }} WatchedCurve */
 
-/** @param {Context<{ run: string } | null, TrainingServer, TrainingOptions>} context */
+/** @param {Context<{ run: string, linked?: boolean } | null, TrainingServer, TrainingOptions>} context */
 export default function mount({ root, props, server, watch, options }) {
   const page = uniqueId();
   /** @type {Map<string, RunEntry>} */
@@ -166,6 +166,7 @@ export default function mount({ root, props, server, watch, options }) {
   };
   const draw = () => {
     const names = settle();
+    if (version !== null) tell("shown", { tab: "train", run });
     const all = order.flatMap((name) => entries.get(name) ?? []);
     const looked = run === null ? undefined : data.get(run);
     curves.set([...data.values()].sort((a, b) => names.indexOf(a.name) - names.indexOf(b.name)));
@@ -248,11 +249,13 @@ export default function mount({ root, props, server, watch, options }) {
     if (announced !== now && announced && run) announce(`Training ${run}: ${state.state}.`);
     announced = now;
   });
-  // Python says here which run it has just started.
-  watch("value", () => {
+  // Python says here which run it has just started, or a link asks for.
+  const begin = () => {
     if (!props.value?.run) return;
-    follow = true;
+    follow = !props.value.linked;
     watchRun(props.value.run);
-  });
+  };
+  watch("value", begin);
   draw();
+  begin();
 }

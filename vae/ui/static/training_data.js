@@ -37,7 +37,7 @@ export default function mount({ root, props, server, upload, trigger, options })
   const removeAttributes = { type: "button", class: "vs-link vs-remove", hidden: true, onclick: useList };
   const remove = h("button", removeAttributes, "Use the list instead");
   const error = errorLine();
-  const canvas = h("canvas", { class: "vs-look", role: "img" });
+  const canvas = h("canvas", { class: "vs-look" });
   const box = h("div", { class: "vs-look-box" }, canvas);
   const says = h("p", { class: "vs-caption" });
   const classes = h("ul", { class: "vs-classes", "aria-label": "Classes" });
@@ -136,6 +136,7 @@ export default function mount({ root, props, server, upload, trigger, options })
     shown = { image, found };
     draw();
     says.textContent = describe(found);
+    canvas.setAttribute("role", "img");
     canvas.setAttribute("aria-label", `${found.n} of the pictures, as the model will see them`);
     drawClasses(found);
     if (archive) announce(says.textContent);
@@ -145,6 +146,8 @@ export default function mount({ root, props, server, upload, trigger, options })
     zone,
     input,
     upload,
+    kind: "archive",
+    title: "the model learns from its pictures",
     done: (file) => {
       if (!ENDINGS.some((ending) => file.orig_name.toLowerCase().endsWith(ending))) {
         error.say(`${file.orig_name} is no archive of pictures; ${ACCEPTED} are accepted.`);

@@ -165,7 +165,7 @@ export function trainingPreviews({ fetchPreviews }) {
     go(at >= moments.length - 1 ? 0 : at);
     showPlaying(play, true, "Play the training");
     timer = setInterval(() => {
-      if (!node.isConnected || at >= moments.length - 1) halt();
+      if (!node.offsetParent || at >= moments.length - 1) halt();
       else if (wantedOf(moments[at + 1], known).length) pump();
       else go(at + 1);
     }, FRAME);

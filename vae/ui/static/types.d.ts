@@ -108,8 +108,11 @@ export interface Figures {
   tile: number | null;
 }
 
-/** reconstruct.view_value(). mean and sigma: for each channel its rows. */
+/** reconstruct.view_value(), and what of: the model and the picture's label. mean, sigma: for each channel its rows. */
 export interface Reconstruction extends Figures {
+  model: string | null;
+  picture: string;
+  example: string | null;
   original: string;
   image: string;
   compression: number;
@@ -162,6 +165,13 @@ export interface SampleHalf extends Partial<Sprite> {
   seconds?: number;
 }
 
+/** What a tab shows, as far as the address says it; null for what it cannot. */
+export interface Shown {
+  tab: string;
+  model?: string | null;
+  [key: string]: string | number | null | undefined;
+}
+
 /** The Sample tab's result. */
 export interface Samples {
   waiting?: boolean;
@@ -185,6 +195,7 @@ export interface PriorValue {
   wanted: string | null;
   has?: string[];
   refused?: string | null;
+  linked?: boolean;
 }
 
 /** not_generative.explanation() */
@@ -209,9 +220,11 @@ export type InterpolationKind = "path" | "grid" | "loop";
 
 /** interpolate.view_value() */
 export interface Interpolation extends Sprite {
+  model: string | null;
   kind: InterpolationKind;
   steps: number;
   labels: string[];
+  links: (string | null)[];
   way: string;
   seconds: number;
 }
@@ -259,6 +272,7 @@ export interface Unmeasured {
 }
 
 export interface LatentSpaces {
+  model?: string | null;
   spaces: LatentSpace[];
   unmeasured: Unmeasured | null;
 }

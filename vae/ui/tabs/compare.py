@@ -9,8 +9,9 @@ from vae.errors import InputError
 from vae.inference import Reconstruction
 from vae.ui.components import error_text, fold, lead, raising_gradio_errors, widget
 from vae.ui.formulas import formula
+from vae.ui.serving.jobs import Call
 from vae.ui.serving.models import ModelServer
-from vae.ui.serving.tasks import Done, Report, Tasks
+from vae.ui.serving.tasks import Done, Tasks
 from vae.ui.uploads import link, read_picture
 
 FIRST = {"kind": "example", "name": "digit-2"}
@@ -34,7 +35,7 @@ WHY = (
 
 
 def build(server: ModelServer, tasks: Tasks) -> None:
-    lead(LEAD)
+    lead("Compare", LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
@@ -60,10 +61,11 @@ def answers(server: ModelServer, tasks: Tasks, asked: object) -> Iterator[dict]:
     asked = asked if isinstance(asked, dict) else {}
     ticket, panes = str(asked.get("ticket"))[:80], asked.get("panes")
     panes = [pane for pane in panes if isinstance(pane, dict)][:MOST] if isinstance(panes, list) else []
-    for pane in panes:
+    works = server.together([partial(comparison, server, asked.get("picture"), pane) for pane in panes])
+    for pane, work in zip(panes, works, strict=True):
         pane_is, result = {"ticket": ticket, "key": pane.get("key")}, None
         try:
-            for step in tasks.watch(ticket, partial(compare, server, asked.get("picture"), pane)):
+            for step in tasks.watch(ticket, work):
                 if isinstance(step, Done):
                     yield pane_is | {"result": (result := pane_value(step.result, pane))}
                 else:
@@ -75,11 +77,12 @@ def answers(server: ModelServer, tasks: Tasks, asked: object) -> Iterator[dict]:
     yield {"ticket": ticket, "done": True}
 
 
-def compare(server: ModelServer, picture: object, pane: dict, report: Report) -> Reconstruction:
+def comparison(server: ModelServer, picture: object, pane: dict) -> Call:
+    """What a pane asks for. Raises InputError for what it cannot."""
     encoder, decoder = pane.get("encoder"), pane.get("decoder") or pane.get("encoder")
     if not isinstance(encoder, str) or not isinstance(decoder, str):
         raise InputError("Choose a model.")
-    return server.compare(encoder, decoder, read_picture(picture), report=report)
+    return server.compare_call(encoder, decoder, read_picture(picture))
 
 
 def pane_value(found: Reconstruction, pane: dict) -> dict:

@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -10,13 +11,14 @@ import gradio as gr
 
 from vae.errors import InputError
 from vae.inference import Endpoint
-from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative
+from vae.ui.address import Linked
 from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors_of_steps, visitor, whole, widget
 from vae.ui.downloads import FORMATS, SIZES, linked
-from vae.ui.endpoints import label, read_endpoint
+from vae.ui.endpoints import label, read_endpoint, read_link, write_link
 from vae.ui.formulas import formula
-from vae.ui.serving.models import ENDPOINTS, Drawn, ModelServer
+from vae.ui.serving.jobs import ENDPOINTS, Drawn
+from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Done, Report, Tasks
 from vae.ui.uploads import sprite
 
@@ -53,6 +55,7 @@ class Parts:
     a: gr.HTML
     b: gr.HTML
     refresh: dict
+    linked: Linked
 
 
 @dataclass(frozen=True)
@@ -65,11 +68,12 @@ class Request:
     steps: int
     ends: tuple[Endpoint, ...]
     labels: tuple[str, ...]
+    links: tuple[str | None, ...]  # of the ends, as the address has them
 
 
 def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     first = [THROUGH, *MODES] if server.catalog.first() and server.fitted(None) else [ROUND, STRAIGHT]
-    lead(LEAD)
+    lead("Interpolate", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
@@ -80,7 +84,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
                     with gr.Column(visible=i < 2, elem_classes=["vs-place"]) as place:
                         ends.append(widget("interpolation_end", value={"kind": "seed", "seed": i + 3}, side=side))
                     places.append(place)
-                error_note = note()
+                error_note = note(of_result=True)
                 path = gr.Radio(list(dict.fromkeys(first)), label="Route")
                 counts = {
                     "path": count("path", "Frames"),
@@ -92,6 +96,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             busy = widget("progress", functions=[raising_gradio_errors(tasks.stop)])
             view = widget("interpolation", events=["keep"], sizes=SIZES)
+            file_note = note()
             saver = widget("file_saver")
     requested = gr.State(None)  # how many frames the visitor wanted before a model that takes long was chosen
     offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
@@ -122,38 +127,44 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
     @show_errors_of_steps(error_note)
     def show(before: object, wanted: int | None, model, made, chosen, most, n, *rest) -> Iterator[dict]:
         n, changes = bearable(model, made, n, wanted)
-        request = read(model, made, chosen, most, n, *rest)
+        request, begun = read(model, made, chosen, most, n, *rest), time.perf_counter()
         for step in worked(tasks, partial(travel, server, request)):
             if not isinstance(step, Done):
                 yield {busy: step} | changes
                 continue
             found: Drawn = step.result
-            news = {busy: None, view: view_value(request, found), offered: [found.passable, found.refused]} | changes
+            value = view_value(request, found) | {"seconds": time.perf_counter() - begun}
+            news = {busy: None, view: value, offered: [found.passable, found.refused]} | changes
             change = path_of(request, found, before)
             yield news | ({path: gr.Radio(**change)} if change else {})
 
-    @show_errors_of_steps(error_note)
+    @show_errors_of_steps(file_note)
     def keep(event: gr.EventData, *values) -> Iterator[dict]:
         request, asked = read(*values), event._data if isinstance(event._data, dict) else {}
-        form, size = asked.get("format"), asked.get("size")
+        form, size, name = asked.get("format"), asked.get("size"), str(asked.get("name"))
         if form not in list(FORMATS) or size not in list(SIZES):
             raise InputError(f"A file is one of {', '.join(FORMATS)}, of {', '.join(map(str, SIZES))} pixels.")
-        for step in worked(tasks, partial(file, server, request, form, size)):
+        for step in worked(tasks, partial(file, server, request, form, size, name)):
             yield {busy: None, saver: step.result} if isinstance(step, Done) else {busy: step}
 
     inputs = [picker, make, path, stops, *counts.values(), *ends]
     private = {"api_visibility": "private", "show_progress_on": view}
     outputs = [view, busy, path, counts["path"], offered, requested, error_note]
-    refresh = {"fn": show, "inputs": [offered, requested, *inputs], "outputs": outputs}
+    # The last wish is the last to be answered; it ends the work that is shown to be done, so that it need not wait.
+    refresh = {"fn": show, "inputs": [offered, requested, *inputs], "outputs": outputs, "trigger_mode": "always_last"}
     layout = [*places, stops, *counts.values()]
     for control in (make, stops):
         control.input(laid, [make, stops], layout, api_visibility="private", queue=False, show_progress="hidden")
-    # One event for all, so that the last wish is the last to be answered; it ends the work that is shown to be done.
     reasons = [*(control.input for control in (make, path, stops, *counts.values())), *(end.change for end in ends)]
-    gr.on(reasons, leave, busy, None, api_visibility="private", queue=False, show_progress="hidden")
-    gr.on(reasons, **refresh, **private, trigger_mode="always_last")
-    view.keep(keep, inputs, [saver, busy, error_note], **private)
-    return Parts(ends[0], ends[1], refresh)
+    gr.on([*reasons, picker.change], leave, busy, None, api_visibility="private", queue=False, show_progress="hidden")
+    gr.on(reasons, **refresh, **private)
+    view.keep(keep, inputs, [saver, busy, file_note], **private)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        sides = ((end, query[side]) for side, end in zip("ab", ends[:2], strict=True) if side in query)
+        return {end: read_link(text, model) for end, text in sides}
+
+    return Parts(ends[0], ends[1], refresh, Linked(ends[:2], set_to))
 
 
 def count(kind: str, label_: str, **options) -> gr.Slider:
@@ -191,15 +202,14 @@ def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
         whole(*number, *LIMITS[kind][:2]),
         tuple(read_endpoint(end, model) for end in ends),
         tuple(label(end) for end in ends),
+        tuple(write_link(end, model) for end in ends),
     )
 
 
 def travel(server: ModelServer, request: Request, report: Report) -> Drawn:
     """The images wished for; along another path where the model, chosen since, has no prior to go through."""
-    try:
-        return server.interpolate(request.model, request.ends, request.steps, request.mode, request.kind, True, report)
-    except PriorNotFitted:
-        return server.interpolate(request.model, request.ends, request.steps, None, request.kind, True, report)
+    route = (request.ends, request.steps, request.mode, request.kind)
+    return server.interpolate(request.model, *route, small=True, instead=True, report=report)
 
 
 def path_of(request: Request, found: Drawn, before: object) -> dict:
@@ -216,18 +226,19 @@ def view_value(request: Request, found: Drawn) -> dict:
     """The value of the component "interpolation"."""
     way = f"through the {found.prior} prior" if found.prior else found.mode
     facts = {
+        "model": request.model,
         "kind": request.kind,
         "steps": request.steps,
         "labels": request.labels,
+        "links": request.links,
         "way": way,
-        "seconds": found.seconds,
     }
     return sprite(found.pixels) | facts
 
 
-def file(server: ModelServer, request: Request, form: str, size: int, report: Report) -> dict:
+def file(server: ModelServer, request: Request, form: str, size: int, name: str, report: Report) -> dict:
     """The value of the component "file_saver"."""
     found = travel(server, request, report)
     report(f"Writing the {form.upper()}", None)
     uri, ending = linked(found.pixels, request.kind, form, size)
-    return {"uri": uri, "name": re.sub(r"[^\w]+", "-", " to ".join(request.labels)).strip("-")[:80] + ending}
+    return {"uri": uri, "name": re.sub(r"[^\w.]+", "-", name).strip("-.")[:100] + ending}

@@ -50,11 +50,11 @@ class Parts:
 
 def build(server: ModelServer, picker: gr.HTML) -> Parts:
     latent_maps = LatentMaps(server)
-    lead(LEAD)
+    lead("Latent space", LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-latent-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                error_note = note()
+                error_note = note(of_result=True)
                 choice = gr.Radio([(title, name) for name, title in MAPS.items()], label="Map", info=SAYS["lda"])
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
@@ -75,12 +75,13 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         found = latent_maps.opened(model)
         names = [name for name in MAPS if any(name in space["maps"] for space in found["spaces"])]
         chosen = chosen if chosen in names else next(iter(names), None)
-        return {view: found, choice: gr.Radio([(MAPS[name], name) for name in names], value=chosen)}
+        return {view: found | {"model": model}, choice: gr.Radio([(MAPS[name], name) for name in names], value=chosen)}
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     choice.change(None, choice, None, js=TELL_MAP, **private)
     choice.change(lambda name: gr.Radio(info=SAYS.get(name, "")), choice, choice, queue=False, **private)
-    return Parts(view, {"fn": show, "inputs": [picker, choice], "outputs": [view, choice, error_note]})
+    outputs = [view, choice, error_note]
+    return Parts(view, {"fn": show, "inputs": [picker, choice], "outputs": outputs, "trigger_mode": "always_last"})
 
 
 TELL_MAP = "(map) => { vaeStudio.then((page) => page.tell('latent-map', map)); return []; }"

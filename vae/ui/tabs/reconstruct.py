@@ -8,8 +8,20 @@ from functools import partial
 import gradio as gr
 from torch import Tensor
 
-from vae.inference import MAX_SEED, Reconstruction, draw_seed
-from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors_of_steps, visitor, whole, widget
+from vae.inference import Reconstruction, draw_seed
+from vae.ui.address import Linked, link_number
+from vae.ui.components import (
+    fold,
+    lead,
+    note,
+    raising_gradio_errors,
+    read_seed,
+    seed_control,
+    show_errors_of_steps,
+    visitor,
+    widget,
+)
+from vae.ui.endpoints import label
 from vae.ui.formulas import formula
 from vae.ui.not_generative import FAMILIES
 from vae.ui.serving.models import ModelServer
@@ -19,6 +31,7 @@ from vae.ui.uploads import link, read_picture
 FIRST = {"kind": "example", "name": "digit-2"}
 MEAN, SAMPLE = "Most likely (the mean)", "A random draw (a posterior sample)"
 MAX_MAPS = 32
+NARROW = 0.5  # standard deviations below this are shown on a scale of their own
 SIDES = [512, 1024, 2048, 4096]  # the last one only where no strangers are
 TILES = {"Automatic": None, "Never": 0, "256": 256, "512": 512, "1024": 1024}
 
@@ -42,18 +55,19 @@ WHY = (
 class Parts:
     picture: gr.HTML
     refresh: dict  # what to call, with which inputs and outputs, when the tab must be drawn anew
+    linked: Linked
 
 
 def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
-    lead(LEAD)
+    lead("Reconstruct", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
                 picture = widget("image_input", value=FIRST, photographs=FAMILIES)
-                error_note = note()
+                error_note = note(of_result=True)
                 choice = gr.Radio([MEAN, SAMPLE], value=MEAN, label="Decode")
                 with gr.Row(elem_classes=["vs-row"], visible=False) as seeds:
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
+                    seed = seed_control()
                     again = gr.Button("Draw again", min_width=110)
                 with gr.Accordion("Advanced", open=False, elem_classes=["vs-advanced"]):
                     side = gr.Dropdown(
@@ -82,14 +96,16 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
         ticket = secrets.token_hex(8)
         for step in tasks.watch(ticket, work, f"{visitor()}/reconstruct" if visitor() else None):
             if isinstance(step, Done):
-                yield {busy: None, view: view_value(step.result)}
+                example = value.get("name") if value.get("kind") == "example" else None
+                of = {"model": model, "picture": label(value), "example": example}
+                yield {busy: None, view: view_value(step.result) | of}
             else:
                 yield {busy: {"ticket": ticket, "what": step.what, "share": step.share}}
 
     @show_errors_of_steps(error_note)
     def show(model: str | None, value: dict, chosen: str, number: float, longest, tiling) -> Iterator[dict]:
-        seed_ = whole("The seed", number or 0, 0, MAX_SEED)
-        yield from rebuilt(model, value, chosen == SAMPLE, seed_, longest, tiling)
+        drawn = chosen == SAMPLE
+        yield from rebuilt(model, value, drawn, read_seed(number) if drawn else 0, longest, tiling)
 
     @show_errors_of_steps(error_note)
     def redraw(model: str | None, value: dict, longest, tiling) -> Iterator[dict]:
@@ -98,15 +114,29 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
             yield step | {seed: number}
 
     private = {"api_visibility": "private", "show_progress_on": view}
-    # A new wish ends the work for the last one, so none waits for it.
-    always = private | {"trigger_mode": "multiple"}
-    refresh = {"fn": show, "inputs": [picker, picture, choice, seed, side, tiles], "outputs": [view, busy, error_note]}
-    picture.change(**refresh, **always)
+    refresh = {
+        "fn": show,
+        "inputs": [picker, picture, choice, seed, side, tiles],
+        "outputs": [view, busy, error_note],
+        "trigger_mode": "multiple",  # a new wish ends the work for the last one, so none waits for it
+    }
+    picture.change(**refresh, **private)
     choice.input(lambda chosen: gr.Row(visible=chosen == SAMPLE), choice, seeds, api_visibility="private", queue=False)
     for control in (choice, seed, side, tiles):
-        control.input(**refresh, **always)
+        control.input(**refresh, **private)
     again.click(redraw, [picker, picture, side, tiles], [view, busy, seed, error_note], **private)
-    return Parts(picture, refresh)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        drawn = "seed" in query
+        news = {choice: SAMPLE if drawn else MEAN, seeds: gr.Row(visible=drawn)}
+        if drawn:
+            news[seed] = link_number(query, "seed")
+        if "image" in query:
+            news[picture] = {"kind": "example", "name": query["image"]}
+            read_picture(news[picture])
+        return news
+
+    return Parts(picture, refresh, Linked([picture, choice, seeds, seed], set_to))
 
 
 def figures(found: Reconstruction) -> dict:
@@ -140,13 +170,19 @@ def view_value(found: Reconstruction) -> dict:
     }
     if not posterior.is_point:
         sigma, limit = _maps(posterior.std)
+        narrow = limit < NARROW
         idle = (posterior.std > 0.9).float().mean().item()
-        here = f"{idle:.0%} of the numbers are close to 1 and say next to nothing"
+        if narrow:
+            here = f"all are far below that, so the colours end at the largest, {limit:.2g}"
+        elif idle >= 0.005:
+            here = f"{idle:.0%} of the numbers are close to 1 and say next to nothing"
+        else:
+            here = "no number is close to 1"
         value |= {
             "sigma": sigma,
-            "sigma_limit": max(1.0, limit),
+            "sigma_limit": limit if narrow else max(1.0, limit),
             "sigma_says": "0 means certain; 1 means it says nothing about the picture: the prior's own σ is 1. "
-            f"Here {here if idle >= 0.005 else 'no number is close to 1'}.",
+            f"Here {here}.",
         }
     return value
 

@@ -1,17 +1,33 @@
 """The Sample tab: images from nothing but noise, of a variational auto-encoder and of a plain one side by side."""
 
+import contextlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import gradio as gr
 
 from vae.data.builtin import NAMES
-from vae.inference import MAX_SEED, draw_seed
+from vae.errors import InputError
+from vae.inference import draw_seed
 from vae.latents.priors import PriorNotFitted
 from vae.ui import not_generative, prior_texts
-from vae.ui.components import fold, lead, note, number, show_errors_of_steps, whole, widget
+from vae.ui.address import Linked, link_number
+from vae.ui.components import (
+    fold,
+    lead,
+    note,
+    number,
+    read_seed,
+    seed_control,
+    show_errors_of_steps,
+    whole,
+    widget,
+)
 from vae.ui.formulas import formula
-from vae.ui.serving.models import Drawn, ModelServer
+from vae.ui.serving.jobs import Drawn
+from vae.ui.serving.models import ModelServer, Work
 from vae.ui.uploads import sprite
 
 COUNT = 25
@@ -43,16 +59,17 @@ WHY = (
 class Parts:
     view: gr.HTML
     refresh: dict
+    linked: Linked
 
 
 def build(server: ModelServer, picker: gr.HTML) -> Parts:
-    lead(LEAD)
+    lead("Sample", LEAD)
     beside = server.catalog.first() and server.catalog.counterpart(None)  # the layout before the first result
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
                 draw = gr.Button("Draw new samples", variant="primary")
-                error_note = note()
+                error_note = note(of_result=True)
                 prior = widget("prior_choice", events=["choose"], priors=prior_texts.options())
                 count = gr.Slider(1, MOST, COUNT, step=1, label="How many")
                 temperature = gr.Slider(
@@ -63,19 +80,17 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                     label="Temperature",
                     info="How far from the centre to draw; 1 is the prior itself",
                 )
-                with gr.Row(elem_classes=["vs-row"]):
-                    seed = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
-                    keep = gr.Checkbox(False, label="Keep this seed", container=False, min_width=120)
+                seed = seed_control()
             looked = not_generative.controls()
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]):
-            with gr.Column(elem_classes=["vs-card", "vs-notice"]):
-                notice = not_generative.Parts(widget("not_generative"), *looked)
             with gr.Column(elem_classes=["vs-card"]):
                 view = widget(
                     "sample_grids", events=["send"], halves=2 if beside else 1, prior_names=prior_texts.names()
                 )
+            with gr.Column(elem_classes=["vs-card", "vs-notice"]):
+                notice = not_generative.Parts(widget("not_generative"), *looked)
     requested = gr.State(None)  # how many samples the visitor wanted before a model that paints large images was chosen
 
     def bearable(model, n: int, before: int | None) -> tuple[int, dict]:
@@ -87,75 +102,102 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             return before, {count: gr.Slider(maximum=MOST, value=before), requested: None}
         return n, {}
 
-    def drawn(model, n, number_, tau, known, before, insisted: bool) -> Iterator[dict]:
+    def drawn(model, n, number_, tau, known, before, insisted: bool, looks: tuple | None = None) -> Iterator[dict]:
         """The samples of the model, then those of its counterpart, from the prior that the visitor wants, or from the
-        model's best. insisted: whether that is kept to where the model has none such."""
+        model's best. insisted: whether that is kept to where the model has none such. looks: the notice's image, and
+        what it shows now, where it comes first."""
         n, changes = bearable(model, n, before)
+        model = model or server.catalog.first()
+        other = server.catalog.counterpart(model)
         known = known if isinstance(known, dict) else {}
         wanted = known.get("wanted") if known.get("wanted") in list(prior_texts.PRIORS) else None
-        name = wanted
-        own, found = half(server, model, n, number_, tau, name)
-        if found is None and not insisted:
-            own, found = half(server, model, n, number_, tau, None)
-        name = found.prior if found else name
+        request = (n, number_, tau, wanted, True, not insisted)
+        calls = [partial(server.sample_call, model, *request)]
+        calls += [partial(server.sample_call, other, *request, beside=model)] if other else []
+        if looks and not_generative.concerns(server, model) and looks[1] != [model, looks[0]]:
+            calls.append(partial(not_generative.asked, server, model, looks[0]))
+        works = server.together(calls)
+        if looks:
+            yield not_generative.look(server, notice, model, *looks, works[-1])
+        own, found = half(server, model, works[0])
+        name = found.prior if found else wanted
         if found:
             prior_choice = {"chosen": name, "wanted": wanted, "has": list(found.priors), "refused": found.refused}
             if prior_choice != known:  # else let be, for the visitor may be choosing just now
                 changes[prior] = prior_choice
         value = {"seed": number_, "temperature": tau, "prior": name}
-        other = server.catalog.counterpart(model)
         yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}
         if other:
-            theirs, _ = half(server, other, n, number_, tau, name)
+            theirs, _ = half(server, other, works[1])
             # A tab that is opened for the first time may have missed the first answer.
             yield {view: value | {"halves": [own, theirs]}, **changes}
 
     def checked(n, number_, tau) -> tuple[int, int, float]:
         n = whole("How many", n, 1, MOST)
-        return n, whole("The seed", number_ or 0, 0, MAX_SEED), number("The temperature", tau, 0, 2)
+        return n, read_seed(number_), number("The temperature", tau, 0, 2)
 
     @show_errors_of_steps(error_note)
     def show(model, n, number_, tau, known, before, photograph, looked_at) -> Iterator[dict]:
         n, number_, tau = checked(n, number_, tau)
         if not_generative.concerns(server, model):
             yield {view: {"waiting": True}}
-        yield not_generative.look(server, notice, model, photograph, looked_at)
-        yield from drawn(model, n, number_, tau, known, before, False)
+        yield from drawn(model, n, number_, tau, known, before, False, (photograph, looked_at))
 
     @show_errors_of_steps(error_note)
     def again(model, n, number_, tau, known, before) -> Iterator[dict]:
         yield from drawn(model, *checked(n, number_, tau), known, before, True)
 
     @show_errors_of_steps(error_note)
-    def anew(model, n, number_, tau, known, before, kept) -> Iterator[dict]:
-        n, number_, tau = checked(n, number_, tau)
-        number_ = number_ if kept else draw_seed()
+    def anew(model, n, _, tau, known, before) -> Iterator[dict]:
+        n, number_, tau = checked(n, draw_seed(), tau)
         for step in drawn(model, n, number_, tau, known, before, True):
             yield step | {seed: number_}
 
     def seen(model, photograph, known) -> dict:
-        return not_generative.look(server, notice, model, photograph, known)
+        (work,) = server.together([partial(not_generative.asked, server, model, photograph)])
+        return not_generative.look(server, notice, model, photograph, known, work)
 
     inputs, outputs = [picker, count, seed, temperature, prior, requested], [view, prior, count, requested, error_note]
     private = {"api_visibility": "private", "show_progress_on": view}
-    refresh = {"fn": show, "inputs": [*inputs, *notice.inputs], "outputs": [*outputs, *notice.outputs]}
-    draw.click(anew, [*inputs, keep], [*outputs, seed], **private)
+    refresh = {
+        "fn": show,
+        "inputs": [*inputs, *notice.inputs],
+        "outputs": [*outputs, *notice.outputs],
+        "trigger_mode": "always_last",
+    }
+    draw.click(anew, inputs, [*outputs, seed], **private)
     for control in (count, temperature, seed):
         control.input(again, inputs, outputs, **private, trigger_mode="always_last")
     prior.choose(again, inputs, outputs, **private, trigger_mode="always_last")
     notice.picture.change(seen, [picker, *notice.inputs], notice.outputs, **private)
-    return Parts(view, refresh)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        news = {count: COUNT, temperature: 1.0}
+        if "seed" in query:
+            news[seed] = link_number(query, "seed")
+        if "n" in query:
+            news[count] = link_number(query, "n", 1, MOST)
+        if "temperature" in query:
+            with contextlib.suppress(ValueError):  # what is no number stays at 1
+                news[temperature] = number("The temperature", float(query["temperature"]), 0, 2)
+        if "prior" in query:
+            if query["prior"] not in prior_texts.PRIORS:
+                raise InputError(
+                    f"The link's prior, {query['prior'][:40]}, is none of {', '.join(prior_texts.PRIORS)}."
+                )
+            news[prior] = {"chosen": query["prior"], "wanted": query["prior"], "linked": True}
+        return news
+
+    return Parts(view, refresh, Linked([seed, count, temperature, prior], set_to))
 
 
-def half(
-    server: ModelServer, model: str | None, n: int, seed: int, tau: float, prior: str | None
-) -> tuple[dict, Drawn | None]:
-    """One model's samples for the page, or the sentence that says why it has none from that prior."""
-    model = model or server.catalog.first()
+def half(server: ModelServer, model: str, work: Work) -> tuple[dict, Drawn | None]:
+    """One model's samples for the page, which the work draws, or the sentence that says why there are none from that
+    prior."""
     facts = server.catalog.facts(model)
-    head = {"model": model, "variational": facts["variational"]}
+    head, begun = {"model": model, "variational": facts["variational"]}, time.perf_counter()
     try:
-        found = server.sample(model, n, seed, tau, prior, small=True)
+        found = work()
     except PriorNotFitted as error:
         data = (facts["trained_on"] or "").casefold()
         arguments = f"{server.catalog.typed(model)} --data {data if data in NAMES else 'DATA'} --prior {error.prior}"
@@ -164,4 +206,5 @@ def half(
     says = prior_texts.explain(found.prior, facts, photos)
     if found.prior == "normal" and photos and facts["image_size"] >= LARGE:
         says = ""  # the notice says it
-    return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": found.seconds}, found
+    seconds = time.perf_counter() - begun  # as a visitor waits, with the opening of the model
+    return head | sprite(found.pixels) | {"says": says, "prior": found.prior, "seconds": seconds}, found

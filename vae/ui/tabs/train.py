@@ -11,6 +11,7 @@ from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS, preset
 from vae.training.setting import settings_of
 from vae.training.trained_model import with_its_network
+from vae.ui.address import Linked
 from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.catalog import HUB, Catalog
@@ -45,11 +46,12 @@ WHY = (
 @dataclass(frozen=True)
 class Parts:
     view: gr.HTML
+    linked: Linked
 
 
 def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
     watcher = Watcher(catalog)
-    lead(LEAD)
+    lead("Train", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             controls = _controls(training_job, catalog) if training_job.allowed else _no_controls()
@@ -70,7 +72,14 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
             )
     if controls:
         _wire(controls, view, training_job, catalog)
-    return Parts(view)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        name = query.get("run")
+        if name and name not in {run.name for run in catalog.histories()}:
+            raise InputError(f"The link's run, {name[:80]}, is not here, or not any more.")
+        return {view: {"run": name, "linked": True}} if name else {}
+
+    return Parts(view, Linked([view], set_to))
 
 
 @dataclass(frozen=True)
@@ -150,13 +159,19 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, catalog:
         chosen = preset(str(news.get("preset") or FIRST))
         return [chosen.preset, *values(chosen)]
 
+    begun = gr.State(None)  # what the visitor started last: (config, run)
+
     @show_errors(controls.error_note)
-    def begin(name, data, archive, token, *settings) -> dict:
+    def begin(last, name, data, archive, token, *settings) -> dict:
         file = archive.get("file") if isinstance(archive, dict) else None
         source = file.get("path") if isinstance(file, dict) else data
         asked = given(catalog, dict(zip(names, settings, strict=True)))
         config = training(name, source, not audience.may_open_paths(), **asked)
-        return {view: {"run": training_job.start(config, audience.visitor(token)).name}}
+        busy = training_job.current()
+        if last and busy and last == (config, busy.name):  # pressed twice: it is running already
+            return {view: {"run": busy.name}}
+        run = training_job.start(config, audience.visitor(token)).name
+        return {view: {"run": run}, begun: (config, run)}
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     inputs, preset_values = [controls.recipe, controls.data], [controls.settings[name] for name in of_presets]
@@ -169,8 +184,8 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, catalog:
     gr.on([control.change for control in asked], None, asked, None, js=tell, api_visibility="private")
     controls.start.click(
         begin,
-        [*inputs, controls.archive, controls.token, *controls.settings.values()],
-        [view, controls.error_note],
+        [begun, *inputs, controls.archive, controls.token, *controls.settings.values()],
+        [view, begun, controls.error_note],
         js=WITH_TOKEN,
         **private,
     )
@@ -183,8 +198,8 @@ TELL_DATA = (
     " return []; }"
 )
 WITH_TOKEN = (
-    "async (preset, data, archive, token, ...rest) => "
-    "[preset, data, archive, (await vaeStudio).visitorToken(), ...rest]"
+    "async (begun, preset, data, archive, token, ...rest) => "
+    "[begun, preset, data, archive, (await vaeStudio).visitorToken(), ...rest]"
 )
 
 

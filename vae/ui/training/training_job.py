@@ -16,6 +16,7 @@ from vae.training import memory
 from vae.training.config import TrainConfig
 from vae.training.runs import Run, new_run_folder
 from vae.ui.serving.access import Audience, Visitor
+from vae.ui.serving.shares import Shares, soon
 from vae.ui.training import training_data
 
 log = logging.getLogger(__name__)
@@ -33,16 +34,19 @@ class TrainingJob:
         max_minutes: float | None = None,
         audience: Audience | None = None,
         max_bytes: int | None = None,
+        shares: Shares | None = None,
     ):
         """allowed: whether trainings can be started here at all. max_minutes: after which they end; None is never, or
         PUBLIC_MINUTES where strangers use the server. audience: who starts them; those at this machine alone if left
         out. max_bytes: of all runs together, beyond which none begins; None is as many as the disk holds, or
-        PUBLIC_BYTES."""
+        PUBLIC_BYTES. shares: what each visitor has had of trainings."""
         self.runs_dir, self.allowed, self.audience = runs_dir, allowed, audience or Audience()
         self._max_minutes, self._max_bytes = max_minutes, max_bytes
+        self._shares = shares or Shares(self.audience)
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._run: Run | None = None
+        self._until: float | None = None  # when the limit on its time ends it
 
     @property
     def max_minutes(self) -> float | None:
@@ -68,20 +72,23 @@ class TrainingJob:
                 memory.check(config, pick_device())
         with self._lock:
             self._check_free()
+            minutes = self._minutes(who)
+            self._shares.check_runs(who, self._folders())
             self._check_room()
             training_data.sweep(self.runs_dir)
             config = replace(config, data=training_data.kept(config.data, self.runs_dir))
             run = Run(new_run_folder(config.preset, self.runs_dir))
-            thread, failure = self._begin(config, run, resume=False)
+            thread, failure = self._begin(config, run, minutes, who, resume=False)
         while thread.is_alive() and not run.exists():
             time.sleep(0.02)
         if run.exists():
             who.claim(run)
+            self._shares.began(who, run.folder.stat().st_ino)
             self._settle(run, thread)
         else:
             thread.join()  # it could not even make its folder
         if failure and not run.checkpoints():
-            _forget(run)
+            self._forget(run)
             raise InputError(_sentence(failure[0]))
         return run
 
@@ -94,6 +101,7 @@ class TrainingJob:
         who.check(run, "continue")
         with self._lock:
             self._check_free()
+            minutes = self._minutes(who)
             self._check_room()
             state = run.state()
             if run.active():
@@ -104,7 +112,7 @@ class TrainingJob:
                     f"The run {run.name} has {done} epochs behind it; to continue it, give a larger number."
                 )
             config = replace(TrainConfig.from_dict(run.config()), epochs=epochs, steps=0)
-            thread, failure = self._begin(config, run, resume=True)
+            thread, failure = self._begin(config, run, minutes, who, resume=True)
         patience = time.monotonic() + PATIENCE
         while thread.is_alive() and run.state()["updated"] == state["updated"] and time.monotonic() < patience:
             time.sleep(0.02)
@@ -121,10 +129,23 @@ class TrainingJob:
         busy = self.current()
         if busy is not None:
             state = busy.state()
+            end = (
+                "its end" if self._until is None else f"its end, {soon(self._until - time.monotonic())} at the latest,"
+            )
             raise InputError(
                 f"A training is already running ({busy.name}, epoch {state.get('epoch', 0)} of "
-                f"{state.get('epochs', '?')}); wait for its end or stop it first."
+                f"{state.get('epochs', '?')}); wait for {end} or stop it first."
             )
+
+    def _minutes(self, who: Visitor) -> float | None:
+        """After how long their next training ends. Raises InputError, which says when, if they can't train now."""
+        most = self.max_minutes
+        seconds = self._shares.check_training(who, most and 60 * most)
+        return seconds and seconds / 60
+
+    def _folders(self) -> set[int]:
+        """The numbers of the runs' folders, which stay theirs when a run is renamed."""
+        return {path.stat().st_ino for path in self.runs_dir.glob("[!.]*")}
 
     def _check_room(self) -> None:
         """InputError if the runs have filled what they may."""
@@ -138,14 +159,17 @@ class TrainingJob:
                 "of yours, or wait until others have deleted theirs."
             )
 
-    def _begin(self, config: TrainConfig, run: Run, resume: bool) -> tuple[threading.Thread, list[BaseException]]:
+    def _begin(
+        self, config: TrainConfig, run: Run, minutes: float | None, who: Visitor, resume: bool
+    ) -> tuple[threading.Thread, list[BaseException]]:
         failure: list[BaseException] = []
-        arguments = (config, run, resume, failure)
+        arguments = (config, run, minutes, who, resume, failure)
         with self.audience.limits():  # the training's, too, as whoever begins it has them
             context = contextvars.copy_context()
         begin = (self._train, *arguments)
         thread = threading.Thread(target=context.run, args=begin, name=f"train {run.name}", daemon=True)
         self._run, self._thread = run, thread
+        self._until = None if minutes is None else time.monotonic() + 60 * minutes
         thread.start()
         return thread, failure
 
@@ -158,16 +182,27 @@ class TrainingJob:
         if not run.active():
             thread.join(1.0)
 
-    def _train(self, config: TrainConfig, run: Run, resume: bool, failure: list[BaseException]) -> None:
+    def _train(
+        self,
+        config: TrainConfig,
+        run: Run,
+        minutes: float | None,
+        who: Visitor,
+        resume: bool,
+        failure: list[BaseException],
+    ) -> None:
         from vae.training.loop import fit  # heavy, and only needed here
 
+        began = time.monotonic()
         try:
-            fit(config, run=run.folder, resume=resume, max_minutes=self.max_minutes, background=True)
+            fit(config, run=run.folder, resume=resume, max_minutes=minutes, background=True)
         except InputError as error:
             failure.append(error)  # the run's state says it too
         except BaseException as error:
             failure.append(error)
             log.exception("the training %s failed", run.name)
+        finally:
+            self._shares.trained(who, time.monotonic() - began, failed=bool(failure))
 
     def stop(self, run: Run, who: Visitor) -> None:
         """Ask the run to end at its next step; it keeps what it has learned. Nothing happens if it has ended.
@@ -192,19 +227,23 @@ class TrainingJob:
     def delete(self, run: Run, who: Visitor) -> None:
         """Remove the run, its checkpoints and previews. Raises InputError if it is not theirs, or is training."""
         who.check(run, "delete")
-        run.delete()
+        self._delete(run)
         with self._lock:  # no training is about to begin with an archive that no run names yet
             if self.current() is None:
                 training_data.sweep(self.runs_dir, age=0.0)
 
+    def _delete(self, run: Run) -> None:
+        folder = run.folder.stat().st_ino
+        run.delete()
+        self._shares.gone(folder)
 
-def _forget(run: Run) -> None:
-    """Nothing half-written stays of a run that never began."""
-    if run.exists():
-        with contextlib.suppress(InputError, OSError):
-            run.delete()
-    else:
-        shutil.rmtree(run.folder, ignore_errors=True)
+    def _forget(self, run: Run) -> None:
+        """Nothing half-written stays of a run that never began."""
+        if run.exists():
+            with contextlib.suppress(InputError, OSError):
+                self._delete(run)
+        else:
+            shutil.rmtree(run.folder, ignore_errors=True)
 
 
 def _sentence(error: BaseException) -> str:

@@ -18,7 +18,7 @@ FRESH = 0.5  # seconds for which what was read of a folder serves all who ask
 TAILS = 16  # runs whose rows are kept in memory
 ASKS = 3  # answers a second in all; where more pages watch, each is told to ask less often
 LONGEST = 8.0  # seconds between two asks of a page
-PAGES = 1000  # that are told apart
+ADDRESSES, THEIRS, NEW = 1000, 24, 12  # addresses that are told apart; pages of one; of these, that asked once only
 FETCHED = 12  # previews in one answer
 KINDS = ("samples", "reconstruction")
 PREVIEW_FIELDS = ("step", "epoch", *KINDS)  # of a preview's row, in its order: of each kind whether there is one
@@ -36,7 +36,8 @@ class Watcher:
         self._tails: LruCache[Tail] = LruCache(TAILS)
         self._bests: dict[str, tuple] = {}
         self._glances: dict[str, tuple[float, dict]] = {}
-        self._pages: dict[str, float] = {}  # who asks, and when last
+        # Of each address which page asked when last, and whether that was not the first time.
+        self._pages: dict[str, dict[str, tuple[float, bool]]] = {}
         self._counted = 0.0
         # The list of runs: each entry with the version at which it last changed. Versions begin at the clock, so that
         # what a page knows from before a restart is older than all there is now.
@@ -61,7 +62,7 @@ class Watcher:
             self._list(now=known.get("run") not in self._runs)
             run = self._choose(known.get("run"), bool(known.get("follow")))
             news = {"run": run and run.name, "list": self._list_since(known.get("list"), who.keys), "host": who.host}
-            news["wait"] = self._wait(known.get("page"), run)
+            news["wait"] = self._wait(who.address or "", known.get("page"), run)
             if run is None:
                 return news | {"curves": {}, "state": {}, "previews": [], "has_model": False}
             cursors = known["cursors"] if isinstance(known.get("cursors"), dict) else {}
@@ -122,6 +123,8 @@ class Watcher:
             kept = {name: self._entries.get(name) for name in entries}
             self._entries = {n: (self._version, *entries[n]) if n in changed else kept[n] for n in entries}
             self._members = self._version if moved else self._members
+        folders = {str(run.folder) for run in runs.values()}
+        self._bests = {folder: best for folder, best in self._bests.items() if folder in folders}
         self._runs, self._listed_at = runs, time.monotonic()
 
     def _entry(self, run: Run) -> tuple[dict, frozenset[str]]:
@@ -203,12 +206,17 @@ class Watcher:
         self._glances[key] = (time.monotonic(), glance)
         return glance
 
-    def _wait(self, page: object, run: Run | None) -> int:
+    def _wait(self, address: str, page: object, run: Run | None) -> int:
         """Milliseconds until this page should ask again: the more pages, and the less happens, the longer."""
-        now = time.monotonic()
-        self._pages[page if isinstance(page, str) else ""] = now
-        if len(self._pages) > PAGES or now - self._counted > 5.0:
-            self._pages = {page: at for page, at in self._pages.items() if now - at < 2 * LONGEST}
-            self._counted = now
+        now, page = time.monotonic(), page[:40] if isinstance(page, str) else ""
+        if now - self._counted > 5.0:
+            recent = {a: {p: f for p, f in of.items() if now - f[0] < 2 * LONGEST} for a, of in self._pages.items()}
+            self._pages, self._counted = {address: pages for address, pages in recent.items() if pages}, now
+        theirs = self._pages.get(address, {})
+        new = sum(not again for _, again in theirs.values())
+        # Names beyond the limits are not kept, so that whoever makes up many slows nobody else, and little themselves.
+        room = len(theirs) < THEIRS and new < NEW and (theirs or len(self._pages) < ADDRESSES)
+        if page in theirs or room:
+            self._pages.setdefault(address, theirs)[page] = now, page in theirs
         pace = 1.0 if run is not None and self._live(run.name) else 2.0
-        return round(1000 * min(LONGEST, max(pace, len(self._pages) / ASKS)))
+        return round(1000 * min(LONGEST, max(pace, len(theirs) / ASKS, len(self._pages) / ASKS)))

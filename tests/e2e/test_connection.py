@@ -1,0 +1,106 @@
+"""A server that is killed in the middle of a call and started again: the page waits for it and goes on where it was.
+And one that refuses: the page says what it said."""
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("gradio")
+playwright = pytest.importorskip("playwright.sync_api")
+
+from conftest import REPO, free_port  # noqa: E402
+
+# The app, in which reconstructing takes as long as the file "hold" is there.
+SLOW = """
+import pathlib, runpy, time
+from vae.ui.serving.models import ModelServer
+quick, place = ModelServer.reconstruct, pathlib.Path(__file__).parent
+def reconstruct(*arguments, **options):
+    while (place / "hold").exists():
+        (place / "begun").touch()
+        time.sleep(0.05)
+    return quick(*arguments, **options)
+ModelServer.reconstruct = reconstruct
+runpy.run_path("app.py", run_name="__main__")
+"""
+
+
+class Restarted:
+    """An app that can be killed and started again at the same address."""
+
+    def __init__(self, folder: Path):
+        self.folder, self.port = folder, free_port()
+        self.address = f"http://127.0.0.1:{self.port}/"
+        (folder / "slow.py").write_text(SLOW)
+        self.start()
+
+    def start(self) -> None:
+        own = {"GRADIO_SERVER_PORT": str(self.port), "GRADIO_SERVER_NAME": "127.0.0.1", "PYTHONPATH": str(REPO)}
+        own |= {"VAE_RUNS_DIR": str(self.folder / "runs"), "GRADIO_ANALYTICS_ENABLED": "False"}
+        command = [sys.executable, str(self.folder / "slow.py")]
+        with (self.folder / "log").open("ab") as log:
+            self.process = subprocess.Popen(command, cwd=REPO, env=os.environ | own, stdout=log, stderr=log)
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait(20)
+
+
+@pytest.fixture
+def restarted(tmp_path):
+    app = Restarted(tmp_path)
+    yield app
+    app.kill()
+
+
+def visited(page, address: str) -> None:
+    patience = time.monotonic() + 120
+    while True:
+        try:
+            page.goto(address)
+            return
+        except playwright.Error:  # it is not there yet
+            assert time.monotonic() < patience
+            page.wait_for_timeout(300)
+
+
+def test_a_restart_in_the_middle_of_a_call(restarted, chromium):
+    context = chromium.new_context(viewport={"width": 1280, "height": 900})
+    page, expect = context.new_page(), playwright.expect
+    visited(page, restarted.address)
+    shown = page.locator("[data-vs=reconstruction] img").last
+    expect(shown).to_be_visible()
+    first = shown.get_attribute("src")
+    page.evaluate("window.still = 'the same page'")
+
+    sentence = "You may upload 512 MB an hour to this server, of which 0 MB are left; you can go on in 7 minutes."
+    page.route("**/gradio_api/upload*", lambda route: route.fulfill(status=429, body=sentence))
+    page.locator("[data-vs=image_input] input[type=file]").first.set_input_files(REPO / "vae/ui/static/page.png")
+    expect(page.locator("[data-vs=image_input] .vs-error").first).to_have_text(sentence)
+
+    (restarted.folder / "hold").touch()
+    page.locator(".vs-example[data-name=digit-7]").first.click()
+    while not (restarted.folder / "begun").exists():
+        page.wait_for_timeout(50)
+    restarted.kill()
+    bar = page.locator(".vs-connection")
+    expect(bar).to_contain_text("Reconnecting")
+    (restarted.folder / "hold").unlink()
+    restarted.start()
+    expect(shown).not_to_have_attribute("src", first, timeout=60_000)
+    expect(bar).to_be_hidden()
+
+    # Killed while nothing is asked for: the next wish waits.
+    seven = shown.get_attribute("src")
+    restarted.kill()
+    page.locator(".vs-example[data-name=digit-4]").first.click()
+    expect(bar).to_contain_text("Reconnecting")
+    restarted.start()
+    expect(shown).not_to_have_attribute("src", seven, timeout=60_000)
+    assert page.evaluate("window.still") == "the same page"
+    assert page.locator("[data-vs=image_input] .vs-drop-name").first.inner_text() == "Digit 4"
+    context.close()

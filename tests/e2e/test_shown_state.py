@@ -1,0 +1,206 @@
+"""What the page shows is what it says: after switches of model, after errors, after a link and after Back."""
+
+import re
+from pathlib import Path
+
+import node
+import pytest
+from playwright.sync_api import Page, expect
+from tabs import tab
+
+AXE = node.FOLDER / "node_modules" / "axe-core" / "axe.min.js"
+NAMES = ("Reconstruct", "Sample", "Interpolate", "Latent space", "Compare", "Train")
+SHIFTS = """window.shifts = 0; new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
+  if (!entry.hadRecentInput) window.shifts += entry.value;
+})).observe({ type: 'layout-shift', buffered: true })"""
+SEEN = {  # what tells one result from another, on each tab
+    "Reconstruct": "() => document.querySelector('.vs-frame .after')?.src",
+    "Sample": "() => document.querySelector('.vs-grid .vs-cell')?.style.backgroundImage",
+    "Interpolate": "() => document.querySelector('.vs-morph canvas[aria-label]')?.toDataURL()",
+    "Latent space": "() => [...document.querySelectorAll('.vs-space h3')].map((e) => e.textContent).join()",
+}
+# A file dropped on the page's title: what the veil says meanwhile.
+DROP = """([name, type]) => {
+  const data = new DataTransfer();
+  const uri = JSON.parse(document.getElementById('vs-examples').textContent)[3].uri;
+  const bytes = Uint8Array.from(atob(uri.split(',')[1]), (c) => c.charCodeAt(0));
+  data.items.add(new File([bytes], name, { type }));
+  const send = (event) => document.querySelector('.vs-brand').dispatchEvent(
+    new DragEvent(event, { dataTransfer: data, bubbles: true, cancelable: true }));
+  send('dragover');
+  const says = document.querySelector('.vs-veil:not([hidden])').textContent;
+  send('drop');
+  return [says, document.querySelector('.vs-veil').hidden];
+}"""
+SMALL = """(least) => [...document.querySelectorAll('.gradio-container :is(button, a[href], select, summary)')]
+  .filter((e) => e.checkVisibility() && !e.disabled && e.getClientRects().length && !e.closest('[aria-hidden=true]'))
+  .filter((e) => !e.closest('.vs-grid, .vs-strip, .vs-examples')) // images, as large as there is room
+  .map((e) => [e.textContent.trim() || e.ariaLabel, e.getBoundingClientRect()])
+  .filter(([, box]) => box.width > 2 && Math.min(box.width, box.height) < least - 0.5)
+  .map(([text, box]) => `${text}: ${box.width} x ${box.height}`)"""
+
+
+def model(page: Page):
+    return page.get_by_label("Model", exact=True)
+
+
+def settled(page: Page, name: str, before: str | None = None) -> str:
+    """What the tab shows, once that is of the chosen model and not `before`."""
+    page.wait_for_function(
+        f"(before) => {{ const seen = ({SEEN[name]})(); "
+        "return seen && seen !== before && "
+        "![...document.querySelectorAll('[data-vs].stale')].some((e) => e.offsetParent); }",
+        arg=before,
+    )
+    return page.evaluate(SEEN[name])
+
+
+def test_every_tab_follows_the_model_and_nothing_jumps(visit):
+    page = visit()
+    page.evaluate(SHIFTS)
+    settled(page, "Reconstruct")
+    page.wait_for_timeout(500)
+    assert page.evaluate("window.shifts") < 0.02, "on load"
+    for name in SEEN:
+        tab(page, name)
+        seen = [settled(page, name)]
+        page.wait_for_timeout(700)
+        page.evaluate("window.shifts = 0")
+        for other in ("fashion-vae", "mnist-ae", "mnist-vae-large"):
+            model(page).select_option(other)
+            assert page.locator("[data-vs].stale:visible").count() or page.evaluate(SEEN[name]) != seen[-1]
+            seen.append(settled(page, name, seen[-1]))
+        assert seen[3] == seen[0] and len(set(seen)) >= 3, name
+        assert page.evaluate("window.shifts") < 0.02, name
+    # two in a row: the last one counts
+    tab(page, "Interpolate")
+    large = settled(page, "Interpolate")
+    model(page).select_option("fashion-vae")
+    model(page).select_option("mnist-vae-large")
+    page.wait_for_timeout(1500)
+    assert settled(page, "Interpolate") == large
+
+
+def test_errors_dim_what_was_there_before(visit):
+    page = visit()
+    first = settled(page, "Reconstruct")
+    opacity = "getComputedStyle(document.querySelector('.vs-compare')).opacity"
+    page.locator(".vs-file").first.set_input_files({"name": "words.png", "mimeType": "image/png", "buffer": b"no"})
+    expect(page.get_by_role("alert").filter(has_text="words.png is not a picture")).to_be_visible()
+    page.wait_for_function(f"{opacity} < 0.5")
+    assert page.locator(".vs-thumb").first.evaluate("e => e.naturalWidth") == 1, "no broken thumbnail"
+    page.get_by_title("Digit 3").first.click()
+    settled(page, "Reconstruct", first)
+    page.wait_for_function(f"{opacity} == 1")
+
+    page.get_by_label("A random draw").check()
+    seed = page.get_by_label("Seed", exact=True).locator("visible=true")
+    for text, says in (("-5", "must be a whole number from 0"), ("", "type a whole number")):
+        seed.fill(text)
+        expect(page.get_by_role("alert").filter(has_text=says)).to_be_visible()
+        page.wait_for_function(f"{opacity} < 0.5")
+    assert page.locator(".toast-wrap .toast-body").count() == 0
+    seed.fill("7")
+    expect(page.locator(".vs-stats > div", has_text="Drawn with")).to_contain_text("7")
+
+
+def test_a_file_dropped_or_pasted_anywhere_opens_in_the_tab(visit):
+    page = visit()
+    settled(page, "Reconstruct")
+    tab(page, "Interpolate")
+    settled(page, "Interpolate")
+    assert page.evaluate(DROP, ["mine.png", "image/png"]) == ["Drop it anywhere: it becomes end A", True]
+    expect(page.locator(".vs-end-says").first).to_have_text("mine.png")
+    tab(page, "Latent space")
+    settled(page, "Latent space")
+    assert page.evaluate(DROP, ["other.png", "image/png"]) == ["Drop it anywhere: it opens in Reconstruct", True]
+    expect(page.get_by_role("tab", name="Reconstruct")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".vs-drop-name:visible")).to_have_text("other.png")
+    page.evaluate("""() => {
+      const data = new DataTransfer();
+      data.items.add(new File([new Uint8Array([1, 2])], 'pasted.png', { type: 'image/png' }));
+      const options = { clipboardData: data, bubbles: true, cancelable: true };
+      document.body.dispatchEvent(new ClipboardEvent('paste', options));
+    }""")
+    expect(page.locator(".vs-drop-name:visible")).to_have_text("pasted.png")
+
+
+def test_a_link_opens_what_it_says_and_back_goes_back(visit):
+    page = visit("?tab=sample&model=fashion-vae&prior=gaussian&seed=7")
+    caption = page.locator(".vs-head > .vs-caption:visible")
+    expect(caption).to_contain_text("prior: single Gaussian, seed 7")
+    expect(model(page)).to_have_value("fashion-vae")
+    expect(page).to_have_title("Sample, fashion-vae")
+    linked = settled(page, "Sample")
+    page.wait_for_timeout(600)
+    page.get_by_role("button", name="Draw new samples").click()
+    expect(page).not_to_have_url(re.compile("seed=7$"))
+    settled(page, "Sample", linked)
+    expect(page).to_have_url(re.compile(r"\?tab=sample&model=fashion-vae&prior=gaussian&seed=\d+$"))
+    seed = page.url.rpartition("=")[2]
+
+    tab(page, "Interpolate")
+    expect(page).to_have_url(re.compile(r"\?tab=interpolate&model=fashion-vae&a=3&b=4$"))
+    page.locator("#vs-end-B-seed").fill("11")
+    page.locator("#vs-end-B-seed").press("Enter")
+    expect(page).to_have_url(re.compile("a=3&b=11$"))
+    page.reload()
+    expect(page.locator(".vs-caption:visible")).to_contain_text("from seed 3 to seed 11")
+    page.go_back()
+    expect(page.locator(".vs-caption:visible")).to_contain_text("from seed 3 to seed 4")
+    page.go_back()
+    expect(caption).to_contain_text(f"seed {seed},")
+    expect(page).to_have_title("Sample, fashion-vae")
+    page.go_back()
+    expect(caption).to_contain_text("seed 7,")
+
+    # the tabs by arrow keys
+    page.get_by_role("tab", name="Sample").focus()
+    page.keyboard.press("ArrowLeft")
+    expect(page.get_by_role("tab", name="Reconstruct")).to_be_focused()
+    page.keyboard.press("End")
+    expect(page).to_have_title(re.compile("^Train, "))
+
+
+def test_a_link_whose_model_or_run_is_gone_says_so(visit):
+    page = visit("?tab=train&model=lost&run=gone-001")
+    says = page.get_by_role("alert").filter(has_text="The link's model, lost, is not here")
+    expect(says).to_contain_text("The link's run, gone-001, is not here, or not any more.")
+    expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true")
+    tab(page, "Sample")
+    settled(page, "Sample")
+    expect(says).to_be_hidden()
+
+
+def test_in_a_frame_the_link_can_be_copied(visit, app):
+    page = visit()
+    page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    expect(page.get_by_role("button", name="Copy link")).to_have_count(0)
+    frame = '<iframe src="/?tab=sample&model=fashion-vae&seed=5" style="width: 1300px; height: 800px"></iframe>'
+    page.route("**/framed", lambda route: route.fulfill(body=frame, content_type="text/html"))
+    page.goto(app + "framed")
+    inside = page.frame_locator("iframe")
+    expect(inside.locator(".vs-grid .vs-cell")).to_have_count(25)
+    inside.get_by_role("button", name="Copy link").click()
+    expect(inside.get_by_role("button", name="Copied")).to_be_visible()
+    copied = page.evaluate("navigator.clipboard.readText()")
+    assert copied.startswith(app + "?tab=sample&model=fashion-vae&") and copied.endswith("seed=5")
+
+
+@pytest.mark.parametrize(("width", "theme", "least"), [(1440, "light", 24), (390, "dark", 44)])
+def test_no_serious_barrier_on_any_tab_and_targets_are_large_enough(visit, width, theme, least):
+    if not AXE.is_file():
+        if not node.find():
+            pytest.skip("no Node or npm here: python tests/browser.py installs them")
+        node.install_packages()
+    page = visit(f"?__theme={theme}", width=width, height=844)
+    settled(page, "Reconstruct")
+    page.evaluate(Path(AXE).read_text("utf-8"))
+    for name in NAMES:
+        tab(page, name)
+        page.wait_for_timeout(1200)
+        found = page.evaluate(
+            "axe.run().then((found) => found.violations.map((v) => [v.impact, v.id, v.nodes[0].html]))"
+        )
+        assert [each for each in found if each[0] in ("serious", "critical") or each[1] == "heading-order"] == [], name
+        assert page.evaluate(SMALL, least) == [], name

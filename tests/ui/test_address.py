@@ -1,0 +1,41 @@
+"""What a link holds of the ends of an interpolation, and what is refused."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("gradio")
+
+from vae.errors import InputError
+from vae.ui import address
+from vae.ui.endpoints import MAX_LINK, read_endpoint, read_link, write_link
+from vae.ui.latent_points import packed
+
+POINT = {"kind": "point", "z": packed(np.linspace(-1, 1, 64)), "model": "m", "label": "a point of the link"}
+SAMPLE = {"kind": "sample", "index": 5, "seed": 7, "prior": "flow", "temperature": 0.8, "model": "m"}
+
+
+@pytest.mark.parametrize("end", [{"kind": "seed", "seed": 12}, SAMPLE, POINT])
+def test_an_end_comes_back_from_its_link(end):
+    again = read_link(write_link(end, "m"), "m")
+    first, second = read_endpoint(end, "m"), read_endpoint(again, "m")
+    assert first.equal(second) if end is POINT else first == second
+
+
+def test_what_no_link_can_hold_is_left_out():
+    assert write_link({"kind": "file", "file": {}}, "m") is None
+    assert write_link(SAMPLE, "another") is None
+    assert write_link(POINT | {"z": "A" * MAX_LINK}, "m") is None
+
+
+@pytest.mark.parametrize("text", ["", "-1", "9" * 25, "sample:1", "sample:a:b:c:d", "point:***", "http://x/y.png"])
+def test_nonsense_in_a_link_is_refused(text):
+    with pytest.raises(InputError):
+        read_link(text, "m")
+
+
+def test_an_address_is_read():
+    assert address.parse("?tab=sample&prior=flow&seed=7&empty=") == {"tab": "sample", "prior": "flow", "seed": "7"}
+    assert address.parse(None) == {} and address.link_number({"seed": "7"}, "seed") == 7
+    for text in ("-7", "7.5", "", "9" * 19, "0" * 5000, "300"):
+        with pytest.raises(InputError, match="no whole number from 1 to 256"):
+            address.link_number({"n": text}, "n", 1, 256)

@@ -1,0 +1,189 @@
+"""What is computed with models for the page, as functions of loaded models.
+
+They run where the models are: in the app's own process, in ZeroGPU's, or in a replica on another machine. So a call is
+data, and nothing here knows of pages, names of models, or Gradio.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from vae import inference, limits
+from vae.errors import InputError
+from vae.images import MODES, to_uint8
+from vae.inference import Draw, Endpoint, Generated, Reconstruction
+from vae.latents import priors
+from vae.models import AutoEncoder
+from vae.tiling import decode
+from vae.ui.serving.latent_spread import spread
+
+DRAWN = 256  # side in pixels of what is drawn from noise on the page, for models that take any size and are large
+MAX_PIXELS = 48_000_000  # in one answer of many images
+ENDPOINTS = {"path": (2, 2), "grid": (4, 4), "loop": (3, 6)}  # of an interpolation on the page, at least and at most
+
+
+@dataclass(frozen=True)
+class Call:
+    """One call: the job's name in JOBS; what vae.load takes for each of its models; and its other arguments.
+
+    strangers: whether it is held to a stranger's share of the machine."""
+
+    job: str
+    sources: tuple[str, ...]
+    arguments: dict[str, Any] = field(default_factory=dict)
+    strangers: bool = False
+
+
+@dataclass(frozen=True)
+class Drawn(Generated):
+    """Also, of the model: all its priors, whether one can be interpolated through, and why some beside it were not
+    taken."""
+
+    priors: tuple[str, ...] = ()
+    passable: bool = False
+    refused: str | None = None
+
+
+def answer(
+    call: Call,
+    open_model: Callable[[str], AutoEncoder],
+    progress: inference.Progress | None = None,
+) -> Any:
+    """What the job returns, with the models that open_model gives for the call's sources, within the caller's share of
+    the machine. Raises InputError, also where the device's memory is too small."""
+    told = {"progress": progress} if call.job in TELLING else {}
+    try:
+        with limits.for_strangers(call.strangers), torch.inference_mode():
+            return JOBS[call.job](*map(open_model, call.sources), **call.arguments, **told)
+    except torch.OutOfMemoryError:
+        raise InputError("The device has too little memory for this; try a smaller image or number.") from None
+
+
+def stamp(source: str) -> int:
+    """When the priors beside a model's weights were written; 0 if there are none, or it is not on this machine."""
+    place = Path(source).expanduser()
+    try:
+        return ((place if place.is_dir() else place.parent) / priors.FILE).stat().st_mtime_ns
+    except (OSError, ValueError):
+        return 0
+
+
+def across(encoder: AutoEncoder, decoder: AutoEncoder, image: Image.Image, **options) -> Reconstruction:
+    """An image through one model's encoder and another's decoder."""
+    return inference.reconstruct(encoder, image, decoder=decoder, **options)
+
+
+def pixels(model: AutoEncoder, z: Tensor) -> Tensor:
+    """uint8 images (n, C, H, W) that latents (n, C, h, w) decode to."""
+    return to_uint8(decode(model, z)).cpu()
+
+
+def sample(
+    model: AutoEncoder,
+    beside: AutoEncoder | None = None,
+    *,
+    n: int,
+    seed: int,
+    temperature: float,
+    prior: str | None,
+    small: bool,
+    instead: bool,
+) -> Drawn:
+    """n new images from the prior of that name, or the best there is if none is named.
+
+    instead: the best, too, where the one named is not fitted. beside: another model, whose priors decide which it is.
+    small: at most DRAWN pixels wide, if the model can. Raises InputError beyond MAX_PIXELS in all.
+    """
+    chooser = model if beside is None else beside
+    if not prior or (instead and prior not in chooser.priors):
+        prior = priors.best(chooser)
+    size = _side(model, small, [prior])
+    _check_shown(model)
+    _check_room(n, size)
+    return _with_priors(model, inference.generate(model, n, seed, temperature, prior, size))
+
+
+def interpolate(
+    model: AutoEncoder,
+    *,
+    endpoints: Sequence[Endpoint],
+    steps: int,
+    mode: str | None,
+    kind: str,
+    small: bool,
+    instead: bool,
+    progress: inference.Progress | None = None,
+) -> Drawn:
+    """The images between latents. mode: None for "prior" where the model has one to go through, else "slerp"; instead:
+    the same where "prior" is asked for. small: as in `sample`."""
+    least, most = ENDPOINTS[kind]
+    if not least <= len(endpoints) <= most:
+        wanted = least if least == most else f"{least} to {most}"
+        raise InputError(f"A {kind} takes {wanted} endpoints, not {len(endpoints)}.")
+    if not mode or (instead and mode == "prior" and not priors.can_pass(model)):
+        mode = "prior" if priors.can_pass(model) else "slerp"
+    through = priors.for_paths(model) if mode == "prior" else None
+    drawn_from = through.kind if through else "normal"
+    names = [end.prior or drawn_from for end in endpoints if isinstance(end, Draw)]
+    points = any(isinstance(end, Tensor) for end in endpoints)  # these are of the model's own size
+    size = _side(model, small and not points, names + ([drawn_from] if through else []))
+    _check_shown(model)
+    if isinstance(steps, int):
+        _check_room(frames(kind, steps, len(endpoints)), size)
+    return _with_priors(model, inference.interpolate(model, endpoints, steps, mode, kind, size, progress))
+
+
+def frames(kind: str, steps: int, stops: int) -> int:
+    """How many images an interpolation has."""
+    return {"path": steps, "grid": steps**2, "loop": steps * stops}[kind]
+
+
+def opened(model: AutoEncoder) -> None:
+    """Nothing: the model is loaded by then."""
+
+
+def _with_priors(model: AutoEncoder, found: Generated) -> Drawn:
+    return Drawn(
+        **vars(found), priors=tuple(model.priors), passable=priors.can_pass(model), refused=model.refused_priors
+    )
+
+
+def _side(model: AutoEncoder, small: bool, names: Sequence[str]) -> int:
+    """Side in pixels of what is drawn; fitted priors know only the model's own size."""
+    side = model.config.sample_size
+    free = small and not model.config.fixed_size and all(name == "normal" for name in names)
+    return min(side, DRAWN) if free else side
+
+
+def _check_shown(model: AutoEncoder) -> None:
+    channels = getattr(model.config, "out_channels", model.in_channels)
+    if channels not in MODES:
+        raise InputError(f"This model makes images of {channels} channels; those of 1 to 4 can be shown.")
+
+
+def _check_room(n: int, size: int) -> None:
+    most = MAX_PIXELS // size**2
+    if most < 1:
+        raise InputError(
+            f"An image of this model has {size}x{size} pixels; up to {math.isqrt(MAX_PIXELS)} a side are drawn here."
+        )
+    if n > most:
+        raise InputError(f"{n} images of this model are too many at once; up to {min(most, 4096)} are accepted.")
+
+
+JOBS: dict[str, Callable] = {
+    "reconstruct": inference.reconstruct,
+    "across": across,
+    "spread": spread,
+    "pixels": pixels,
+    "sample": sample,
+    "interpolate": interpolate,
+    "opened": opened,
+}
+TELLING = ("reconstruct", "across", "interpolate")  # jobs that say how far they are

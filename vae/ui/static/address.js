@@ -1,0 +1,105 @@
+// The address says what one sees: the tab, the model, and what the tab shows of it. It follows what one does, Back goes
+// back, and a link opens what it says; Python's address.py sets the page to it. Where the page is in another's frame,
+// which hides the address, a button copies the link.
+
+/** @import { Context, ModelNews, Shown } from "./types" */
+import { announce, button } from "./dom.js";
+import { shortName } from "./format.js";
+import { listen, tell } from "./topics.js";
+
+const KEYS = ["tab", "model", "image", "prior", "seed", "n", "temperature", "a", "b", "run"]; // as address.py has them
+const SETTLES = 350; // ms, in which what follows from one act comes to rest
+const COPIED = 2000; // ms, for which it is said
+
+/** Whether another page frames this one. */
+const isFramed = () => window.self !== window.top;
+
+/** The open tab's button. @returns {HTMLElement | null} */
+const openTabButton = () => document.querySelector('[role=tab][aria-selected="true"]');
+
+/** @param {Context<{ open: string } | null>} context */
+export default function mount({ root, props, trigger, watch }) {
+  /** @type {ModelNews | null} */
+  let news = null;
+  /** @type {Map<string, Shown>} by tab */
+  const shown = new Map();
+  let acted = false; // whether the visitor did something since the page was last set to an address
+  let settled = ""; // what was seen last, once it had come to rest; the address may say less of it
+  /** @type {ReturnType<typeof setTimeout> | undefined} */
+  let due;
+
+  const query = () => new URLSearchParams(location.search);
+  const isLink = () => KEYS.some((key) => query().has(key));
+  /** Sets the page to what the address says. */
+  const go = () => {
+    acted = false;
+    trigger("go", { query: location.search });
+  };
+
+  /** The address of what is seen; null while it is still coming. */
+  const current = () => {
+    const tab = openTabButton()?.dataset.tabId;
+    const model = news?.chosen;
+    if (!tab || !model) return null;
+    const state = shown.get(tab);
+    if (tab !== "compare" && !state) return null;
+    if (state?.model && state.model !== model) return null;
+    const params = query();
+    for (const key of KEYS) params.delete(key);
+    for (const [key, value] of Object.entries({ tab, model, ...state }))
+      if (value !== null && value !== undefined) params.set(key, String(value));
+    return `?${params}`;
+  };
+  const name = () => {
+    const tab = openTabButton();
+    const run = tab?.dataset.tabId === "train" ? shown.get("train")?.run : null;
+    const what = run ?? (news?.chosen ? shortName(news.chosen, 1) : null);
+    if (tab && what) document.title = `${tab.textContent?.trim()}, ${what}`;
+  };
+  const write = () => {
+    name();
+    const now = current();
+    if (!now || now === settled) return;
+    if (acted && now !== location.search) {
+      history.pushState(null, "", now);
+      tell("moved", now);
+    }
+    settled = now;
+  };
+  const follow = () => {
+    clearTimeout(due);
+    due = setTimeout(write, SETTLES);
+  };
+
+  listen("models", (/** @type {ModelNews} */ latest) => {
+    news = latest;
+    follow();
+  });
+  listen("shown", (/** @type {Shown} */ state) => {
+    shown.set(state.tab, state);
+    follow();
+  });
+  const tabs = document.querySelector(".tab-wrapper");
+  const watchTabs = { subtree: true, childList: true, attributeFilter: ["aria-selected"] };
+  if (tabs) new MutationObserver(follow).observe(tabs, watchTabs);
+  for (const act of ["pointerdown", "keydown", "change", "drop", "paste"])
+    document.addEventListener(act, () => (acted = true), { capture: true });
+  window.addEventListener("popstate", go);
+  watch("value", () => {
+    if (props.value?.open) tell("open-model", props.value.open);
+  });
+
+  if (isFramed()) {
+    const copy = async () => {
+      await navigator.clipboard.writeText(new URL(current() ?? "", location.href).href).catch(() => {});
+      link.textContent = "Copied";
+      announce("The link is copied.");
+      setTimeout(() => {
+        link.textContent = "Copy link";
+      }, COPIED);
+    };
+    const link = button("Copy link", copy);
+    root.append(link);
+  }
+  if (isLink()) go();
+}
