@@ -11,7 +11,19 @@ from PIL import Image, features
 
 from vae import images
 from vae.errors import InputError
-from vae.images import data_uri, enlarge, fit, flatten, grid, open_image, png_bytes, to_image, to_tensor, to_uint8
+from vae.images import (
+    data_uri,
+    enlarge,
+    fit,
+    flatten,
+    grid,
+    open_image,
+    png_bytes,
+    to_array,
+    to_image,
+    to_tensor,
+    to_uint8,
+)
 
 
 def photo(size=(40, 30), mode="RGB", seed=0):
@@ -78,6 +90,22 @@ def test_transparency_is_laid_on_white(mode):
     flat = open_image(encode(image.convert(mode), "PNG"))
     assert flat.mode == ("L" if mode == "LA" else "RGB")
     assert np.asarray(flat.convert("L")).tolist() == [[0, 255, 127]]
+
+
+@pytest.mark.parametrize("channels", [2, 4])
+def test_transparency_is_kept_where_it_is_wanted(channels):
+    image = Image.new("RGBA", (2, 2), (200, 200, 200, 255))
+    image.putpixel((1, 1), (200, 200, 200, 60))
+    opened = open_image(encode(image, "PNG"), transparency=True)
+    fitted = fit(opened, 2, channels)
+    assert to_array(fitted)[-1].tolist() == [[255, 255], [255, 60]] and (to_array(fitted)[0] == 200).all()
+    assert to_image(to_tensor(opened)).mode == "RGB"  # on white, where nobody asked
+    again = to_image(torch.from_numpy(to_array(fitted).copy()))
+    assert again.mode == fitted.mode and again.tobytes() == fitted.tobytes()
+    opaque = open_image(encode(Image.new("L", (2, 2), 9), "PNG"), transparency=True)
+    assert opaque.mode == "L" and to_array(fit(opaque, 2, channels))[-1].min() == 255
+    sheet = grid(torch.from_numpy(to_array(fitted).copy())[None].repeat(3, 1, 1, 1), columns=2, gap=1)
+    assert sheet.mode == fitted.mode and sheet.getpixel((2, 0))[-1] == 255
 
 
 def test_hidden_colour_of_clear_pixels_does_not_show():
@@ -285,14 +313,14 @@ def test_fit_does_not_alias():
     assert abs(reduced - 127).max() < 12  # sampling every 16th column would give all black
 
 
-@pytest.mark.parametrize("channels, mode", [(1, "L"), (3, "RGB")])
+@pytest.mark.parametrize("channels, mode", [(1, "L"), (2, "LA"), (3, "RGB"), (4, "RGBA")])
 def test_fit_channels(channels, mode):
     for source in ("L", "RGB", "RGBA", "P", "1", "CMYK"):
         assert fit(photo(mode=source), 16, channels).mode == mode
 
 
 def test_fit_refuses_what_cannot_be():
-    for size, channels, border in ((32, 2, 0), (0, 1, 0), (4, 1, 2), (32, 1, -1)):
+    for size, channels, border in ((32, 5, 0), (0, 1, 0), (4, 1, 2), (32, 1, -1)):
         with pytest.raises(InputError):
             fit(photo(), size, channels, border)
 
@@ -317,7 +345,7 @@ def test_to_image_clamps():
 
 
 def test_to_image_refuses_other_shapes():
-    for shape in ((2, 8, 8), (8, 8), (2, 3, 8, 8)):
+    for shape in ((5, 8, 8), (8, 8), (2, 3, 8, 8)):
         with pytest.raises(ValueError, match="shape"):
             to_image(torch.zeros(shape))
 

@@ -33,6 +33,8 @@ way: Tensor = vae.interpolate(z[0], z[1], steps=4, mode="lerp")
 rebuilt: Image.Image = vae.reconstruct(model, Image.new("L", (28, 28))).image
 run: vae.Run = vae.fit(vae.PRESETS["mnist-vae"])
 rows: list[dict] = run.metrics()
+vae.register("Mine", vae.AutoEncoder, vae.ModelConfig)
+own: vae.Run = vae.fit(vae.TrainConfig(), model=model, train_set=[x], objective=print, callbacks=[vae.Callback()])
 folder: Path = vae.save(model, "here")
 version: str = vae.__version__
 reveal_type(model)

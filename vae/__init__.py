@@ -20,6 +20,10 @@ if TYPE_CHECKING:  # the names of _HOME once more, with their types
     from vae.inference import sample as sample
     from vae.latents.interpolation import interpolate as interpolate
     from vae.loss import elbo as elbo
+    from vae.models import AutoEncoder as AutoEncoder
+    from vae.models import ModelConfig as ModelConfig
+    from vae.models import register as register
+    from vae.training.callbacks import Callback as Callback
     from vae.training.config import TrainConfig as TrainConfig
     from vae.training.loop import fit as fit
     from vae.training.presets import PRESETS as PRESETS
@@ -41,6 +45,10 @@ _HOME = {
     "load_data": "data.sets",
     "split_dataset": "data.splits",
     "elbo": "loss",
+    "AutoEncoder": "models",
+    "ModelConfig": "models",
+    "register": "models",
+    "Callback": "training.callbacks",
     "TrainConfig": "training.config",
     "PRESETS": "training.presets",
     "fit": "training.loop",

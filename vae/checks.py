@@ -15,7 +15,7 @@ from vae.errors import InputError
 
 OVERSHOOT = 1.5  # a decoder's images leave [-1, 1] by a little, and are clamped; none that is one is beyond this
 FAR = 8.0  # as far as an image with noise on it may go; one of 0..255 goes further unless it is black
-CHANNELS = (1, 3, 4)  # of an image: grey, RGB, RGB with transparency
+CHANNELS = tuple(images.MODES)  # of an image: grey, RGB, and these with transparency
 
 
 def whole_number(name: str, value: Any, low: int, high: int | None = None) -> int:
@@ -96,7 +96,7 @@ def as_image(value: Any) -> Image.Image:
     """One image, however it is held, as a PIL image.
 
     value: a PIL image; the path, the bytes or the open binary file of one; uint8 pixels 0..255 as an array or tensor,
-    (H, W), (H, W, C) or (C, H, W) with C 1 or 3 (or 4, with transparency); or floats in [-1, 1], (C, H, W), as the
+    (H, W), (H, W, C) or (C, H, W) with C 1 or 3, or 2 or 4 with transparency; or floats in [-1, 1], (C, H, W), as the
     models take and give them. One image's batch, (1, …), counts as the image.
     Raises InputError for what is none of these, floats that are not finite or in another unit, and a file that
     `images.open_image` refuses.
@@ -110,7 +110,7 @@ def as_image(value: Any) -> Image.Image:
             raise InputError("The image has no pixels.")
         return value
     if isinstance(value, str | os.PathLike | bytes | bytearray | memoryview) or hasattr(value, "read"):
-        return images.open_image(value)
+        return images.open_image(value, transparency=True)
     if isinstance(value, Tensor | np.ndarray):
         channels_last = isinstance(value, np.ndarray)  # where a shape can be read both ways, what is usual
         return _from_pixels(as_tensor("The image", value).detach().cpu(), channels_last)
@@ -194,7 +194,7 @@ def _from_pixels(pixels: Tensor, channels_last: bool) -> Image.Image:
         pixels = pixels.permute(2, 0, 1) if last and (channels_last or not first) else pixels
     if pixels.ndim != 3 or pixels.shape[0] not in CHANNELS or not pixels.numel():
         raise InputError(
-            "An image has the shape (channels, height, width) with 1 or 3 channels, or as uint8 pixels "
+            "An image has the shape (channels, height, width) with 1 to 4 channels, or as uint8 pixels "
             f"(height, width, channels), not {shape}."
         )
     if in_bytes:
@@ -202,7 +202,5 @@ def _from_pixels(pixels: Tensor, channels_last: bool) -> Image.Image:
         return Image.fromarray(np.ascontiguousarray(array[..., 0] if array.shape[2] == 1 else array))
     if not pixels.is_floating_point():
         raise InputError(f"An image's pixels are uint8 from 0 to 255 or floats in [-1, 1], not {pixels.dtype}.")
-    if pixels.shape[0] == 4:
-        raise InputError("An image of floats has 1 or 3 channels, not 4.")
     refuse_other_units(pixels, OVERSHOOT)
     return images.to_image(pixels)

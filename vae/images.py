@@ -1,6 +1,7 @@
 """Images in and out: decoding files nobody vouches for, fitting to a model's size, PIL <-> tensor, grids.
 
-An image here is a PIL image of mode "L" or "RGB". A tensor of images is (N, C, H, W), float in [-1, 1].
+An image here is a PIL image of mode "L" or "RGB", or, where transparency is wanted, "LA" or "RGBA". A tensor of images
+is (N, C, H, W), float in [-1, 1].
 """
 
 import base64
@@ -38,6 +39,9 @@ _one_large = threading.Lock()
 _COMMON = (".png", ".apng", ".jpg", ".jpeg", ".jfif", ".jpe", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 _RARE = (".avif", ".jp2", ".ppm", ".pgm", ".pbm", ".pnm", *((".heic", ".heif") if HEIF else ()))
 SUFFIXES = frozenset(_COMMON + _RARE)
+MODES = {1: "L", 2: "LA", 3: "RGB", 4: "RGBA"}  # by channels
+COLOURS = {1: "grey", 2: "grey with transparency", 3: "RGB", 4: "RGB with transparency"}
+TRANSPARENT = (2, 4)  # channels of which the last is the opacity
 
 _ORIENTATION = 0x0112
 _TURNS = {
@@ -69,6 +73,7 @@ def open_image(
     size_hint: the side in pixels the image will be fitted to. A large JPEG is then decoded at a fraction of its size,
     which is many times cheaper, and any other reduced once it is decoded; what comes back is at least twice the hint on
     its short side, if the file is.
+    transparency: whether it is kept, where there is any, as "LA" or "RGBA".
 
     Raises InputError if the source is missing, empty, truncated or no image, has over MAX_PIXELS pixels or more than
     this machine's memory allows to decode, or is more than MAX_ASPECT times as long as it is wide (or the reverse).
@@ -206,7 +211,7 @@ def _shallow(image: Image.Image, span: Range | Mapping[str, Range] | None, trans
     """Any PIL image in 8 bits a channel, as open_image says."""
     if is_deep(image.mode):
         image = _eight_bits(image, span.get(image.mode) if isinstance(span, Mapping) else span)
-    return _layered(image) if transparency else flatten(image)
+    return _layered(image) if transparency and image.has_transparency_data else flatten(image)
 
 
 def flatten(image: Image.Image) -> Image.Image:
@@ -256,17 +261,15 @@ def _eight_bits(image: Image.Image, span: Range | None = None) -> Image.Image:
 
 
 def fit(image: Image.Image, size: int, channels: int, border: int = 0) -> Image.Image:
-    """The image as a model takes it: size x size, grey (channels 1) or RGB (3), with `border` black pixels around.
+    """The image as a model takes it: size x size, of the channels' mode in MODES, with `border` black pixels around.
 
     The short side is resized to size - 2 * border, the middle cut out. An image that already is size x size keeps its
     pixels: it has its border.
     """
     inner = size - 2 * border
-    if channels not in (1, 3):
-        raise InputError(f"Pictures have 1 or 3 channels, not {channels}.")
     if size < 1 or border < 0 or inner < 1:
         raise InputError(f"A border of {border} leaves nothing of a {size} x {size} picture.")
-    image, mode = flatten(image), "L" if channels == 1 else "RGB"
+    image, mode = _without_others(image, channels), mode_of(channels)
     width, height = image.size
     if (width, height) == (size, size):
         return image.convert(mode)
@@ -288,15 +291,42 @@ def fit(image: Image.Image, size: int, channels: int, border: int = 0) -> Image.
     return framed
 
 
+def mode_of(channels: int) -> str:
+    """The PIL mode of images of so many channels. InputError if there is none."""
+    if channels not in MODES:
+        raise InputError(f"Images have 1 to 4 channels, not {channels}.")
+    return MODES[channels]
+
+
+def as_channels(image: Image.Image, channels: int) -> Image.Image:
+    """The image at its own size, with so many channels."""
+    return _without_others(image, channels).convert(mode_of(channels))
+
+
+def _without_others(image: Image.Image, channels: int) -> Image.Image:
+    """The image in 8 bits, with its transparency where that is among the channels."""
+    return _layered(image) if channels in TRANSPARENT and image.has_transparency_data else flatten(image)
+
+
+def at_least(image: Image.Image, size: int, channels: int) -> Image.Image:
+    """The whole image, with so many channels, at its own resolution; enlarged where its short side is below `size`."""
+    image = as_channels(image, channels)
+    short = min(image.size)
+    if short >= size:
+        return image
+    width, height = (max(size, round(side * size / short)) for side in image.size)
+    return image.resize((width, height), Image.Resampling.BICUBIC)
+
+
 def to_array(image: Image.Image) -> np.ndarray:
-    """uint8 (C, H, W), C = 1 for grey and 3 for RGB."""
-    pixels = np.asarray(flatten(image))
+    """uint8 (C, H, W), a channel for each of "L", "LA", "RGB" and "RGBA"; of another image's what `flatten` makes."""
+    pixels = np.asarray(image if image.mode in MODES.values() else flatten(image))
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
 def to_tensor(image: Image.Image) -> Tensor:
     """float32 (1, C, H, W) in [-1, 1], C = 1 for grey and 3 for RGB."""
-    return to_float(torch.from_numpy(to_array(image).copy()))[None]
+    return to_float(torch.from_numpy(to_array(flatten(image)).copy()))[None]
 
 
 def to_float(pixels: Tensor) -> Tensor:
@@ -310,11 +340,11 @@ def to_uint8(x: Tensor) -> Tensor:
 
 
 def to_image(x: Tensor) -> Image.Image:
-    """One image, (C, H, W) or (1, C, H, W) with C 1 or 3: float in [-1, 1] (clamped, NaN black), or uint8."""
+    """One image, (C, H, W) or (1, C, H, W), C as in MODES: float in [-1, 1] (clamped, NaN black), or uint8."""
     if x.ndim == 4 and x.shape[0] == 1:
         x = x[0]
-    if x.ndim != 3 or x.shape[0] not in (1, 3):
-        raise InputError(f"An image has the shape (1 or 3, height, width), not {list(x.shape)}.")
+    if x.ndim != 3 or x.shape[0] not in MODES:
+        raise InputError(f"An image has the shape (1 to 4, height, width), not {list(x.shape)}.")
     pixels = (x if x.dtype == torch.uint8 else to_uint8(x)).cpu().numpy()
     return Image.fromarray(pixels[0] if len(pixels) == 1 else np.ascontiguousarray(pixels.transpose(1, 2, 0)))
 
@@ -325,8 +355,8 @@ def grid(x: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2) ->
     Each is enlarged by the whole factor `scale` without smoothing. Between cells lie `gap` pixels of middle grey, which
     sets both black and white images apart; around the grid lies none.
     """
-    if x.ndim != 4 or len(x) < 1 or x.shape[1] not in (1, 3):
-        raise InputError(f"A grid takes images of the shape (N, 1 or 3, height, width), not {list(x.shape)}.")
+    if x.ndim != 4 or len(x) < 1 or x.shape[1] not in MODES:
+        raise InputError(f"A grid takes images of the shape (N, 1 to 4, height, width), not {list(x.shape)}.")
     count, channels, height, width = x.shape
     columns = min(count, columns or math.ceil(math.sqrt(count)))
     rows = math.ceil(count / columns)
@@ -334,6 +364,8 @@ def grid(x: Tensor, columns: int | None = None, scale: int = 1, gap: int = 2) ->
     pixels = pixels.repeat_interleave(scale, 2).repeat_interleave(scale, 3)
     height, width = height * scale + gap, width * scale + gap
     canvas = torch.full((channels, rows * height - gap, columns * width - gap), 128, dtype=torch.uint8)
+    if channels in TRANSPARENT:
+        canvas[-1] = 255
     for i, cell in enumerate(pixels):
         top, left = i // columns * height, i % columns * width
         canvas[:, top : top + height - gap, left : left + width - gap] = cell

@@ -99,15 +99,14 @@ def draw_seed() -> int:
 
 
 def prepare(model: AutoEncoder, image: Image.Image, max_side: int | None = None) -> tuple[Image.Image, Box]:
-    """The image as the model is to see it, grey or RGB and of the model's size where that is fixed; and its box, as in
+    """The image as the model is to see it, of its channels and, where that is fixed, of its size; and its box, as in
     Reconstruction. max_side: where the size is free, a longer side is reduced to so many pixels."""
     config, given = model.config, image.size
     if not config.fixed_size:
         if max_side and max(given) > max_side:
             image = image.copy()
             image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-        image = images.flatten(image).convert("L" if model.in_channels == 1 else "RGB")
-        return image, (0.0, 0.0, float(given[0]), float(given[1]))
+        return images.as_channels(image, model.in_channels), (0.0, 0.0, float(given[0]), float(given[1]))
     size, border = config.sample_size, config.border
     image = images.fit(image, size, model.in_channels, border=border)
     if given == image.size:

@@ -95,10 +95,12 @@ def share_pools() -> None:
             ctypes.CDLL(None).mallopt(M_ARENA_MAX, 2)
 
 
-def check_memory(needed: float, what: str, remedy: str = "") -> None:
-    """Raises InputError if `what`, which begins the sentence, needs more bytes than the budget."""
-    if needed > budget():
+def check_memory(needed: float, what: str, remedy: str = "", room: float | None = None) -> None:
+    """Raises InputError if `what`, which begins the sentence, needs more bytes than the budget, or than the `room` that
+    another memory than this machine's has."""
+    room = budget() if room is None else room
+    if needed > room:
         raise InputError(
-            f"{what} would take about {needed / 1e9:,.1f} GB of memory; up to {budget() / 1e9:.1f} GB are accepted"
+            f"{what} would take about {needed / 1e9:,.1f} GB of memory; up to {room / 1e9:.1f} GB are accepted"
             f"{f'; {remedy}' if remedy else ''}."
         )

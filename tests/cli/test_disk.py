@@ -108,8 +108,10 @@ def filled_in(command: str, place: Path, disk: Path) -> list[str]:
 
 
 def check_refused(code: int, out: str, err: str, reason: str) -> None:
-    assert code == 2 and out == "", err
-    assert err.startswith("Error: ") and err.count("\n") == 1 and reason in err
+    """One sentence says why, after what a training says when it begins."""
+    *begun, last = err.splitlines()
+    assert code == 2 and out == "" and last.startswith("Error: ") and reason in last, err
+    assert not begun or (len(begun) == 1 and begun[0].startswith("Run ")), err
 
 
 def contents(folder: Path) -> list[str]:

@@ -206,7 +206,7 @@ def test_transparency_is_a_channel_where_it_is_asked_for(tmp_path):
     np.testing.assert_array_equal(data.images[0].numpy(), rgba.transpose(2, 0, 1))
     assert data.images[1, 3].unique().tolist() == [255] and data.source_channels == 4
     assert data.remarks == ["The images have 4 channels, and all are kept."]
-    assert read(tmp_path, channels=3).source_channels == 3  # laid on white
+    assert read(tmp_path, channels=3).remarks == ["Some images are transparent; they are laid on white."]
     grey = read(tmp_path, channels=2)
     assert grey.images.shape == (2, 2, 8, 8) and torch.equal(grey.images[:, 1], data.images[:, 3])
 

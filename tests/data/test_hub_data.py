@@ -39,13 +39,18 @@ class Value:
 
 
 class Stream:
-    def __init__(self, rows, features, count):
-        self.rows, self.features = rows, features
+    def __init__(self, rows, features, count, num_shards=1):
+        self.rows, self.features, self.num_shards = rows, features, num_shards
         sizes = dict.fromkeys(("train", "test"), types.SimpleNamespace(num_examples=count))
         self.info = types.SimpleNamespace(splits=sizes if count else None)
 
     def cast_column(self, column, feature):
         assert isinstance(self.features[column], ImageFeature) and not feature.decode
+        return self
+
+    def shard(self, num_shards, index):
+        assert self.num_shards % num_shards == 0
+        self.rows = self.rows[index * len(self.rows) // num_shards : (index + 1) * len(self.rows) // num_shards]
         return self
 
     def __iter__(self):
@@ -61,7 +66,7 @@ def row(i, broken=False):
 def hub(monkeypatch):
     """Sets up a Hub with one data set; call it with the splits' rows."""
 
-    def serve(count=None, features=None, files=None, **splits):
+    def serve(count=None, features=None, files=None, shards=1, **splits):
         if features is None:
             features = {"title": Value(), "picture": ImageFeature(), "label": ClassLabel()}
         module = types.ModuleType("datasets")
@@ -71,7 +76,7 @@ def hub(monkeypatch):
 
         def load_dataset(name, split, streaming):
             assert streaming and name == "some/pictures"
-            return Stream(splits[split], features, count)
+            return Stream(splits[split], features, count, shards)
 
         module.load_dataset = load_dataset
         monkeypatch.setitem(sys.modules, "datasets", module)
@@ -221,6 +226,21 @@ def test_of_a_large_set_training_gets_a_stream(hub):
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.02)
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("own", [True, False], ids=["a test split", "none"])
+@pytest.mark.parametrize("shards", [1, 8])
+def test_several_processes_see_as_many_images_as_one(hub, own, shards):
+    kinds = {"train": [row(i) for i in range(240)]} | ({"test": [row(0)]} if own else {})
+    hub(count=240, shards=shards, **kinds)
+    count = 240 if own else 192
+    for processes in (1, 8):
+        share = {"limit_bytes": 64 * 100, "window": 40, "processes": processes}
+        sets = [hub_data.load("some/pictures", "train", FIT, SHAPE, **share, process=i) for i in range(processes)]
+        order = torch.randperm(count, generator=torch.Generator().manual_seed(0))
+        seen = [values(data.batch(order[:160][i::processes])) for i, data in enumerate(sets)]
+        assert [len(data) for data in sets] == [count] * processes
+        assert len({value for part in seen for value in part}) == 160  # every image once
 
 
 def test_a_stream_is_the_same_each_time(hub):

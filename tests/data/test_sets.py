@@ -197,6 +197,15 @@ def test_channels_of_the_source_are_those_that_are_seen(tmp_path, colours, chann
     assert max(data.source_channels for data in splits) == channels
 
 
+@pytest.mark.parametrize(("colour", "channels"), [((9, 9, 9, 80), 2), ((9, 0, 0, 80), 4), ((9, 0, 0, 255), 3)])
+def test_transparency_of_the_source_counts_where_there_is_any(tmp_path, colour, channels):
+    for i in range(3):
+        Image.new("RGBA", (8, 8), colour).save(tmp_path / f"{i}.png")
+    data = load_data(tmp_path, size=8, channels=4, test_size=0.5)
+    assert data.source_channels == channels
+    assert data.images[0, :, 0, 0].tolist() == list(colour)
+
+
 def test_wrapping_folders_are_no_classes(tmp_path):
     folder = make_folder(tmp_path / "x", [f"y/z/{i}.png" for i in range(5)])
     assert load_data(folder).classes is None
@@ -384,7 +393,7 @@ def test_a_file_that_is_no_archive(tmp_path):
         load_data(tmp_path / "a.rar")
 
 
-@pytest.mark.parametrize("wrong", [{"split": "valid"}, {"test_size": 0}, {"channels": 2}, {"size": 4, "border": 2}])
+@pytest.mark.parametrize("wrong", [{"split": "valid"}, {"test_size": 0}, {"channels": 5}, {"size": 4, "border": 2}])
 def test_arguments_out_of_range(wrong):
     with pytest.raises(InputError):
         load_data("digits", **wrong)

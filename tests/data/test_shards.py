@@ -9,7 +9,7 @@ from PIL import Image
 
 from vae import limits
 from vae.data.formats import expanded
-from vae.data.sets import load_data
+from vae.data.sets import load_data, located
 from vae.errors import InputError
 from vae.images import png_bytes
 
@@ -58,6 +58,15 @@ def test_brace_lists(tmp_path):
     assert shades(read(str(tmp_path / "a-{000,010}.tar"))) == [0, 10]
     with pytest.raises(InputError, match=r"there is no '.*a-011.tar'"):
         read(str(tmp_path / "a-{008..012}.tar"))
+
+
+def test_a_brace_list_means_the_same_from_any_current_folder(tmp_path, monkeypatch):
+    for i in range(2):
+        shard(tmp_path / f"a-{i}.tar", [i])
+    monkeypatch.chdir(tmp_path)
+    assert located("a-{0..1}.tar") == str(tmp_path / "a-{0..1}.tar")
+    monkeypatch.setenv("VAE_DATA_DIR", str(tmp_path))
+    assert located("a-{0..1}.tar") == "a-{0..1}.tar", "a name in the data root"
     with pytest.raises(InputError, match="no data set"):
         read(str(tmp_path / "b-{0..3}.tar"))
     (tmp_path / "x-1.csv").touch(), (tmp_path / "x-2.csv").touch()

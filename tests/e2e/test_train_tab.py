@@ -163,6 +163,40 @@ def test_an_archive_is_seen_before_it_is_trained_on(visit, tmp_path):
     expect(page.get_by_role("alert").filter(has_text="empty.zip is damaged")).to_be_visible()
 
 
+def test_colour_images_get_a_colour_model_and_any_size(visit, tmp_path):
+    page = visit()
+    tab(page, "Train")
+    outlook, look = page.locator("[data-vs='training_outlook']"), page.locator(".vs-look-part")
+    expect(outlook).to_contain_text(re.compile(r"About 0\.1 GB of memory and .+ on this machine's"))
+    with zipfile.ZipFile(tmp_path / "reds.zip", "w") as file:
+        for i in range(20):
+            Image.new("RGB", (40, 40), (9 * i, 0, 90)).save(buffer := io.BytesIO(), "PNG")
+            file.writestr(f"{i}.png", buffer.getvalue())
+    page.locator("#vs-archive").set_input_files(tmp_path / "reds.zip")
+    expect(look).to_contain_text("this model would see them in grey")
+    look.get_by_role("button", name="Take sd-small").click()
+    expect(look).to_contain_text("16 pictures to learn from and 4 held back to test, 64 × 64 pixels, in colour")
+    expect(look.get_by_role("button", name="Take sd-small")).to_be_hidden()
+    expect(page.get_by_label("Learning rate")).to_have_value("0.0015")
+
+    size = page.get_by_label("Image size")
+    size.fill("20")
+    expect(outlook.get_by_role("alert")).to_contain_text("size 20 is not a multiple of 8")
+    size.fill("16")
+    expect(look).to_contain_text("16 × 16 pixels")
+    expect(outlook.get_by_role("alert")).to_be_hidden()
+
+    page.get_by_label("Start from").click()
+    page.locator("li[role=option][aria-label=dogs-vae]").click()
+    page.get_by_label("Epochs", exact=True).fill("1")
+    page.get_by_role("button", name="Start training").click()
+    row = page.locator(".vs-run-row").first
+    expect(row).to_have_attribute("data-run", re.compile("^sd-small-"))
+    expect(row.locator(".vs-state")).to_have_text("finished", timeout=40_000)
+    page.get_by_role("button", name="Sample from this model").click()
+    expect(page.get_by_role("list", name="The model's facts")).to_contain_text("latent 4 × 2 × 2")
+
+
 def test_a_stranger_watches_but_cannot_stop(visit):
     """Through a proxy nobody is the host: the run belongs to the browser that started it."""
     through = {"extra_http_headers": {"X-Forwarded-For": "192.0.2.7"}}

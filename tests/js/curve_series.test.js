@@ -1,12 +1,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { freeColour, pointsOf, RUN_COLOURS, seriesOf } from "../../vae/ui/static/curve_series.js";
+import { freeColour, moreTerms, pointsOf, RUN_COLOURS, rowFields, seriesOf } from "../../vae/ui/static/curve_series.js";
 
 /** @type {import("../../vae/ui/static/curve_series.js").RunCurve} */
 const RUN = {
   name: "first",
   colour: "accent",
   perEpoch: 10,
+  more: [],
   steps: [
     { step: 5, loss: 9, reconstruction: 7, kl: 2 },
     { step: 10, loss: 8, reconstruction: 6, kl: 2 },
@@ -74,4 +75,13 @@ test("a smoothed line keeps the raw one behind it", () => {
 test("a run gets a colour that no other has", () => {
   assert.equal(freeColour(["accent", "run-3"]), "second");
   assert.equal(new Set(RUN_COLOURS).size, 6);
+});
+
+test("terms of a run's own stand after the usual ones, and on validation data at the end", () => {
+  const usual = ["step", "loss", "kl", "val_loss", "val_kl"];
+  assert.deepEqual(rowFields(usual, []), usual);
+  const fields = ["step", "loss", "kl", "edges", "val_loss", "val_kl", "val_edges"];
+  assert.deepEqual(rowFields(usual, ["edges"]), fields);
+  const runs = [RUN, { ...RUN, more: ["edges", "style"] }, { ...RUN, more: ["edges"] }];
+  assert.deepEqual(moreTerms(runs), ["edges", "style"]);
 });

@@ -9,6 +9,7 @@ from tiny_runs import tiny, tiny_kl, untimed
 
 import vae.training.cuda_graph
 import vae.training.loop
+import vae.training.preparation
 from vae.training.cuda_graph import GraphedUpdate, why_not
 from vae.training.loop import fit
 from vae.training.schedule import plan
@@ -31,7 +32,7 @@ def assert_alike(a, b, first: float = 1e-4):
 def graphs_on_the_cpu(monkeypatch):
     """What a graph would hold is called instead of captured, so that all around it runs on a CPU."""
     stream = SimpleNamespace(wait_stream=lambda other: None)
-    monkeypatch.setattr(vae.training.loop, "why_not", lambda *_: None)
+    monkeypatch.setattr(vae.training.preparation, "why_not", lambda *_: None)
     for name, stand_in in {
         "Stream": lambda device: stream,
         "current_stream": lambda device: stream,
@@ -110,7 +111,7 @@ def test_a_captured_training_is_the_eager_one_up_to_rounding(tmp_path, config, m
     monkeypatch.setattr(GraphedUpdate, "_capture", lambda self: (begun.append(self), capture(self)))
     graphed = fit(config, tmp_path / "graphed", device="cuda")
     assert len(begun) == 1 and begun[0].graph is not None
-    monkeypatch.setattr(vae.training.loop, "why_not", lambda *_: "not in this test")
+    monkeypatch.setattr(vae.training.preparation, "why_not", lambda *_: "not in this test")
     eager = fit(config, tmp_path / "eager", device="cuda")
     assert_alike(graphed, eager, first=5e-3)  # convolutions in TF32, and not always by the same algorithm
 

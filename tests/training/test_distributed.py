@@ -3,16 +3,20 @@
 import json
 import multiprocessing
 import os
+import signal
 import socket
 import subprocess
 import sys
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from tiny_runs import dots, tiny, tiny_kl, untimed
 
+from vae.checkpoints.find_model import load_config
 from vae.training.runs import Run
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
@@ -38,7 +42,7 @@ def train():
         ["vae.training.loop", "vae.data.builtin", "sklearn.datasets", "torch._dynamo", "tiny_runs"]
     )
 
-    def train(config, folder, world: int = 2, resume: bool = False) -> Run:
+    def train(config, folder, world: int = 2, resume: bool = False, target=process) -> Run:
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
@@ -46,7 +50,7 @@ def train():
             children = [context.Process(target=alone, args=(config, str(folder), resume))]
         else:
             arguments = (world, port, config, str(folder), resume)
-            children = [context.Process(target=process, args=(rank, *arguments)) for rank in range(world)]
+            children = [context.Process(target=target, args=(rank, *arguments)) for rank in range(world)]
         for child in children:
             child.start()
         for child in children:
@@ -96,10 +100,65 @@ def test_two_processes_learn_what_one_does_from_the_doubled_batch(train, tmp_pat
     ours, theirs = (moments(run) for run in (two, one))
     near = {"batch norm": 5e-3, "perceptual": 1e-3, "adversarial": 1e-3}.get(kind, 1e-4)  # float32, summed otherwise
     assert (ours - theirs).norm() < near * theirs.norm()
+    if kind == "adversarial":
+        ours, theirs = (moments(run, "adversary") for run in (two, one))
+        assert theirs.norm() > 0 and (ours - theirs).norm() < near * theirs.norm()
+    if kind != "batch norm":
+        ours, theirs = (load_config(run.folder) for run in (two, one))
+        assert ours.scaling_factor == pytest.approx(theirs.scaling_factor, rel=1e-4)
 
 
-def moments(run: Run) -> torch.Tensor:
-    state = torch.load(run.model_folder() / "trainer.pt", weights_only=True)["optimizer"]["state"]
+def watched(rank: int, world: int, port: int, config, folder: str, resume: bool) -> None:
+    """In the child: the training, with data that are streamed, and a note of what this process saw and ended with."""
+    import vae.training.batches
+    import vae.training.discriminator
+    from vae.data import hub, sets
+    from vae.training.loop import Trainer
+
+    seen, forwards, digits = [], [], sets.load_data("digits", "test", 8)
+
+    class Seen(hub.StreamedSet):
+        def batch(self, indices):
+            pixels = super().batch(indices)
+            seen.extend(pixels[:, 0, 0, 0].tolist())
+            return pixels
+
+    def load_data(name, split, process=0, processes=1, **fitted):
+        def rows():  # every image another one
+            yield from ((np.full((1, 8, 8), i, np.uint8), -1) for i in range(process, 240, processes))
+
+        return Seen(name, (1, 8, 8), rows, 240, 40 // processes, None) if split == "train" else digits
+
+    vae.training.batches.load_data = load_data
+    vae.training.discriminator.WRECKED = 1e9  # the images become lighter and lighter
+    forward, close = torch.nn.parallel.DistributedDataParallel.forward, Trainer.close
+    torch.nn.parallel.DistributedDataParallel.forward = lambda self, *a: (forwards.append(1), forward(self, *a))[1]
+
+    def closing(self):
+        states = [*self.raw.parameters(), *self.raw.buffers(), *self.adversary.network.parameters()]
+        vector = torch.cat([tensor.detach().double().flatten() for tensor in states])
+        torch.save({"seen": seen, "forwards": len(forwards), "ends": vector}, f"{folder}-{rank}.pt")
+        close(self)
+
+    Trainer.close = closing
+    process(rank, world, port, config, folder, resume)
+
+
+def test_processes_divide_a_stream_and_stay_one_training(train, tmp_path):
+    config = {"epochs": 1, "batch_size": 20, "accumulate": 2, "learning_rate": 1e-4, "adversarial": 0.01}
+    config = tiny(data="some/pictures", adversarial_start=80, **config)
+    run = train(config, tmp_path / "run", world=2, target=watched)
+    first, second = (torch.load(tmp_path / f"run-{rank}.pt", weights_only=True) for rank in range(2))
+    read = first["seen"][:100], second["seen"][:100]  # of 120: then the stream starts anew
+    assert len(set(read[0])) == len(set(read[1])) == 100 and not set(read[0]) & set(read[1])
+    # What is not averaged over the processes, of the model or of the discriminator, would drift apart.
+    assert torch.equal(first["ends"], second["ends"])
+    assert first["forwards"] == second["forwards"] == 2 * run.state()["steps"]
+
+
+def moments(run: Run, whose: str | None = None) -> torch.Tensor:
+    state = torch.load(run.model_folder() / "trainer.pt", weights_only=True)
+    state = (state[whose] if whose else state)["optimizer"]["state"]
     return torch.cat([entry["exp_avg"].flatten() for entry in state.values()])
 
 
@@ -114,6 +173,38 @@ def test_one_process_goes_on_from_two_and_two_from_one(train, tmp_path):
     assert epochs[2]["val_loss"] < epochs[0]["val_loss"]
     again = train(tiny(epochs=3, batch_size=70), tmp_path / "again", world=2)
     assert untimed(again)[0].keys() == untimed(run)[0].keys()
+
+
+def stopped(method: str, rank: int, world: int, port: int, config, folder: str, resume: bool) -> None:
+    """In the child: the second process alone is told to end, at its fourth update or its first validation."""
+    from vae.training.loop import Trainer
+
+    original = getattr(Trainer, method)
+
+    def told(self):
+        if rank == 1 and (self.step == 3 or method == "validate"):
+            os.kill(os.getpid(), signal.SIGTERM)
+        return original(self)
+
+    setattr(Trainer, method, told)
+    process(rank, world, port, config, folder, resume)
+
+
+@pytest.mark.parametrize("method", ["update", "validate"])
+def test_processes_stop_together_and_what_one_dropped_the_other_drops(train, tmp_path, method):
+    config = tiny(epochs=2, batch_size=35, accumulate=4)
+    run = train(config, tmp_path / "run", world=2, target=partial(stopped, method))
+    state = run.state()
+    assert (state["state"], state["signal"]) == ("stopped", signal.SIGTERM) and state["step"] < state["steps"]
+    if method == "validate":
+        assert state["step"] == 5 and not [line for line in run.metrics() if line["kind"] == "epoch"]
+        return
+    resumed = train(config, tmp_path / "run", world=2, resume=True)
+    assert resumed.state()["state"] == "finished"
+    whole = train(config, tmp_path / "whole", world=2)
+    for ours, theirs in zip(resumed.metrics(), whole.metrics(), strict=True):
+        loss = "loss" if ours["kind"] == "step" else "val_loss"
+        assert ours["step"] == theirs["step"] and ours[loss] == pytest.approx(theirs[loss], rel=1e-4)
 
 
 def test_torchrun_starts_the_command_line_and_one_process_speaks(tmp_path):

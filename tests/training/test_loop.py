@@ -144,15 +144,21 @@ def test_resuming_is_exact_with_averages_clipping_mirroring_and_bf16(tmp_path, m
     assert all(torch.equal(tensor, weights(resumed)[name]) for name, tensor in weights(whole).items())
 
 
-def test_resume_begins_where_there_is_nothing_and_goes_beyond_the_end_on_wish(tmp_path):
-    run = fit(tiny(epochs=1), tmp_path / "run", resume=True, device="cpu")
-    assert run.state()["epoch"] == 1
-    longer = fit(tiny(epochs=2, beta=9.0), tmp_path / "run", resume=True, device="cpu")
+def test_resume_takes_a_run_and_goes_beyond_its_end_on_wish(tmp_path):
+    fit(tiny(epochs=1), tmp_path / "run", device="cpu")
+    with pytest.raises(InputError, match=r"no run '.*rum' to resume; the nearest name there is 'run'"):
+        fit(tiny(epochs=1), tmp_path / "rum", resume=True, device="cpu")
+    assert [f.name for f in tmp_path.iterdir()] == ["run"]
+    longer = fit(tiny(epochs=2), tmp_path / "run", resume=True, device="cpu")
     assert longer.state()["epoch"] == 2 and longer.config()["epochs"] == 2
-    assert longer.config()["beta"] == 1.0  # but for the epochs, a run keeps its settings
     assert [line["epoch"] for line in longer.metrics() if line["kind"] == "epoch"] == [1, 2]
+    before = longer.state(), longer.config(), longer.metrics()
+    with pytest.raises(InputError, match=r"has beta 1.0, not 9.0, and a resumed run keeps .* leave out --beta"):
+        fit(tiny(epochs=2, beta=9.0), tmp_path / "run", resume=True, device="cpu")
     with pytest.raises(InputError, match="trained for 2 epochs already"):
         fit(tiny(epochs=1), tmp_path / "run", resume=True, device="cpu")
+    state = longer.state()
+    assert (state["state"], state["reason"], longer.config(), longer.metrics()) == ("finished", None, *before[1:])
     again = fit(tiny(epochs=2), tmp_path / "run", resume=True, device="cpu")  # nothing left to do
     assert again.state()["state"] == "finished" and untimed(again) == untimed(longer)
 
@@ -375,8 +381,16 @@ def test_one_training_at_a_time_in_a_folder_and_in_a_process(tmp_path, monkeypat
     assert run.state()["state"] == "stopped" and run.state()["step"] == 1 and not run.active()
 
 
-def test_a_time_limit_stops_it_politely(tmp_path):
-    run = fit(tiny(epochs=10_000), tmp_path / "run", device="cpu", max_minutes=0.3 / 60)
+def test_a_time_limit_stops_it_politely(tmp_path, monkeypatch):
+    update = vae.training.loop.Trainer.update
+
+    def updating(self):
+        update(self)
+        if self.step == 3:
+            self.stopper.deadline = 0.0
+
+    monkeypatch.setattr(vae.training.loop.Trainer, "update", updating)
+    run = fit(tiny(epochs=10_000), tmp_path / "run", device="cpu", max_minutes=5)
     state = run.state()
     assert state["state"] == "stopped" and state["reason"] == "Stopped: the time allowed for a run is over."
     assert run.model_folder().name == f"step-{state['step']:08d}" and state["step"] > 0
@@ -418,7 +432,7 @@ def test_progress_is_told_and_a_fresh_name_found(tmp_path, monkeypatch):
     told = []
     run = fit(tiny(epochs=1), device="cpu", on_progress=told.append)
     assert run.name == "mnist-vae-001" and new_run_folder("mnist-vae").name == "mnist-vae-002"
-    assert [entry["step"] for entry in told[:10]] == list(range(1, 11)) and told[-1]["step"] == told[-1]["steps"] == 10
+    assert [entry["step"] for entry in told[:11]] == list(range(11)) and told[-1]["step"] == told[-1]["steps"] == 10
 
 
 @pytest.mark.parametrize("kind", ["mnist-ae", "sigma", "l1"])

@@ -4,12 +4,14 @@ from contextlib import nullcontext
 
 import pytest
 import torch
+from own_family import Discs
 from tiny_runs import tiny, tiny_kl, untimed
 
 import vae.training.objective
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.loss import elbo
+from vae.lpips_distance import lpips_distance
 from vae.models import build
 from vae.training.loop import fit
 from vae.training.objective import Objective, equivariance, perceptual
@@ -170,3 +172,41 @@ def test_a_run_is_not_resumed_without_its_objective(tmp_path):
 def test_an_objective_that_gives_no_loss_is_refused(tmp_path, wrong):
     with pytest.raises(InputError, match="must return the loss, a scalar tensor"):
         fit(tiny(), tmp_path / "run", device="cpu", objective=lambda *batch: wrong)
+
+
+def test_lpips_is_the_other_perceptual_network(tmp_path, monkeypatch):
+    pytest.importorskip("lpips")
+    given = lpips_distance(random=True)
+    monkeypatch.setattr(vae.training.objective, "lpips_distance", lambda device: given)
+    monkeypatch.setattr("vae.lpips_distance.fetch_weights", lambda: None)
+    config = tiny_kl(perceptual=0.5, perceptual_network="lpips", epochs=1, batch_size=4)
+    run = fit(config, tmp_path / "run", device="cpu", train_set=Discs(8), val_set=Discs(4))  # VGG16 is slow
+    epoch = next(line for line in run.metrics() if line["kind"] == "epoch")
+    for prefix in ("", "val_"):
+        loss, reconstruction, kl, seen = (
+            epoch[f"{prefix}{name}"] for name in ("loss", "reconstruction", "kl", "perceptual")
+        )
+        assert seen > 0 and loss == pytest.approx(reconstruction + kl + 0.5 * 64 * seen, rel=1e-5)
+    x, x_hat, posterior = batch()
+    x_hat.requires_grad_()
+    (gradient,) = torch.autograd.grad(Objective(config, build(config.model), nullcontext)(
+        x, x_hat, posterior, 0)["perceptual"], x_hat)  # fmt: skip
+    assert (gradient.abs().amax((1, 2, 3)) > 0).all()
+
+
+@pytest.mark.parametrize("missing", ["package", "network"])
+def test_without_lpips_nothing_begins(tmp_path, monkeypatch, missing):
+    pytest.importorskip("lpips")
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+    if missing == "package":
+        monkeypatch.setitem(__import__("sys").modules, "lpips", None)
+    else:
+
+        def offline(*arguments, **options):
+            raise OSError("no network")
+
+        monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    sentence = "pip install lpips" if missing == "package" else "cannot be downloaded"
+    with pytest.raises(InputError, match=sentence):
+        fit(tiny(perceptual=0.5, perceptual_network="lpips"), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()

@@ -31,7 +31,7 @@ def train(folder: str, hurried: bool) -> None:
     vae.training.recorder.STATE_SECONDS = 0.0
     if hurried:  # a checkpoint after nearly every update, so that many kills come while one is written
         vae.training.recorder.CHECKPOINT_SECONDS, vae.training.recorder.SAVING = 0.0, 0.5
-    fit(tiny(epochs=8, ema_images=2000), folder, resume=True, device="cpu")
+    fit(tiny(epochs=8, ema_images=2000), folder, resume=Run(folder).exists(), device="cpu")
 
 
 @pytest.fixture(scope="module")

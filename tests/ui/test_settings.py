@@ -19,6 +19,7 @@ NAMES = ("VAE_MODEL", "VAE_RUNS_DIR", "VAE_DATA_DIR", "VAE_TRAINING", "VAE_MAX_T
 
 PUBLIC = (
     "VAE_MCP",
+    "VAE_PLUGIN",
     "VAE_SERVE",
     "VAE_MAX_RUNS_GB",
     "VAE_PUBLIC",
@@ -34,6 +35,11 @@ PUBLIC = (
 def nothing_set(monkeypatch):
     for name in (*NAMES, *PUBLIC, "SPACES_ZERO_GPU"):
         monkeypatch.delenv(name, raising=False)
+
+
+def test_plugins_are_one_or_several(monkeypatch):
+    monkeypatch.setenv("VAE_PLUGIN", "my_package.models, other")
+    assert Settings.from_environment().plugins == ("my_package.models", "other")
 
 
 def test_of_nothing_set_come_the_defaults(monkeypatch, tmp_path):

@@ -1,12 +1,14 @@
 """What visitors may train on, and what they see of it before."""
 
 import io
+import re
 import zipfile
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from tiny_runs import tiny
 
@@ -14,10 +16,15 @@ pytest.importorskip("gradio")
 
 from vae.data.sets import ADDRESS, load_data
 from vae.errors import InputError
+from vae.training import estimate
+from vae.training.loop import fit
 from vae.training.presets import PRESETS
 from vae.training.runs import RunWriter
-from vae.ui.tabs.train import training
-from vae.ui.training import training_data
+from vae.training.trained_model import with_its_network
+from vae.ui.serving.catalog import Catalog
+from vae.ui.tabs.train import SETTINGS, beginnings, given, training, watchers
+from vae.ui.training import outlook, training_data
+from vae.ui.training.controls import meant, shown
 from vae.ui.training.training_data import Previews, checked, kept, sweep
 from vae.ui.uploads import read_picture
 
@@ -144,7 +151,7 @@ def test_looking_fetches_no_data_set(tmp_path, monkeypatch):
 
 def test_a_preview_is_made_once_for_all(monkeypatch):
     made, previews = [], Previews()
-    monkeypatch.setattr(training_data, "_look", lambda data, fitted: made.append(fitted) or {"n": len(made)})
+    monkeypatch.setattr(training_data, "_look", lambda data, fitted, size: made.append(fitted) or {"n": len(made)})
     assert previews.look("digits", tiny()) == previews.look("digits", tiny()) == {"n": 1}
     previews.look("digits", PRESETS["mnist-vae"])
     assert [fitted["size"] for fitted in made] == [8, 32]
@@ -170,3 +177,77 @@ def test_an_upload_is_kept_as_long_as_a_run_was_trained_on_it(uploads, tmp_path)
     assert Path(data).exists(), "it may be about to be trained on"
     sweep(runs, age=0.0)
     assert not Path(data).exists()
+
+
+@pytest.fixture
+def page(tmp_path):
+    """What the Train tab's scripts call: (look_at_data, foresee), each of (data, preset, **settings)."""
+    catalog = Catalog(tmp_path / "runs")
+
+    def called(function):
+        def call(data="digits", preset="mnist-vae", **settings):
+            return function({"data": data, "preset": preset, "settings": settings})
+
+        return call
+
+    return [called(function) for function in watchers(catalog, Previews(catalog.audience))]
+
+
+def coloured(folder) -> str:
+    for i in range(10):
+        Image.new("RGB", (70, 80), (20 * i, 99, 7)).save(folder / f"{i}.png")
+    return str(folder)
+
+
+def test_images_are_shown_at_the_size_and_in_the_colours_asked_for(page, tmp_path):
+    look, _ = page
+    found = look(coloured(tmp_path), size="48", in_channels="3", crop="random")
+    assert (found["width"], found["height"]) == (48, 48) and "in colour" in found["says"]
+    assert found["images"] == 8 and found["channels"] == 3
+    large = look(str(tmp_path), "sd", size="1024")
+    assert large["width"] == 256 and "1024 × 1024" in large["says"]
+    wrong = look(size="100")
+    assert wrong["settings"] and wrong["error"].startswith("size 100 is not a multiple of 8")
+    assert "settings" not in look("/none/such")
+
+
+def test_colour_images_are_not_seen_in_grey_without_a_word(page, tmp_path):
+    look, _ = page
+    suggested = look(coloured(tmp_path))["suggest"]
+    assert suggested["preset"] == "sd-small" and "would see them in grey" in suggested["says"]
+    assert look(str(tmp_path), in_channels="3")["suggest"] is None
+    assert look(str(tmp_path), "sd-small")["suggest"] is None and look("digits")["suggest"] is None
+    assert look(str(tmp_path), init="dogs-vae")["suggest"] is None
+
+
+def test_memory_and_time_are_estimated_before_a_training(page, monkeypatch):
+    _, foresee = page
+    monkeypatch.setattr(estimate, "SHORT", 0.01)
+    monkeypatch.setattr(outlook, "pick_device", lambda: torch.device("cpu"))
+    says = foresee(epochs=30)["says"]
+    assert re.fullmatch(r"About 0\.1 GB of memory and .+ on this machine's processor\.", says)
+    large = foresee(preset="sd", size="4096")["error"]
+    assert "A batch of 4 images of 4096x4096 pixels would take about" in large and "\n" not in large
+    assert "downscale must be" in foresee(downscale="6")["error"]
+    assert "no model 'none-such'" in foresee(init="none-such")["error"]
+    assert foresee(init="someone/their-vae")["says"] == "What it takes is known when the model has been fetched."
+
+
+def test_a_training_starts_from_what_is_listed(tmp_path):
+    catalog = Catalog(tmp_path / "runs")
+    run = fit(tiny(epochs=1), tmp_path / "runs" / "mine", device="cpu")
+    names = [value for _, value in beginnings(catalog)]
+    assert names[0] == "" and {"mine", "dogs-vae"} < set(names)
+    assert catalog.beginning("") is catalog.beginning(None) is None and catalog.beginning("dogs-vae") == "dogs-vae"
+    assert catalog.beginning("mine") == str(run.folder)
+    values = {"init": "mine", "freeze": "encoder", "size": "16", "batch_size": "auto", "widths": "", "data": "x"}
+    config = training("mnist-vae", "digits", public=False, **given(catalog, values))
+    assert (config.init, config.freeze, config.size, config.batch_size) == (str(run.folder), "encoder", 16, "auto")
+    assert with_its_network(config).model["sample_size"] == 16
+
+
+def test_every_control_says_and_takes_what_its_setting_has():
+    for preset_ in PRESETS.values():
+        for name, known in SETTINGS.items():
+            value = getattr(preset_, name)
+            assert meant(known, shown(known, value)) == value

@@ -12,7 +12,7 @@ from vae.training.runs import RunWriter
 from vae.ui.serving.access import Visitor
 from vae.ui.serving.catalog import Catalog
 from vae.ui.training import watch
-from vae.ui.training.metric_rows import EPOCH_FIELDS, FIRST_VIEW, STEP_FIELDS
+from vae.ui.training.metric_rows import EPOCH_FIELDS, FIRST_VIEW, STEP_FIELDS, row_fields
 from vae.ui.training.watch import ASKS, PREVIEW_FIELDS, Watcher
 
 
@@ -215,3 +215,25 @@ def test_only_its_owner_is_told_that_a_run_is_theirs(run, watcher, monkeypatch):
 def test_many_pages_are_told_to_ask_less_often(run, watcher):
     waits = [watcher.watch_run({"page": f"page {i}"})["wait"] for i in range(4 * ASKS)]
     assert waits[0] == 2000 and waits[-1] == 4000  # a run at rest is asked for every other second
+
+
+def test_a_runs_own_terms_are_told_with_their_names_and_stand_in_the_table(run, watcher, tmp_path):
+    run.rewind(0)
+    run.append(line(1, "start", val_psnr=20.0) | {"step": 0})
+    run.append(line(1, edges=3.0, style=0.25))
+    run.append(epoch(10, 2.0) | {"edges": 2.0, "style": 0.125, "val_edges": 2.5})
+    news = watcher.watch_run({})
+    curve = news["curves"][run.name]
+    assert curve["more"] == ("edges", "style")
+    start, step, last = (dict(zip(row_fields(curve["more"]), row, strict=False)) for row in curve["rows"])
+    assert "edges" not in start and (step["edges"], step["style"], len(step)) == (3.0, 0.25, 6)
+    assert (last["edges"], last["val_loss"], last["val_edges"], last["val_style"]) == (2.0, 2.0, 2.5, None)
+    page = known(news)
+    assert "more" not in watcher.watch_run(page)["curves"][run.name]
+    run.append(line(11, edges=1.0, style=0.1))
+    assert watcher.watch_run(page)["curves"][run.name]["rows"] == [[11, 0.090909, 0.5, 0.1, 1.0, 0.1]]
+    rows = list(csv.DictReader(io.StringIO(watcher.curves_csv([run.name]))))
+    assert (rows[1]["edges"], rows[2]["val_edges"], rows[0]["val_psnr"]) == ("3.0", "2.5", "20.0")
+    for step in range(12, FIRST_VIEW * 2):
+        run.append(line(step, edges=1.0, style=0.1))
+    assert any(len(row) == 11 for row in watcher.watch_run({})["curves"][run.name]["rows"]), "thinned, epochs stay"

@@ -10,7 +10,7 @@ from vae.checkpoints.config_text import parse
 from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS
 from vae.checkpoints.weight_files import SUFFIXES
 from vae.errors import InputError
-from vae.models import FAMILIES
+from vae.models import FAMILIES, known_names
 
 STEMS = ("model", "diffusion_pytorch_model")
 BESIDE = ("priors.safetensors", "statistics.safetensors")  # these belong to a model and are none
@@ -81,17 +81,16 @@ def find(
 
 def _unknown(text: str, config: str) -> str | None:
     """Why the config is none of ours, or None."""
-    known = ", ".join(sorted(FAMILIES))
     try:
         entries = parse(text, config)
     except InputError as error:
         return str(error)
     name = entries.get("_class_name") if isinstance(entries, dict) else None
     if name is None:
-        return f"{config} has no _class_name; known are {known}."
+        return f"{config} has no _class_name; known are {known_names()}."
     if isinstance(name, str) and name in FAMILIES:
         return None
-    return f"{config} is of the unknown class {json.dumps(name)[:80]}; known are {known}."
+    return f"{config} is of the unknown class {json.dumps(name)[:80]}; known are {known_names()}."
 
 
 def _choose(names: list[str], variant: str | None) -> tuple[str, ...]:

@@ -9,11 +9,11 @@ from vae.checkpoints.config_from_shapes import infer_config
 from vae.checkpoints.config_text import LONGEST, parse
 from vae.checkpoints.diffusers_config import read_config
 from vae.checkpoints.discover import Found, find, partner
-from vae.checkpoints.key_mapping import Naming, recognise
+from vae.checkpoints.key_mapping import Naming, as_they_are, recognise
 from vae.checkpoints.run_checkpoints import CONFIG, complete_checkpoints
 from vae.checkpoints.weight_files import Weights, join, open_weights
 from vae.errors import InputError
-from vae.models import ModelConfig
+from vae.models import ModelConfig, is_own
 
 _HERE = Path(__file__).resolve()
 _INSTALLED = _HERE.with_name("bundled")  # in a wheel; in a clone they lie at its root
@@ -99,12 +99,14 @@ def _open_file(path: Path) -> Opened:
 
 def _recognised(weights: Weights, config: Path | None, name: str) -> Opened:
     """config: the config.json that goes with the weights; without one, theirs is in their header or in their shapes."""
-    naming = recognise(weights.shapes)
-    if config is not None:
-        return Opened(read_config(parse(read_text(config), config.name), name), naming, weights)
-    if "config" in weights.metadata:
-        return Opened(read_config(parse(weights.metadata["config"], name), name), naming, weights)
-    return Opened(infer_config(naming, name), naming, weights)
+    text = weights.metadata.get("config") if config is None else read_text(config)
+    if text is None:
+        naming = recognise(weights.shapes)
+        return Opened(infer_config(naming, name), naming, weights)
+    entries = parse(text, name if config is None else config.name)
+    own = isinstance(entries, dict) and is_own(entries)
+    naming = as_they_are(weights.shapes) if own else recognise(weights.shapes)
+    return Opened(read_config(entries, name), naming, weights)
 
 
 def read_text(path: Path) -> str:

@@ -46,8 +46,8 @@ class Part:
 
 @dataclass(frozen=True)
 class Naming:
-    """The result of `recognise`: `kind` is "kl", "notebook", "tiny" or "conv"; `companions` are the tensors of the file
-    that are known not to be the auto-encoder's; `parts` maps our names to where their tensors are."""
+    """The result of `recognise`: `kind` is "kl", "notebook", "tiny", "conv" or "own"; `companions` are the tensors of
+    the file that are known not to be the auto-encoder's; `parts` maps our names to where their tensors are."""
 
     kind: str
     parts: dict[str, Part]
@@ -93,6 +93,11 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
         raise InputError("The file mixes two namings of the same tensors.")
     parts = {ours: _part(ours, left[n], shapes[left[n]], third) for ours, (n, third) in renamed.items()}
     return Naming(kind, parts, companions)
+
+
+def as_they_are(shapes: dict[str, Shape]) -> Naming:
+    """The tensors of a network of one's own, whose names are its own."""
+    return Naming("own", {name: Part(name, shape) for name, shape in shapes.items()})
 
 
 def _part(ours: str, source: str, shape: Shape, third: int | None) -> Part:

@@ -1,5 +1,6 @@
 """Models read and written. Loading is strict, and nothing in a file is ever executed."""
 
+import copy
 import json
 import tempfile
 from collections.abc import Callable
@@ -22,7 +23,7 @@ from vae.device import pick_device
 from vae.errors import InputError
 from vae.files import appearing, replacing
 from vae.latents import priors
-from vae.models import AutoEncoder, build, config_to_dict
+from vae.models import AutoEncoder, build, config_to_dict, is_own
 from vae.models.base import as_model
 from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
 from vae.models.tiny import TinyAE
@@ -63,10 +64,24 @@ def load(
     with torch.device("meta"):
         model = build(opened.config)
     limits.check_memory(model.parameter_count * wanted.itemsize, f"The model's {model.parameter_count:,} parameters")
+    own = is_own(opened.config)
+    if own:  # it may hold more than its weights, such as tensors of constants, which are then made with their numbers
+        with torch.random.fork_rng(devices=[]):
+            model = build(opened.config).to(device, wanted)
     _fill(model, opened, device, wanted)
     priors.attach(model, opened.weights.files)
-    to_fast_layout(model.eval().requires_grad_(False))
+    model.eval().requires_grad_(False)
+    if not own:  # whose views of its tensors may count on the usual layout
+        to_fast_layout(model)
     return use_mixed_precision(model) if dtype == "auto" else model
+
+
+def load_into(model: AutoEncoder, folder: Path) -> AutoEncoder:
+    """A copy of `model`, which nobody else can build, with the weights in a checkpoint folder of its own, on the CPU in
+    float32. Raises InputError as `load` does, for weights that do not fit too."""
+    filled = copy.deepcopy(model)
+    _fill(filled, open_model(folder), torch.device("cpu"), torch.float32)
+    return filled.to("cpu")
 
 
 def _dtype(dtype: torch.dtype | str | None, device: torch.device) -> torch.dtype:

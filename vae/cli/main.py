@@ -12,6 +12,7 @@ import typer
 
 from vae.cli.evaluate import evaluate
 from vae.cli.latents import fit_prior, statistics
+from vae.cli.options import with_plugins
 from vae.cli.page import page
 from vae.cli.serve import serve
 from vae.cli.terminal import (
@@ -30,7 +31,16 @@ from vae.cli.terminal import (
 )
 from vae.cli.train import train
 
-app = typer.Typer(
+
+class Commands(typer.Typer):
+    """Commands, each of which knows --plugin: all of them load a model, or train one."""
+
+    def command(self, *arguments, **options):
+        register = super().command(*arguments, **options)
+        return lambda command: register(with_plugins(command))
+
+
+app = Commands(
     help="Variational auto-encoders: look into them, use them, train them.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,

@@ -1,5 +1,6 @@
-"""A config's settings as a command's options."""
+"""Options that commands are given: a config's settings, and modules of the user's own."""
 
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Annotated
@@ -18,7 +19,10 @@ def with_settings(config: type) -> Callable:
         own = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
         options = []
         for name, known in settings_of(config).items():
-            option = typer.Option(help=known.description, rich_help_panel="Settings (left out: as in the preset)")
+            also = {"parser": number_or_word, "metavar": f"{known.type.__name__.upper()}|auto"} if known.auto else {}
+            option = typer.Option(
+                help=known.description, rich_help_panel="Settings (left out: as in the preset)", **also
+            )
             kind = Annotated[known.type | None, option]
             options.append(inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind))
         command.__signature__ = signature.replace(parameters=own + options)
@@ -26,3 +30,31 @@ def with_settings(config: type) -> Callable:
         return command
 
     return decorate
+
+
+def number_or_word(text: str) -> int | str:
+    """What is written as a whole number as one; the setting itself refuses any other word than "auto"."""
+    try:
+        return int(text)
+    except ValueError:
+        return text
+
+
+def with_plugins(command: Callable) -> Callable:
+    """Decorates a command: `--plugin MODULE`, as often as one likes, is imported before it runs."""
+    help = "A Python module of yours that calls vae.register, imported first."
+    kind = Annotated[list[str] | None, typer.Option("--plugin", help=help, metavar="MODULE")]
+    signature = inspect.signature(command)
+    extra = inspect.Parameter("plugin", inspect.Parameter.KEYWORD_ONLY, default=None, annotation=kind)
+
+    @functools.wraps(command)
+    def plugged(*arguments, plugin: list[str] | None = None, **options):
+        from vae.plugins import import_plugin
+
+        for name in plugin or ():
+            import_plugin(name)
+        return command(*arguments, **options)
+
+    plugged.__signature__ = signature.replace(parameters=[*signature.parameters.values(), extra])
+    plugged.__annotations__ = {**command.__annotations__, "plugin": kind}
+    return plugged

@@ -31,7 +31,7 @@ def encoded(
     def read(i: int, size_hint: int | None = None) -> Image.Image:
         return open_image(get(i), size_hint, spans, transparency)
 
-    channels = _channels(get, len(names), transparency)
+    channels = _channels(get, len(names))
     one = spans if isinstance(spans, tuple) else next(iter(spans.values())) if len(spans) == 1 else None
     return Source(name, len(names), read, names, channels=channels, value_range=one, remarks=remarks, **others)
 
@@ -57,17 +57,18 @@ def _spans(
     ]
 
 
-def _channels(get: Callable[[int], Path | bytes], count: int, transparency: bool) -> int | None:
-    """3 if there is colour in some of the first images, 1 if there is none, whatever their files' modes; one more with
-    transparency."""
-    found = None
+def _channels(get: Callable[[int], Path | bytes], count: int) -> int | None:
+    """3 if there is colour in some of the first images, 1 if there is none, whatever their files' modes; one more where
+    any is transparent somewhere."""
+    seen, colour, clear = False, False, False
     for i in range(min(count, LOOKED_AT)):
         try:
-            image = open_image(get(i), size_hint=64)
+            image = open_image(get(i), size_hint=64, transparency=True)
         except InputError:
             continue
-        found = 1
-        if image.mode == "RGB" and np.ptp(np.asarray(image), axis=2).any():
-            found = 3
-            break
-    return found and found + transparency
+        seen, pixels = True, np.atleast_3d(np.asarray(image))
+        if image.mode in ("LA", "RGBA"):
+            clear |= bool((pixels[..., -1] < 255).any())
+            pixels = pixels[..., :-1][pixels[..., -1] > 0]  # what is wholly transparent has no colour
+        colour |= bool(pixels.shape[-1] == 3 and np.ptp(pixels, axis=-1).any())
+    return (3 if colour else 1) + clear if seen else None

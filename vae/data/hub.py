@@ -5,6 +5,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import chain, islice
 
 import numpy as np
@@ -12,12 +13,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vae.data.fitting import LAYERED
-from vae.data.image_set import ImageSet
+from vae.data.image_set import LOOK, ImageSet
 from vae.data.splits import split_of
 from vae.depth import Range
 from vae.errors import InputError
-from vae.images import open_image
+from vae.images import TRANSPARENT, open_image
 
 WINDOW = 8192  # images a set too large to hold is shuffled within
 LARGEST = 64 * 2**20  # bytes of one image's file
@@ -33,13 +33,16 @@ def load(
     test_size: float | None = 0.2,
     span: Range | None = None,
     window: int = WINDOW,
+    process: int = 0,
+    processes: int = 1,
 ) -> ImageSet:
     """The images of `name`, "owner/name" or "owner/name:column", as vae.data.sets.load_data gives them.
 
     Without a column the first one with images is taken; labels are those of the first column with classes. Without a
     split for testing, `test_size` of the images are for testing, every so many of them. Images are streamed, nothing is
     written to disk. A set that fits into limit_bytes is held; of a larger one, training gets a StreamedSet and all else
-    the first ones that fit. as_wanted: an image as uint8 of `shape`.
+    the first ones that fit. Several processes divide a stream among them: this one, of so many, gets images that no
+    other gets, and a window that is its share of one. as_wanted: an image as uint8 of `shape`.
 
     Raises InputError if `datasets` is not installed, or the set cannot be had or has no such column.
     """
@@ -66,16 +69,18 @@ def load(
         streams = [each.cast_column(column, datasets.Image(decode=False)) for each in streams]
         share = None if own or split == "all" else test_size
 
-        def rows() -> Iterator[tuple[np.ndarray | None, int, str]]:
-            """Fitted images, labels and names from the first on; None for an image that cannot be read."""
-            for i, row in enumerate(chain.from_iterable(streams)):
-                if share is None or _is_held_out(i, share) == (split != "train"):
-                    try:
-                        file = _bytes(row[column], repository)
-                        pixels = as_wanted(open_image(file, shape[-1], span, transparency=shape[0] in LAYERED))
-                    except InputError:
-                        pixels = None
-                    yield pixels, row[label] if label else -1, str(i)
+        def rows(first: int = 0, step: int = 1) -> Iterator[tuple[np.ndarray | None, int, str]]:
+            """Fitted images, labels and names, of every step-th one from `first` on; None for an image that cannot be
+            read."""
+            numbered = enumerate(chain.from_iterable(streams))
+            ours = ((i, row) for i, row in numbered if share is None or _is_held_out(i, share) == (split != "train"))
+            for i, row in islice(ours, first, None, step):
+                try:
+                    file = _bytes(row[column], repository)
+                    pixels = as_wanted(open_image(file, shape[-1], span, transparency=shape[0] in TRANSPARENT))
+                except InputError:
+                    pixels = None
+                yield pixels, row[label] if label else -1, str(i)
 
         count = sum(each.num_examples for each in known) if all(known) else None
         if count and share is not None:
@@ -84,7 +89,11 @@ def load(
         room = max(1, limit_bytes // int(np.prod(shape)))
         names = list(features[label].names) if label else None
         if split == "train" and count and count > room:
-            return StreamedSet(name, shape, rows, count, min(window, room), progress)
+            mine = partial(rows, process, processes)
+            if own and processes > 1 and getattr(stream, "num_shards", 1) % processes == 0:
+                # Whole files for each: nobody downloads what is another's.
+                streams, mine = [streams[0].shard(processes, process)], rows
+            return StreamedSet(name, shape, mine, count, max(1, min(window, room) // processes), progress)
         return _held(name, shape, rows(), room, names, lambda done: progress and progress(done, count or room))
     except InputError:
         raise
@@ -184,7 +193,7 @@ def _held(name, shape, rows, room: int, classes: list[str] | None, progress) -> 
         pictures.append(pixels)
         labels.append(label)
         found.append(row)
-        if len(pictures) % 256 == 0:
+        if len(pictures) % 16 == 0:
             progress(len(pictures))
     if not pictures:
         raise InputError(f"{name} holds no pictures that can be read.")
@@ -198,14 +207,14 @@ def _held(name, shape, rows, room: int, classes: list[str] | None, progress) -> 
 class StreamedSet(ImageSet):
     """A set too large to hold: a window of its images, through which the rest passes as it arrives.
 
-    batch(indices) picks from the window, at indices modulo its length, and then lets as many new images in for the
-    oldest: with random indices each image is used once on average. At its end the stream starts anew. A run that is
-    interrupted and goes on sees the images in another order.
+    batch(indices) takes images out of the window, at indices modulo its length, and lets the next of the stream in for
+    each: every image that arrives is used once. At its end the stream starts anew. A run that is interrupted and goes
+    on sees the images in another order. rows: called for a stream of this process's images and their labels.
     """
 
     def __init__(self, name: str, shape: tuple[int, int, int], rows: Callable, count: int, window: int, progress):
         super().__init__(name, shape, None, None)
-        self._count, self._next = count, 0
+        self._count = count
         self._arriving: queue.Queue = queue.Queue(maxsize=512)
         stop = threading.Event()
         weakref.finalize(self, stop.set)
@@ -213,29 +222,36 @@ class StreamedSet(ImageSet):
         self._window = np.empty((window, *shape), np.uint8)
         for i in range(window):
             self._window[i] = self._arrival()
-            if progress and i % 256 == 255:
+            if progress and i % 16 == 15:
                 progress(i + 1, window)
 
     def batch(self, indices: Tensor | Sequence[int]) -> Tensor:
         """uint8 (n, C, size, size). Raises InputError if the stream breaks off."""
         chosen = torch.as_tensor(indices).numpy() % len(self._window)
-        pixels = torch.from_numpy(self._window[chosen])
-        for _ in chosen:
-            self._window[self._next] = self._arrival()
-            self._next = (self._next + 1) % len(self._window)
-        return pixels
+        pixels = np.empty((len(chosen), *self.shape), np.uint8)
+        for i, place in enumerate(chosen):
+            pixels[i] = self._window[place]
+            self._window[place] = self._arrival()
+        return torch.from_numpy(pixels)
 
     def preview(self, n: int = 16) -> Tensor:
         """The first n images of the window; none is used up."""
         return torch.from_numpy(self._window[:n].copy())
 
     def _arrival(self) -> np.ndarray:
-        while (pixels := self._arriving.get()) is None:
+        while (pixels := self._next()) is None:
             self.skipped += 1
         if isinstance(pixels, Exception):
             self._arriving.put(pixels)  # for whoever asks next
             raise InputError(f"The stream of {self.name} broke off ({type(pixels).__name__}).") from pixels
         return pixels
+
+    def _next(self):
+        while True:
+            try:
+                return self._arriving.get(timeout=LOOK)
+            except queue.Empty:
+                self.check()
 
 
 def _feed(rows: Callable, arriving: queue.Queue, stop: threading.Event) -> None:

@@ -1,9 +1,10 @@
 """Images of one size, as bytes in memory or read on demand."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 
 import numpy as np
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor
 from vae.data.source import Source, listed
 from vae.depth import Range
 from vae.errors import InputError
+from vae.images import COLOURS, TRANSPARENT
 
-KINDS = {1: "grey", 2: "in 2 channels", 3: "RGB", 4: "in 4 channels"}
 WORKERS = min(16, os.cpu_count() or 1)
+LOOK = 0.25  # seconds between two calls of `progress` at most while all images are read
 
 
 class Vanished(InputError):
@@ -30,7 +32,7 @@ class ImageSet:
     before they were fitted, None where that is not known. skipped, unreadable: how many images are left out because
     they could not be read, and their names as far as known. left_out: names of files that are no images. value_range:
     the values over 8 bits that are black and white, where it is one range for all. transform: what a training does to
-    its images, see load_data.
+    its images, see load_data. check: called often while images are read; what it raises ends that.
     """
 
     def __init__(self, name: str, shape: tuple[int, int, int], labels: Tensor | None, classes: list[str] | None):
@@ -42,6 +44,7 @@ class ImageSet:
         self.left_out: list[str] = []
         self.value_range: Range | None = None
         self.transform: Callable[[Tensor], Tensor] | None = None
+        self.check: Callable[[], None] = unchecked
         self.source_channels: int | None = None
         self.cut = False  # whether these are only the first images of a larger set
         self._read: Callable[[int], np.ndarray] | None = None
@@ -62,12 +65,20 @@ class ImageSet:
         """
         if self.images is not None:
             return self.images[torch.as_tensor(indices)]
+        return torch.from_numpy(np.stack(self._arrays(indices)))
+
+    def _arrays(self, indices: Tensor | Sequence[int]) -> list[np.ndarray]:
+        """The images at `indices` from their source, several at a time."""
         if self._pool is None:
             self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
         chosen = torch.as_tensor(indices).tolist()
         if any(not -len(self) <= i < len(self) for i in chosen):
             raise IndexError(f"{self.name} has {len(self)} pictures")
-        return torch.from_numpy(np.stack(list(self._pool.map(self._read_sound, chosen))))
+        found = []
+        for pixels in self._pool.map(self._read_sound, chosen):
+            found.append(pixels)
+            self.check()
+        return found
 
     def _read_sound(self, index: int) -> np.ndarray:
         for step in range(min(len(self), 100)):
@@ -86,17 +97,7 @@ class ImageSet:
 
     def batches(self, parts: Iterable[Tensor], ahead: int = 2) -> Iterator[Tensor]:
         """batch(indices) for each of `parts`, in order; up to `ahead` are read in the background before asked for."""
-        if self.images is not None:
-            yield from map(self.batch, parts)
-            return
-        with ThreadPoolExecutor(1) as reader:
-            coming: deque[Future] = deque()
-            for indices in parts:
-                coming.append(reader.submit(self.batch, indices))
-                if len(coming) > ahead:
-                    yield coming.popleft().result()
-            while coming:
-                yield coming.popleft().result()
+        return map(self.batch, parts) if self.images is not None else read_ahead(self.batch, parts, ahead)
 
     def augmented(self, pixels: Tensor, seeds: Tensor) -> Tensor:
         """`transform` of each image of uint8 (n, C, size, size), with one of the n seeds each, for which PyTorch's
@@ -122,7 +123,7 @@ class ImageSet:
     def describe(self) -> str:
         """One line for people: how many images, of what size, in how many classes, and how many were left out."""
         channels, height, width = self.shape
-        parts = [f"{len(self):,} pictures", f"{width} x {height} {KINDS[channels]}"]
+        parts = [f"{len(self):,} pictures", f"{width} x {height} {COLOURS[channels]}"]
         if self.classes:
             parts.append(f"{len(self.classes)} classes")
         if self.images is None:
@@ -142,6 +143,27 @@ class ImageSet:
         return remarks_of(self)
 
 
+def unchecked() -> None:
+    """The `check` of a set whose reading nothing ends."""
+
+
+def read_ahead(
+    batch: Callable[[Tensor], Tensor], parts: Iterable[Tensor], ahead: int, name: str = ""
+) -> Iterator[Tensor]:
+    """batch(indices) for each of `parts`, in order; up to `ahead` are read in one thread before asked for."""
+    reader = ThreadPoolExecutor(1, thread_name_prefix=name)
+    coming: deque[Future] = deque()
+    try:
+        for indices in parts:
+            coming.append(reader.submit(batch, indices))
+            if len(coming) > ahead:
+                yield coming.popleft().result()
+        while coming:
+            yield coming.popleft().result()
+    finally:
+        reader.shutdown(wait=False, cancel_futures=True)  # nobody wants what is still to come
+
+
 def remarks_of(*sets: ImageSet) -> list[str]:
     """ImageSet.remarks of all together, such as the splits of one data set."""
     first = sets[0]
@@ -154,8 +176,11 @@ def remarks_of(*sets: ImageSet) -> list[str]:
     if skipped:
         were = "image could not be read and was" if skipped == 1 else "images could not be read and were"
         found.append(f"{skipped:,} {were} left out{f': {listed(unreadable)}' if unreadable else ''}.")
-    if first.source_channels in (2, 4) and first.shape[0] == first.source_channels:
-        found.append(f"The images have {first.source_channels} channels, and all are kept.")
+    if first.source_channels in TRANSPARENT:
+        if first.shape[0] == first.source_channels:
+            found.append(f"The images have {first.source_channels} channels, and all are kept.")
+        elif first.shape[0] not in TRANSPARENT:
+            found.append("Some images are transparent; they are laid on white.")
     return found
 
 
@@ -166,14 +191,18 @@ def fill(
     limit_bytes: int,
     progress: Callable[[int, int], None] | None,
 ) -> ImageSet:
-    """Read all `count` images into data.images if they fit into limit_bytes; else have data read them on demand."""
+    """Read all `count` images into data.images if they fit into limit_bytes; else have data read them on demand. What
+    `progress` raises ends the reading."""
     if count * int(np.prod(data.shape)) > limit_bytes:
         data._read, data._count = read, count
         return data
+    ended = threading.Event()
     pixels, sound = np.empty((count, *data.shape), np.uint8), np.zeros(count, bool)
 
     def work(first: int) -> None:
         for i in range(first, min(first + step, count)):
+            if ended.is_set():
+                return
             try:
                 pixels[i] = read(i)
                 sound[i] = True
@@ -183,11 +212,16 @@ def fill(
     step, done = 64, 0
     with ThreadPoolExecutor(WORKERS) as pool:
         try:
-            for _ in pool.map(work, range(0, count, step)):
+            for part in [pool.submit(work, first) for first in range(0, count, step)]:
+                while not wait([part], LOOK).done:
+                    if progress:
+                        progress(done, count)
+                part.result()
                 done = min(done + step, count)
                 if progress:
                     progress(done, count)
         except BaseException:
+            ended.set()
             pool.shutdown(wait=False, cancel_futures=True)  # what is left need not be read
             raise
     data.skipped = count - int(sound.sum())

@@ -13,13 +13,14 @@ from torch import Tensor
 
 from vae.checks import whole_number
 from vae.data import builtin, formats
-from vae.data.fitting import LAYERED, check_channels, fitted
+from vae.data.crops import CropSet
+from vae.data.fitting import check_channels, fitted
 from vae.data.image_set import ImageSet, fill
 from vae.data.source import Numbers, Source
 from vae.data.splits import checked_share, split_indices
 from vae.depth import checked_range
 from vae.errors import InputError
-from vae.images import fit
+from vae.images import TRANSPARENT, at_least, fit
 
 MAX_SIZE = 8192  # pixels of a side
 LIMIT_BYTES = 2 * 2**30  # of fitted images held in memory
@@ -39,6 +40,9 @@ def load_data(
     progress: Callable[[int, int], None] | None = None,
     value_range: str | Sequence[float] | None = None,
     transform: Callable[[Tensor], Tensor] | None = None,
+    crop: str = "center",
+    process: int = 0,
+    processes: int = 1,
 ) -> ImageSet:
     """The images called `name`, fitted as vae.images.fit does with size, channels and border.
 
@@ -53,11 +57,13 @@ def load_data(
     root: where data sets lie, read only; by default the environment's VAE_DATA_DIR.
     limit_bytes: a larger set is not held in memory but read batch by batch.
     test_size: None holds nothing back: each split of a set without its own is all of it.
-    progress: called with the images done so far and their total, now and then.
+    progress: called with the images done so far and their total, now and then; what it raises ends the reading.
     value_range: of values over 8 bits, those that are black and white, (0, 4095) or "0:4095"; by default the range
       they have, see vae.depth.usual_range.
     transform: what a training does to an image each time it is learned from, such as torchvision.transforms.v2's; it
       takes and gives uint8 (channels, size, size). Only a training uses it, and never on the images it validates with.
+    crop: "center", or "random" for a CropSet: the images stay as large as they are, and squares are cut out of them.
+    process, processes: this one's number among those that train together, which divide a set that is streamed.
 
     Raises InputError if there is no such set, it cannot be had, or holds no image that can be read.
     """
@@ -65,6 +71,8 @@ def load_data(
         raise InputError(f"The split is train, val, test or all, not {split!r}.")
     test_size = None if test_size is None else checked_share(test_size)
     size = whole_number("An image's size", size, 1, MAX_SIZE)
+    if crop not in ("center", "random"):
+        raise InputError(f"The crop is center or random, not {crop!r}.")
     channels = whole_number("The number of channels", channels, 1, 4)
     border = whole_number("The border", border, 0, MAX_SIZE)
     limit_bytes = whole_number("limit_bytes", limit_bytes, 0)
@@ -74,21 +82,35 @@ def load_data(
     shape = (channels, size, size)
     fit_to = partial(fit, size=size, border=border)
     fit_to(Image.new("L", (1, 1)), channels=1)  # refuses a size or border that cannot be before anything is read
+    if crop == "random":
+        fit_to = partial(at_least, size=size - 2 * border)
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"A data set's name is a string or a Path, not {name!r}.")
     name = str(name)
+
+    def held(data: ImageSet, count: int, read: Callable[[int, int | None], np.ndarray]) -> ImageSet:
+        if crop == "random":
+            return CropSet(data, count, partial(read, size_hint=None), border, limit_bytes)
+        return fill(data, count, partial(read, size_hint=size), limit_bytes, progress)
 
     def as_wanted(image: Image.Image | np.ndarray) -> np.ndarray:
         return fitted(image, channels, lambda image, channels: fit_to(image, channels=channels))
 
     if name in builtin.NAMES:
-        data = _builtin(name, split, test_size, shape, border, data_root(root), as_wanted, limit_bytes, progress)
+        most = limit_bytes if crop == "center" else 0
+        data = _builtin(name, split, test_size, shape, border, data_root(root), as_wanted, most, held)
     else:
         paths = None if name.startswith(ADDRESS) else find(name, root)
         if paths is None and _HUB_ID.fullmatch(name.removeprefix(ADDRESS)):
             from vae.data import hub
 
-            data = hub.load(name.removeprefix(ADDRESS), split, as_wanted, shape, limit_bytes, progress, test_size, span)
+            repository, part = name.removeprefix(ADDRESS), {"process": process, "processes": processes}
+            if crop != "center":
+                raise InputError(
+                    f"Of a Hub data set, as {repository!r} is, images are fitted; random crops are for "
+                    "folders and archives."
+                )
+            data = hub.load(repository, split, as_wanted, shape, limit_bytes, progress, test_size, span, **part)
         elif paths is None:
             raise InputError(
                 f"There is no data set {name!r}; {', '.join(builtin.NAMES)}, {formats.ACCEPTED}, "
@@ -96,28 +118,27 @@ def load_data(
             )
         else:
             title = paths[0].name if len(paths) == 1 else Path(name).name
-            source = formats.open_source(paths, title, span, transparency=channels in LAYERED)
-            data = _image_set(source, split, test_size, shape, as_wanted, limit_bytes, progress)
+            source = formats.open_source(paths, title, span, transparency=channels in TRANSPARENT)
+            data = _image_set(source, split, test_size, shape, as_wanted, held)
     data.transform = transform
     return data
 
 
-def _image_set(
-    source: Source, split: str, test_size: float | None, shape: tuple[int, int, int], as_wanted, limit_bytes, progress
-) -> ImageSet:
-    """The images of a source's split, fitted."""
+def _image_set(source: Source, split: str, test_size: float | None, shape, as_wanted, held: Callable) -> ImageSet:
+    """The images of a source's split, fitted. held: (a set without images, their number, how one is read) -> the set
+    with them."""
     try:
         check_channels(source, shape[0])
         chosen = source.part(split, test_size)
         labels = None if source.labels is None else torch.from_numpy(source.labels[chosen]).long()
-        data = ImageSet(source.name, shape, labels, source.classes)
-        data.source_channels, data.left_out, data.value_range = source.channels, source.left_out, source.value_range
-        data.names, data.notes = source.names_of(chosen), source.remarks
+        empty = ImageSet(source.name, shape, labels, source.classes)
+        empty.source_channels, empty.left_out, empty.value_range = source.channels, source.left_out, source.value_range
+        empty.names, empty.notes = source.names_of(chosen), source.remarks
 
-        def read(i: int) -> np.ndarray:
-            return as_wanted(source.read(int(chosen[i]), shape[-1]))
+        def read(i: int, size_hint: int | None) -> np.ndarray:
+            return as_wanted(source.read(int(chosen[i]), size_hint))
 
-        fill(data, len(chosen), read, limit_bytes, progress)
+        data = held(empty, len(chosen), read)
     except BaseException:
         source.close()
         raise
@@ -129,16 +150,10 @@ def _image_set(
 
 
 def _builtin(
-    name: str,
-    split: str,
-    test_size: float | None,
-    shape,
-    border: int,
-    root: Path | None,
-    as_wanted,
-    limit_bytes,
-    progress,
+    name: str, split: str, test_size: float | None, shape, border: int, root: Path | None, as_wanted, most, held
 ) -> ImageSet:
+    """The images of a set in NAMES. most: bytes of images that need no fitting and are held at once; held: as for
+    _image_set."""
     channels, size = shape[:2]
     own = name in builtin.SPLIT
     parts = [builtin.load(name, part, root) for part in (("train", "test") if own and split == "all" else (split,))]
@@ -151,14 +166,15 @@ def _builtin(
     source = Source(name, len(pixels), lambda i, hint=None: pixels[i], names, channels=1 if pixels.ndim == 3 else 3)
     source.labels, source.classes, source.is_array = labels.numpy(), parts[0][2], True
     check_channels(source, channels)
-    if pixels.shape[1:] == (size - 2 * border,) * 2 and len(pixels) * channels * size * size <= limit_bytes:
+    plain = channels not in TRANSPARENT and pixels.shape[1:] == (size - 2 * border,) * 2
+    if plain and len(pixels) * channels * size * size <= most:
         # Nothing to resize: the same pixels that fit gives, all at once and five times as fast.
         data = ImageSet(name, shape, labels, source.classes)
         data.source_channels, data.names = source.channels, names
         data.images = torch.zeros(len(pixels), *shape, dtype=torch.uint8)
         data.images[..., border : size - border, border : size - border] = torch.tensor(pixels).unsqueeze(1)
         return data
-    return _image_set(source, "all", None, shape, as_wanted, limit_bytes, progress)
+    return _image_set(source, "all", None, shape, as_wanted, held)
 
 
 def data_root(root: str | os.PathLike | None = None) -> Path | None:
@@ -192,6 +208,17 @@ def find(name: str, root: str | os.PathLike | None = None) -> list[Path] | None:
     if listed and any(paths) and None in paths:
         raise InputError(f"Of {name[:200]!r} there is no {listed[paths.index(None)][-200:]!r}.")
     return None if None in paths else paths
+
+
+def located(name: str, root: str | os.PathLike | None = None) -> str:
+    """`name` as it means the same from any current folder: paths are made absolute, all else stays. Raises InputError
+    as find does."""
+    if name in builtin.NAMES or name.startswith(ADDRESS):
+        return name
+    paths, folder = find(name, root), data_root(root)
+    if paths is None or (folder is not None and all(path.parent == folder for path in paths) and os.sep not in name):
+        return name
+    return str(Path(name).expanduser().absolute())
 
 
 def _find(name: str, root: str | os.PathLike | None) -> Path | None:

@@ -69,7 +69,7 @@ class AutoEncoder(nn.Module):
     are given what `encode` and `decode` have checked, on the weights' device and in their dtype.
     """
 
-    family: str  # the family's short name, as in `python -m vae info`
+    family: str = "own"  # the family's short name, as in `python -m vae info`
     decoder_names: tuple[str, ...] = ("decoder.", "post_quant_conv.")  # tensors named so are the decoder's
     pixel_scale: float = 1.0  # native pixel units in one unit of [-1, 1]: 0.5 for networks whose images are [0, 1]
     config: ModelConfig
@@ -184,8 +184,13 @@ class AutoEncoder(nn.Module):
 
 
 def as_model(value: Any) -> AutoEncoder:
-    """The model, out of what torch.compile wraps one in. Raises InputError for what is none, such as a model's name."""
+    """The model, out of what torch.compile wraps one in, or around a module of a registered class. Raises InputError
+    for what is none, such as a model's name."""
+    from vae.models import adopted  # which stands on this module
+
     model = getattr(value, "_orig_mod", value)
+    if isinstance(model, nn.Module) and not isinstance(model, AutoEncoder):
+        model = adopted(model) or model
     if not isinstance(model, AutoEncoder):
         shown = repr(value) if isinstance(value, str) else type(value).__name__
         raise InputError(f"A model is needed, as vae.load gives it, not {shown[:80]}.")

@@ -3,9 +3,12 @@
 Without gradients the activations are overwritten in place: at high resolutions they are the memory that is needed.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from vae.models import fused_residual
 from vae.models.group_norm import GroupNorm
@@ -133,10 +136,22 @@ class Upsample(nn.Module):
         return self.conv(x)
 
 
+def chained(layers: Sequence[nn.Module], x: Tensor, again: bool = False) -> Tensor:
+    """x through one layer after another. again: where a gradient is recorded, of each layer only its input is kept, and
+    the layer computed again when its gradient is wanted (Chen et al. 2016, arXiv:1604.06174)."""
+    for layer in layers:
+        if again and torch.is_grad_enabled():
+            x = checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False)  # no layer here is random
+        else:
+            x = layer(x)
+    return x
+
+
 class Level(nn.Module):
     """The residual blocks at one resolution, then the change to the next: `resample` is "down", "up" or None."""
 
     in_bfloat16 = False  # computes in bfloat16 where no gradient is recorded: `precision` sets it
+    checkpointing = False  # computes its layers again for their gradients: a training sets it
 
     def __init__(self, fan_in: int, fan_out: int, depth: int, resample: str | None, **block):
         super().__init__()
@@ -147,13 +162,17 @@ class Level(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
             x = x.to(torch.bfloat16 if self.in_bfloat16 else self.resnets[0].conv1.weight.dtype)
-        for layer in (*self.resnets, *self.downsamplers, *self.upsamplers):
-            x = layer(x)
-        return x
+        return chained(self.blocks(), x, self.checkpointing)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """Its layers in their order; with `checkpointing` each is computed again for its gradient."""
+        return *self.resnets, *self.downsamplers, *self.upsamplers
 
 
 class MidBlock(nn.Module):
     """Residual block, attention (unless switched off), residual block."""
+
+    checkpointing = False  # as in Level
 
     def __init__(self, channels: int, attention: bool, groups: int, eps: float, **block):
         super().__init__()
@@ -161,7 +180,7 @@ class MidBlock(nn.Module):
         self.attentions = nn.ModuleList([Attention(channels, groups, eps)] if attention else [])
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.resnets[0](x)
-        for attention in self.attentions:
-            x = attention(x)
-        return self.resnets[1](x)
+        return chained(self.blocks(), x, self.checkpointing)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return self.resnets[0], *self.attentions, self.resnets[1]

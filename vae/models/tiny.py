@@ -4,6 +4,7 @@ Network after Ollin Boer Bohan's TAESD (github.com/madebyollin/taesd); state-dic
 AutoencoderTiny. They encode to a point, not to a distribution, and their own images are [0, 1].
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -14,6 +15,7 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.group_norm import GroupNorm
+from vae.models.layers import chained
 
 
 @dataclass(frozen=True)
@@ -91,12 +93,17 @@ class Block(nn.Module):
 class Layers(nn.Module):
     """A Sequential under the name `layers`."""
 
+    checkpointing = False  # as in vae.models.layers.Level
+
     def __init__(self, *layers: nn.Module):
         super().__init__()
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.layers(x)
+        return chained(self.blocks(), x, self.checkpointing)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        return tuple(self.layers)
 
 
 def tiny_encoder(config: TinyConfig) -> Layers:

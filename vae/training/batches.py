@@ -1,12 +1,15 @@
 """The images of one training: loaded, held on the device where they fit into memory, dealt out in batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from vae import images
-from vae.data.image_set import ImageSet, remarks_of
+from vae.data.crops import Crops, CropSet
+from vae.data.image_set import remarks_of, unchecked
+from vae.data.own_set import AnySet
 from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.models import AutoEncoder
@@ -17,44 +20,78 @@ from vae.training.schedule import Plan, seeded
 class TrainingImages:
     """train_set: what is learned from; val_set: what the model is judged by. Both as the model wants its images.
 
-    layout: the memory format of the batches; it may be changed until the first.
+    layout: the memory format of the batches; it may be changed until the first. check: called often while images are
+    read, until `close`; what it raises ends that. process, processes: see vae.data.sets.load_data. train_set, val_set:
+    in place of the config's data.
 
     Raises InputError if the config's data cannot be read.
     """
 
-    def __init__(self, config: TrainConfig, model: AutoEncoder, device: torch.device):
+    def __init__(
+        self,
+        config: TrainConfig,
+        model: AutoEncoder,
+        device: torch.device,
+        check: Callable[[], None] = unchecked,
+        process: int = 0,
+        processes: int = 1,
+        train_set: AnySet | None = None,
+        val_set: AnySet | None = None,
+    ):
         self.seed, self.device, self.layout = config.seed, device, torch.channels_last
         fitted = {
             "size": model.config.sample_size,
             "channels": model.in_channels,
             "border": model.config.border,
             "test_size": None if config.val_data else config.test_size,
+            "crop": config.crop,
+            "progress": lambda done, count: check(),
         }
-        self.train_set = load_data(config.data, "train", value_range=config.value_range, **fitted)
+        part = {"value_range": config.value_range, "process": process, "processes": processes}
+        self.train_set = train_set or load_data(config.data, "train", **fitted, **part)
         span = config.value_range or self.train_set.value_range
-        self.val_set = load_data(config.val_data or config.data, "val", value_range=span, **fitted)
-        stored = self.train_set.source_channels
-        if config.init and stored not in (None, model.in_channels):
-            colours = {1: "grey images", 3: "colour images (RGB)"}
-            kinds = [colours.get(count, f"images of {count} channels") for count in (model.in_channels, stored)]
-            raise InputError(
-                f"{config.init} takes {kinds[0]}, and those of {self.train_set.name} are {kinds[1]}; "
-                "give it such data as it takes."
-            )
+        self.val_set = val_set or load_data(config.val_data or config.data, "val", value_range=span, **fitted)
+        self._check_channels(config, model.in_channels)
+        self.cropped = isinstance(self.train_set, CropSet)
         self._train = None if self.train_set.transform else self._resident(self.train_set)
         self._val = self._resident(self.val_set)
+        self.val_set.check = check
+        if processes == 1:  # several wait for one another in the middle of an update, and stop between two
+            self.train_set.check = check
+
+    def close(self) -> None:
+        """The sets may be a caller's, who goes on to read them: nothing stops that."""
+        self.train_set.check = self.val_set.check = unchecked
 
     @property
     def remarks(self) -> list[str]:
         """Sentences about how the data were understood, and what of them was left out."""
         return remarks_of(self.train_set, self.val_set)
 
+    def _check_channels(self, config: TrainConfig, wanted: int) -> None:
+        """InputError unless the images have the transparency that the model takes and, where the run goes on from a
+        model, the colours that this one knows."""
+        found = self.train_set.source_channels
+        if found is None:
+            return
+        if wanted in images.TRANSPARENT and found not in images.TRANSPARENT:
+            raise InputError(
+                f"The images of {self.train_set.name} are not transparent anywhere, so they have {found} channel"
+                f"{'' if found == 1 else 's'}, not {wanted}."
+            )
+        if config.init and (found > 2) != (wanted > 2):
+            takes, are = ("colour images (RGB)" if channels > 2 else "grey images" for channels in (wanted, found))
+            raise InputError(
+                f"{Path(config.init).name} takes {takes}, and those of {self.train_set.name} are {are}; "
+                "give it such data as it takes."
+            )
+
     @property
     def is_resident(self) -> bool:
         """Whether the training images lie on the device, as they are learned from."""
         return self._train is not None
 
-    def _resident(self, data: ImageSet) -> Tensor | None:
+    def _resident(self, data: AnySet) -> Tensor | None:
         """The whole set on the device, as bytes, where it is small enough to be in memory at all."""
         return None if data.images is None else data.images.to(self.device)
 
@@ -90,15 +127,17 @@ class TrainingImages:
         """The training images at `indices`, float in [-1, 1]; all on the device, without a word to the CPU."""
         return self._float(self._train.index_select(0, indices))
 
-    def _parts(self, plan: Plan, process: int, first: int) -> Iterator[Tensor]:
+    def _parts(self, plan: Plan, process: int, first: int) -> Iterator[Tensor | Crops]:
         order = None
         for step in range(first, plan.steps):
             epoch, place = divmod(step, plan.epoch_steps)
             if order is None or place == 0:
                 order = self.order(epoch)
             update = order[place * plan.update_images : (place + 1) * plan.update_images]
+            places = torch.rand(len(update), 2, generator=seeded(self.seed, 7, step)) if self.cropped else None
             for micro in range(plan.accumulate):
-                yield plan.share(update, micro, process)
+                part = plan.share(update, micro, process)
+                yield part if places is None else Crops(part, plan.share(places, micro, process))
 
     def spread(self, count: int) -> Tensor:
         """Training images spread evenly over the set, float in [-1, 1]."""
@@ -111,4 +150,6 @@ class TrainingImages:
         return self._float(self.val_set.batch(torch.arange(start, stop)))
 
     def _float(self, pixels: Tensor) -> Tensor:
-        return images.to_float(pixels.to(self.device)).contiguous(memory_format=self.layout)
+        pixels = pixels.to(self.device)
+        x = pixels if pixels.is_floating_point() else images.to_float(pixels)
+        return x.contiguous(memory_format=self.layout)

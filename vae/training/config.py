@@ -1,8 +1,7 @@
 """What a training is made of: every setting once, with its sentence and its range."""
 
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
 
-from vae.depth import checked_range
 from vae.errors import InputError
 from vae.loss import RECONSTRUCTIONS
 from vae.training.setting import check_settings, setting
@@ -11,6 +10,8 @@ SCHEDULES = ("one-cycle", "constant")
 PRECISIONS = ("auto", "fp32", "bf16", "fp16")
 COMPILE = ("auto", "on", "off")
 PARTS = ("encoder", "decoder")
+CROPS = ("center", "random")
+JUDGES = ("efficientnet", "lpips")
 
 
 def _first_model() -> dict:
@@ -23,9 +24,10 @@ def _first_model() -> dict:
 class TrainConfig:
     """Everything `fit` needs; a run folder's config.json holds it, so a run can be gone on with and repeated.
 
-    preset: the recipe it was made from, after which its run is named. model: the model's config as in a checkpoint's
-    config.json; with `init` it becomes that model's. The others say themselves what they mean and accept; a new one
-    needs no other line than its own here.
+    preset: the recipe it was made from, after which its run is named. model: the model's config, itself or as in a
+    checkpoint's config.json, with what `size`, `in_channels`, `latent_channels`, `widths`, `layers` and `downscale`
+    change of it; with `init` it becomes that model's, at `size`. widths may be given as numbers, too. The others say
+    themselves what they mean and accept; a new one needs no other line than its own here.
 
     One update takes batch_size * accumulate * processes images. For "one-cycle" the learning rate goes up for 15% of
     the run, then down a cosine to 0 (Smith 2018, arXiv:1803.09820). With a beta2 of 0.99 Adam follows the gradients of
@@ -44,9 +46,12 @@ class TrainConfig:
         None, "The values over 8 bits that are black and white, such as 0:4095; by default their own.", public=False
     )
     epochs: int = setting(30, "Passes over the training images.", low=1, high=100_000)
+    steps: int = setting(0, "Updates of the weights in all, in place of epochs, or 0.", low=0, high=10_000_000)
     beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
     learning_rate: float = setting(1e-2, "Adam's step size, at its peak.", low=1e-9, high=10.0)
-    batch_size: int = setting(64, "Images at once in each process.", low=1, high=65_536)
+    batch_size: int = setting(
+        64, "Images at once in each process; auto is as many as fit.", low=1, high=65_536, auto=True
+    )
     seed: int = setting(0, "Seed of weights, order and noise.", low=0, high=2**63 - 1)
     reconstruction: str = setting(
         "sum",
@@ -55,6 +60,12 @@ class TrainConfig:
     )
     perceptual: float = setting(
         0.0, "Weight of a perceptual distance, in the features of a network trained on ImageNet.", low=0.0, high=1e4
+    )
+    perceptual_network: str = setting(
+        "efficientnet",
+        "That network: EfficientNet-Lite0, which two packages bring, or that of LPIPS, VGG16, downloaded once.",
+        choices=JUDGES,
+        public=False,
     )
     adversarial: float = setting(
         0.0, "Weight of a discriminator, of the other terms' gradients at the decoder's last layer.", low=0.0, high=1e4
@@ -85,16 +96,46 @@ class TrainConfig:
     init: str | None = setting(
         None,
         "A model to go on from: a bundled name, a run or checkpoint folder, a weight file or a Hub id.",
-        public=False,
+        label="Start from",
     )
-    freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS, public=False)
+    freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS)
+    size: int | None = setting(
+        None, "Pixels of an image's side; left out, the network's own.", low=1, high=4096, label="Image size"
+    )
+    in_channels: int | None = setting(
+        None,
+        "An image's channels: 1 grey, 3 colour, 2 and 4 with transparency.",
+        low=1,
+        high=4,
+        label="Colour channels",
+    )
+    latent_channels: int | None = setting(None, "Numbers in each latent pixel.", low=1, high=1024)
+    widths: str | None = setting(None, "Channels of each level, the image's first, such as 32,64,128.")
+    layers: int | None = setting(
+        None, "Residual blocks in each encoder level; decoder levels have one more.", low=1, high=16
+    )
+    downscale: int | None = setting(
+        None, "Pixels of an image's side that make one of its latent's: a power of 2.", low=1, high=128
+    )
+    crop: str = setting(
+        "center", "Images fitted by their short side, or cut at random places out of the whole.", choices=CROPS
+    )
+    gradient_checkpointing: bool = setting(False, "Compute each block twice, to need less memory.")
 
     def __post_init__(self):
-        from vae.models import config_from_dict
+        from vae.depth import checked_range  # here, for NumPy is not needed to say which options there are
+        from vae.models import config_from_dict, config_to_dict
+        from vae.training.model_shape import shaped, widths_text
 
+        if is_dataclass(self.model):
+            object.__setattr__(self, "model", config_to_dict(self.model))
+        object.__setattr__(self, "widths", widths_text(self.widths))
         check_settings(self)
         checked_range(self.value_range)
-        config_from_dict(self.model)
+        model = config_from_dict(self.model)
+        if self.init is None:
+            model = shaped(model, self)
+        object.__setattr__(self, "model", config_to_dict(model))
         if self.adversarial and self.freeze == "decoder":
             raise InputError("The adversarial term teaches the decoder; it cannot be used with a frozen decoder.")
         if self.adversarial and self.precision == "fp16":

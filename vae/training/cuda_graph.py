@@ -13,7 +13,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 import torch
 from torch import Tensor
 
-from vae.models import AutoEncoder
+from vae.models import AutoEncoder, is_own
 from vae.training.config import TrainConfig
 from vae.training.schedule import Plan, learning_rate
 from vae.training.update import Update, tuned
@@ -42,8 +42,12 @@ def why_not(
         return "it is not on a CUDA device"
     if objective or config.perceptual or config.adversarial or config.equivariance:
         return "its loss is another at every step"
+    if is_own(config.model):
+        return "the network is one's own, and may do what a graph has not"
     if plan.processes > 1 or plan.accumulate > 1:
         return "an update is made of several batches"
+    if config.gradient_checkpointing:
+        return "its blocks are computed again"
     if scaler is not None:
         return "float16 skips updates at will"
     if not resident:
@@ -101,6 +105,11 @@ class GraphedUpdate:
         if (step - self.first) % self.block == 0:
             self._next_block(step)
         self.graph.replay()
+
+    @property
+    def terms(self) -> dict[str, Tensor]:
+        """The update's, which the graph writes anew each time."""
+        return self.update.terms
 
     def close(self) -> None:
         self.reader.shutdown(cancel_futures=True)

@@ -143,7 +143,7 @@ class Adversary:
 
 
 def _last_layer(model: AutoEncoder) -> nn.Parameter:
-    weights = [p for name, p in model.named_parameters() if name.startswith("decoder.") and p.ndim >= 2]
+    weights = [p for name, p in model.named_parameters() if name.startswith(model.decoder_names[0]) and p.ndim >= 2]
     if not weights:
         raise InputError("The adversarial term is weighed at the last layer of a decoder, which this model has not.")
     return weights[-1]

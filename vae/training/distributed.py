@@ -1,14 +1,17 @@
 """Accelerate, set up for one training: the device, the precision, and what several processes need to act as one."""
 
+import os
 import threading
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
+import numpy as np
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 from accelerate.tracking import get_available_trackers
 from accelerate.utils import broadcast_object_list
+from PIL import Image
 from torch import Tensor, nn
 
 from vae.device import pick_device
@@ -16,6 +19,8 @@ from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.runs import RunWriter
 
+RANKS = ("RANK", "PMI_RANK", "OMPI_COMM_WORLD_RANK", "MV2_COMM_WORLD_RANK")  # a process's number, by its launcher
+PROJECT = "vae-studio"  # what trackers are told that this is, and the folder of their files in the run's
 _ONE = threading.Lock()  # Accelerate keeps its state in module globals: one training at a time in a process
 
 
@@ -42,6 +47,7 @@ def _create(precision: str, device: torch.device, log_with: str | None, folder: 
         raise InputError(f"The tracker {log_with!r} is not known or not installed; installed here: {have}.")
     if precision == "fp16" and device.type == "cpu":
         raise InputError("fp16 is for GPUs; use fp32 or bf16 on the CPU.")
+    _refuse_lone_process()
     accelerator = Accelerator(
         cpu=device.type == "cpu",
         mixed_precision="no" if precision == "fp32" else precision,
@@ -54,6 +60,20 @@ def _create(precision: str, device: torch.device, log_with: str | None, folder: 
             "environment variable CUDA_VISIBLE_DEVICES."
         )
     return accelerator
+
+
+def _refuse_lone_process() -> None:
+    """InputError if Accelerate's launcher was asked for several processes and has started one.
+
+    So it does on the CPU without MPI, and where there are fewer than two GPUs; only its address for them to meet at
+    tells.
+    """
+    launched = "ACCELERATE_MIXED_PRECISION" in os.environ and "MASTER_ADDR" in os.environ
+    if launched and not any(name in os.environ for name in RANKS):
+        raise InputError(
+            "Accelerate's launcher was asked for several processes and has started one, as it does without several "
+            "GPUs; start processes on the CPU by `torchrun --nproc_per_node 2 -m vae train --device cpu …`."
+        )
 
 
 @contextmanager
@@ -90,6 +110,16 @@ def claim(writer: RunWriter, config: TrainConfig, resume: bool, accelerator: Acc
     if problem:
         raise InputError(problem)
     return RunWriter(folder)
+
+
+def track_images(accelerator: Accelerator, images: dict[str, Image.Image], step: int) -> None:
+    """The images to those of the trackers that show some."""
+    arrays = {name: np.asarray(image.convert("RGB"))[None] for name, image in images.items()}
+    for tracker in accelerator.trackers:
+        if tracker.name == "tensorboard":
+            tracker.log_images(arrays, step=step, dataformats="NHWC")
+        elif tracker.name == "wandb":
+            tracker.log_images(arrays, step=step)
 
 
 class _AllSum(torch.autograd.Function):

@@ -11,39 +11,42 @@ from collections.abc import Callable
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from accelerate import Accelerator
+from accelerate.utils import gather_object
+from torch import nn
 
-from vae.checkpoints import find_model
 from vae.checks import real_number
 from vae.device import pick_device
 from vae.errors import InputError
-from vae.models import config_to_dict
 from vae.perceptual import check_installed
 from vae.training import memory
 from vae.training.batches import TrainingImages
+from vae.training.callbacks import Event
 from vae.training.config import TrainConfig
-from vae.training.cuda_graph import GraphedUpdate, captured, why_not
-from vae.training.discriminator import Adversary
-from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm
-from vae.training.ema import EMA
-from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
-from vae.training.objective import CustomObjective, Objective
+from vae.training.cuda_graph import GraphedUpdate, captured
+from vae.training.distributed import accelerator_for, claim, track_images
+from vae.training.hardware import chosen_precision
+from vae.training.objective import check_terms
+from vae.training.own_parts import OwnParts, gathered, lent
+from vae.training.preparation import prepare
 from vae.training.presets import PRESETS, preset
-from vae.training.previews import preview_steps, previews
+from vae.training.previews import previews
 from vae.training.process import give_way, keep_freed_memory
-from vae.training.recorder import Recorder, Saved
+from vae.training.recorder import Recorder
+from vae.training.resume import continued, rooted, settings
 from vae.training.runs import Run, RunWriter, new_run_folder
-from vae.training.schedule import learning_rate, plan
-from vae.training.stopping import REASONS, Stopper, check_loss, sentence
-from vae.training.sums import Sums
-from vae.training.trained_model import freeze, saved_config, starting_model
+from vae.training.schedule import learning_rate
+from vae.training.stopping import REASONS, Stopped, Stopper, check_loss, sentence
+from vae.training.trained_model import saved_config, with_its_network
+from vae.training.training_state import training_state
 from vae.training.update import Update
 from vae.training.validation import evaluating, validate
 
 EPOCH, LINE = range(2)  # rows of the sums: over the epoch so far, and since the last step line of the metrics
-ASK_EVERY = 10  # updates between two questions whether to stop, where several processes must agree
+QUICK = 0.5  # seconds that a preview or a measurement may take when the run is to stop
 
 
 def fit(
@@ -56,21 +59,33 @@ def fit(
     log_with: str | None = None,
     background: bool = False,
     objective: Callable | None = None,
+    model: nn.Module | None = None,
+    train_set: Any = None,
+    val_set: Any = None,
+    callbacks: Any = (),
 ) -> Run:
     """Train as `config` says, or the preset of that name, in the run folder `run` (a new one unless given).
 
-    resume: go on from the folder's newest checkpoint, or begin if there is none. On the CPU the metrics are then
-    those of an uninterrupted run to the last bit. The folder's own config is used, but for `epochs`.
+    resume: go on from the folder's newest checkpoint, or begin it anew if it has none. On the CPU the metrics are then
+    those of an uninterrupted run to the last bit. Epochs, steps and learning rate may be others than before: from there
+    on the rate is that of a run which began with these. All else must be as in the folder's own config.
     max_minutes: of this call, after which the run stops as if asked to. on_progress is called about twice a second
     with the run's state. log_with: a tracker's name for Accelerate ("tensorboard", "trackio", "wandb", …).
     objective: in place of the config's own, a callable (x, x_hat, posterior, step) that returns the loss, or a dict of
     named scalar tensors with it as "loss"; step is None in validation. A run resumed needs it again. See
     vae.training.objective.
+    model: in place of the config's, one of vae.load's or of one's own: any module with encode and decode, as
+    vae.models.own.OwnModel takes it. It is trained in place. train_set, val_set: in place of the config's data,
+    Datasets of tensors or (tensor, label), as vae.data.own_set.OwnSet takes them, or what load_data gave; without a
+    val_set the config's val_data validate, or its test_size of a Dataset is held out. callbacks: vae.Callback objects,
+    or functions of a vae.training.callbacks Event. A run resumed needs these, too.
     background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
-    In a main thread Ctrl-C and SIGTERM stop the run too, after the step they come in.
+    In a main thread Ctrl-C and SIGTERM stop the run too. A stop waits for nothing long: an update, a validation or an
+    image in the making is dropped, and a run resumed makes it again.
 
-    Returns the Run, finished or stopped. Raises InputError, with the reason also in the run's state, where the data
-    cannot be read, the folder not written, the loss is not finite or explodes, or the run is being trained already.
+    Returns the Run, finished or stopped; its state then has the `signal` that stopped it, or None. Raises InputError,
+    with the reason also in the run's state, where the data cannot be read, the folder not written, the loss is not
+    finite or explodes, the run is being trained already, or with `resume` there is none or it has other settings.
     """
     config = preset(config) if isinstance(config, str) else config
     if not isinstance(config, TrainConfig):
@@ -82,25 +97,36 @@ def fit(
     keep_freed_memory()
     if background:
         give_way()
-    writer = RunWriter(run or new_run_folder(config.preset))
-    if resume and writer.begun():
-        config = replace(TrainConfig.from_dict(writer.config()), epochs=config.epochs)
-    elif config.init:
-        config = replace(config, model=config_to_dict(find_model.load_config(config.init)))
+    writer = RunWriter(Path(run).expanduser() if run else new_run_folder(config.preset))
+    before = writer.state() if resume and writer.begun() else None
+    if resume and writer.exists():
+        asked = settings(config, own_model=model is not None)
+        config = continued(writer.name, TrainConfig.from_dict(writer.config()), asked)
+    else:
+        config = with_its_network(config)
+    going_on = writer if before else None
+    config, parts = gathered(rooted(config), going_on, model, train_set, val_set, objective, callbacks)
     if config.perceptual:
-        check_installed()
+        check_installed(config.perceptual_network)
     precision = chosen_precision(config, pick_device(device))
     with accelerator_for(precision, device, log_with, writer.folder) as accelerator, ExitStack() as held:
+        held.enter_context(lent(parts.model))
+        if config.batch_size == "auto":
+            batches = gather_object([memory.fitting_batch(config, accelerator.device)])  # of every process
+            config = replace(config, batch_size=min(batches))
         writer = claim(writer, config, resume, accelerator, held)
-        stopper = Stopper(writer, max_minutes)
-        trainer = Trainer(config, writer, accelerator, stopper, on_progress, objective)
+        stopper = Stopper(writer, max_minutes, accelerator)
+        trainer = Trainer(config, writer, accelerator, stopper, on_progress, parts)
         try:
             with stopper.listening():
                 reason = trainer.train()
             ending = {"state": "stopped" if reason else "finished", "reason": reason, "seconds_left": 0}
+            ending["signal"] = stopper.signal
         except BaseException as error:
             message = sentence(error)
             ending = {"state": "stopped" if isinstance(error, KeyboardInterrupt) else "failed", "reason": message}
+            if before and not trainer.began and isinstance(error, InputError):  # refused: nothing has become of it
+                ending = {"state": before["state"], "reason": before.get("reason")}
             if isinstance(error, OSError | MemoryError | torch.OutOfMemoryError):
                 raise InputError(message) from error
             raise
@@ -112,7 +138,7 @@ def fit(
 
 
 class Trainer:
-    """One training: all that `fit` needs at hand while it runs."""
+    """One training: all that `fit` needs at hand while it runs; `prepare` adds what depends on the model and images."""
 
     def __init__(
         self,
@@ -121,167 +147,105 @@ class Trainer:
         accelerator: Accelerator,
         stopper: Stopper,
         on_progress: Callable[[dict], None] | None,
-        objective: Callable | None = None,
+        parts: OwnParts,
     ):
         self.config, self.writer, self.accelerator, self.stopper = config, writer, accelerator, stopper
         self.device = accelerator.device
         self.main = accelerator.is_main_process
         self.recorder = Recorder(writer, on_progress)
-        self.custom = objective
+        self.parts = parts
+        self.feed: TrainingImages | None = None
+        self.began = False
+        self.took = {"preview": math.inf, "measure": math.inf}  # seconds, the last time; infinite if it was dropped
         self.updates: Update | GraphedUpdate | None = None  # made at the first one
 
     def close(self) -> None:
         if self.updates is not None:
             self.updates.close()
+        if self.feed is not None:
+            self.feed.close()
         self.accelerator.end_training()
         if self.device.type != "cpu":
             self.accelerator.free_memory()
-
-    # -- set up ---------------------------------------------------------------------------------------------------
-
-    def prepare(self) -> None:
-        """Model, data, optimizer, as at the beginning or as the newest checkpoint has them."""
-        config, accelerator = self.config, self.accelerator
-        saved = self.recorder.newest()
-        accelerator.wait_for_everyone()  # all have read before one deletes
-        if self.main:
-            with self.recorder.writing():
-                self.writer.rewind(saved.state["step"] if saved else -1)
-        model = starting_model(config, saved)
-        self.began_with = model.config
-        freeze(model, config.freeze)
-        self.feed = TrainingImages(config, model, self.device)
-        if saved:
-            self.feed.expect(saved.state["images"])
-        update_images = saved and saved.state["update_images"]
-        self.plan = plan(config, len(self.feed.train_set), accelerator.num_processes, update_images)
-        if self.device.type == "cpu":  # a GPU says for itself when its memory is full
-            memory.check(replace(config, batch_size=self.plan.batch, accumulate=self.plan.accumulate))
-        reason = why_not(config, self.custom, model, self.plan, accelerator.scaler, self.feed.is_resident, self.device)
-        self.graphed = reason is None
-        self.compiled = is_compiled(config, model, self.device, self.graphed, self.plan.steps)
-        self.feed.layout = memory_format(model, self.device, self.compiled)
-        self.raw = model.to(self.device, memory_format=self.feed.layout)
-        self.ema = EMA(model, config.ema_images)
-        if accelerator.num_processes > 1:
-            share_batch_norm(model)
-        if self.compiled:
-            compile_blocks(model)
-        accelerator.gradient_accumulation_steps = self.plan.accumulate
-        optimizer = torch.optim.Adam(
-            [parameter for parameter in model.parameters() if parameter.requires_grad],
-            lr=config.learning_rate,
-            betas=(0.9, config.beta2),
-            fused=self.device.type != "mps",
-            capturable=self.graphed,
-        )
-        self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        self._set_objective()
-        self.sums = Sums(self.objective.terms + (self.adversary.terms if self.adversary else ()), 2, self.device)
-        self.step, self.seconds, self.first_loss = 0, 0.0, None
-        if saved:
-            self._restore(saved)
-        if self.step > self.plan.steps:
-            raise InputError(
-                f"The run has trained for {self.step / self.plan.epoch_steps:g} epochs already; give more than that."
-            )
-        self.preview_steps = preview_steps(self.plan.steps)
-        if accelerator.log_with:
-            settings = {key: value for key, value in config.to_dict().items() if key != "model"}
-            accelerator.init_trackers("vae-studio", config=settings)
-
-    def _set_objective(self) -> None:
-        """What is minimised: the objective, and what an adversary adds to it."""
-        config, accelerator = self.config, self.accelerator
-        average = all_mean if accelerator.num_processes > 1 else None
-        if self.custom:
-            self.objective = CustomObjective(self.custom, config, self.raw.pixel_scale)
-            with torch.no_grad(), self._evaluating() as model:
-                x = self.feed.validation(0, 2)
-                self.objective.name_terms(self.objective(x, *model(x), None))
-        else:
-            self.objective = Objective(config, self.raw, accelerator.autocast, average)
-        self.adversary = None
-        if config.adversarial:
-            start = config.adversarial_start // self.plan.update_images
-            self.adversary = Adversary(self.raw, config.adversarial, start, config.seed, accelerator.autocast, average)
-
-    def _restore(self, saved: Saved) -> None:
-        """The checkpoint's state, but for the model's, into what was prepared."""
-        state = saved.state
-        self.ema.model.load_state_dict(saved.averaged.state_dict() if self.config.ema_images else state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-        for group in self.optimizer.param_groups:
-            group["capturable"] = self.graphed  # whatever device the run was on before
-        if self.accelerator.scaler is not None and state["scaler"]:
-            self.accelerator.scaler.load_state_dict(state["scaler"])
-        self.step, self.seconds, self.first_loss = state["step"], state["seconds"], state["first_loss"]
-        if tuple(state["terms"]) != self.sums.terms:
-            raise InputError(
-                f"This run's loss had the terms {', '.join(state['terms'])}, and has {', '.join(self.sums.terms)} now; "
-                "resume it with the objective it began with."
-            )
-        self.sums.table.copy_(state["sums"])
-        if self.adversary:
-            self.adversary.load_state_dict(state["adversary"])
 
     # -- the loop -------------------------------------------------------------------------------------------------
 
     def train(self) -> str | None:
         """Train to the end. Returns None, or why it stopped before."""
-        self.prepare()
-        plan, reason = self.plan, None
+        try:
+            prepare(self)
+            self.begin()
+            self.learn()
+            self.finish()
+        except Stopped as stop:
+            if self.began:
+                with self.stopper.ending():
+                    self.finish(stopped=True)
+            return REASONS[stop.reason]
+        return None
+
+    def begin(self) -> None:
+        """What is due before the first update, or is still due after the last one before a stop."""
+        self.accelerator.wait_for_everyone()  # all have read the run folder before one changes it
         if self.main:
-            self.recorder.begin(self.step, plan, self.feed, self.device)
+            self.recorder.begin(self.config, self.step, self.plan, self.feed, self.device)
+        self.began = True
         if self.step == 0:
             if self.config.init:
                 self.log_start()
             self.preview()
-            self.checkpoint()
-        start, first, before = time.perf_counter(), self.step, self.seconds
-        while self.step < plan.steps and reason is None:
+            if self.main:
+                self.checkpoint()
+        else:
+            self.record(self.step * self.plan.update_images / self.seconds)
+
+    def learn(self) -> None:
+        plan, start, first, before = self.plan, time.perf_counter(), self.step, self.seconds
+        took = None
+        while self.step < plan.steps:
+            self.stopper.before_update(self.step, took)
+            begun = time.perf_counter()
             self.update()
             self.step += 1
+            took = time.perf_counter() - begun
+            self.tell("step", terms=self.updates.terms)
             self.seconds = before + time.perf_counter() - start
             rate = (self.step - first) * plan.update_images / (self.seconds - before)
-            if self.step % plan.log_every == 0:
-                self.log("step", LINE)
-            if self.step % plan.epoch_steps == 0:
-                self.log("epoch", EPOCH, rate)
-            if self.step in self.preview_steps:
-                self.preview()
+            self.record(rate)
             if self.main:
                 self.recorder.progress(self.step, plan, rate)
                 if self.recorder.due():
                     self.checkpoint()
-            reason = self._asked_to_stop()
-        self.accelerator.wait_for_everyone()
-        if reason:
+
+    def record(self, rate: float) -> None:
+        """What is due after an update, unless it was done before a stop. rate: images a second."""
+        if self.step % self.plan.log_every == 0 and not self.sums.empty(LINE):
+            self.log("step", LINE)
+        if (self.step % self.plan.epoch_steps == 0 or self.step == self.plan.steps) and not self.sums.empty(EPOCH):
+            self.log("epoch", EPOCH, rate)
+        if self.step in self.preview_steps:
             self.preview()
-        self.checkpoint()
+
+    def finish(self, stopped: bool = False) -> None:
+        """Save. Stopped, this takes no longer than writing does."""
+        self.accelerator.wait_for_everyone()
+        if stopped and self.took["preview"] < QUICK:
+            self.preview()
         if self.main:
+            self.checkpoint(measure=not stopped or self.took["measure"] < QUICK)
             self.writer.prune(keep=1)
-            self.recorder.progress(self.step, plan)
-        return reason
+            self.recorder.state(**self.recorder.left_out(self.feed))
+            self.recorder.progress(self.step, self.plan)
 
     def update(self) -> None:
         """One update of the weights, from this process's share of the update's images."""
         if self.updates is None:
             parts = self.model, self.optimizer, self.ema, self.objective, self.adversary, self.feed, self.sums
-            update = Update(self.config, self.plan, self.accelerator, *parts)
+            update = Update(self.config, self.plan, self.accelerator, *parts, self.stopper)
             self.updates = captured(update, self.step) if self.graphed else update
         self.updates(self.step)
         if self.first_loss is None:
             self.first_loss = abs(self.sums.mean(EPOCH, self.accelerator)["loss"]) + 1.0
-
-    def _asked_to_stop(self) -> str | None:
-        """Why to stop now, if anybody wants it. Several processes agree on it, now and then."""
-        if self.accelerator.num_processes == 1:
-            return REASONS[self.stopper.reason()]
-        if self.step % ASK_EVERY:
-            return None
-        reasons = self.accelerator.gather(torch.tensor([self.stopper.reason()], device=self.device))
-        return REASONS[int(reasons.max())]
 
     # -- what is measured -----------------------------------------------------------------------------------------
 
@@ -289,17 +253,21 @@ class Trainer:
         """A line of metrics from a row of the sums, which starts again from 0."""
         entry = {"kind": kind, "step": self.step, "epoch": self.plan.epoch(self.step)}
         entry |= self.sums.mean(row, self.accelerator)
-        self.sums.table[row].zero_()
         self._judge(entry["loss"])
         if kind == "epoch":
             entry |= self.validate()
             if not math.isfinite(entry["val_loss"]):
                 self._judge(entry["val_loss"])
+        self.sums.table[row].zero_()  # after the validation, which a stop may drop
         entry["learning_rate"] = learning_rate(self.config, self.step - 1, self.plan.steps)
         if kind == "epoch":
             entry |= {"images_per_second": round(rate, 2), "seconds": round(self.seconds, 3)}
+        if self.parts.objective:
+            check_terms(entry, self.step)
         if self.main:
             self.recorder.metrics(entry)
+        if kind == "epoch":
+            self.tell("epoch", metrics=entry)
         if self.accelerator.log_with:
             self.accelerator.log({k: v for k, v in entry.items() if k not in ("kind", "step")}, step=self.step)
 
@@ -319,7 +287,16 @@ class Trainer:
 
     def validate(self) -> dict[str, float]:
         with self._evaluating() as model:
-            return validate(model, self.feed, self.objective, self.config, self.accelerator)
+            return validate(model, self.feed, self.objective, self.config, self.accelerator, self.stopper)
+
+    def tell(self, name: str, **facts) -> None:
+        """Call those who want to hear of such an event."""
+        if called := self.parts.listeners[name]:
+            stop = self.stopper.call_off
+            with torch.no_grad(), self._evaluating() as model:
+                event = Event(name, self.step, self.plan.epoch(self.step), model, self.config, stop, **facts)
+                for listener in called:
+                    listener(event)
 
     @contextmanager
     def _evaluating(self):
@@ -329,39 +306,37 @@ class Trainer:
         with evaluating(self.ema.model) as model, self.accelerator.autocast(), as_it_is:
             yield model
 
+    @contextmanager
+    def _timed(self, what: str):
+        start, self.took[what] = time.monotonic(), math.inf
+        yield
+        self.took[what] = time.monotonic() - start
+
     # -- what is kept ---------------------------------------------------------------------------------------------
 
     def preview(self) -> None:
-        """Images of how the model stands now."""
-        if not self.main:
-            return
-        with self._evaluating() as model:
-            found = previews(model, self.feed, self.config.seed)
+        """Images of how the model stands now, unless they are there."""
+        found, sheets, epoch = {}, {}, self.plan.epoch(self.step)
+        with self.stopper.together(), self.stopper.looking(), self._evaluating() as model:
+            if self.main and not any(preview["step"] == self.step for preview in self.writer.previews()):
+                with self._timed("preview"):
+                    found = previews(model, self.feed, self.config.seed)
         for kind, pictures in found.items():
-            self.recorder.preview(kind, self.step, self.plan.epoch(self.step), pictures, columns=len(pictures) // 2)
+            sheets[kind] = self.recorder.preview(kind, self.step, epoch, pictures, columns=len(pictures) // 2)
+        if found:
+            track_images(self.accelerator, sheets, self.step)
+            self.tell("preview", images=found)
 
-    def checkpoint(self) -> None:
-        """Save, in the main process, if the training is sound."""
-        if not self.main:
-            return
+    def checkpoint(self, measure: bool = True) -> None:
+        """Save if the training is sound; for the main process. measure: its latents, or leave what is known of them."""
         if not self.sums.empty(LINE):  # the losses since the last step line, which nobody has judged
             self._judge(self.sums.mean(LINE)["loss"])
         tensors = (*self.raw.state_dict().values(), *self.ema.model.state_dict().values())
         if not all(torch.isfinite(tensor).all() for tensor in tensors):
             self._judge(math.nan)
-        with self._evaluating() as model:
-            model.config = saved_config(self.began_with, self.config, model, self.feed)
-        state = {
-            "model": self.raw.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
-            "scaler": self.accelerator.scaler.state_dict() if self.accelerator.scaler is not None else None,
-            "step": self.step,
-            "seconds": self.seconds,
-            "sums": self.sums.table,
-            "terms": list(self.sums.terms),
-            "first_loss": self.first_loss,
-            "images": len(self.feed.train_set),
-            "update_images": self.plan.update_images,
-            "adversary": self.adversary.state_dict() if self.adversary else None,
-        }
-        self.recorder.checkpoint(self.step, self.ema.model, state)
+        if measure:
+            looking = self.stopper.looking() if self.stopper.alone else nullcontext()
+            with looking, self._evaluating() as model, self._timed("measure"):
+                model.config = saved_config(self.began_with, self.config, model, self.feed)
+        if folder := self.recorder.checkpoint(self.step, self.ema.model, training_state(self)):
+            self.tell("checkpoint", folder=folder)

@@ -1,5 +1,7 @@
 """What a training minimises: the named terms of a batch, and the loss that is their weighted sum."""
 
+import math
+import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
@@ -10,6 +12,7 @@ from torch import Tensor
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.loss import elbo
+from vae.lpips_distance import LPIPS, lpips_distance
 from vae.models import AutoEncoder
 from vae.perceptual import ImageNetFeatures, imagenet_features
 from vae.training.config import TrainConfig
@@ -17,6 +20,9 @@ from vae.training.schedule import seeded
 
 VIEWS = (128, 224)  # pixels a side at which the perceptual network is shown the images, one of them an update
 ENLARGED = 1.25  # what it is shown is cut out of the images at up to so many times that size
+
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_./-]{0,63}")
+_TAKEN = ("kind", "step", "epoch", "learning_rate", "images_per_second", "seconds", "psnr")
 
 Terms = dict[str, Tensor]
 
@@ -43,7 +49,7 @@ class Objective:
         average: Callable[[Tensor], Tensor] | None = None,
     ):
         self.config, self.model, self.autocast, self.average = config, model, autocast, average
-        self.network = imagenet_features(model.device) if config.perceptual else None
+        self.network = judge(config.perceptual_network, model.device) if config.perceptual else None
         self.val_terms = ("loss", "reconstruction", "kl", *(["perceptual"] if config.perceptual else []))
         self.terms = (*self.val_terms, *(["equivariance"] if config.equivariance else []))
 
@@ -66,12 +72,20 @@ class Objective:
         return terms
 
 
-def perceptual(network: ImageNetFeatures, x: Tensor, x_hat: Tensor, seed: int, step: int | None) -> Tensor:
+def judge(name: str, device: torch.device) -> ImageNetFeatures | LPIPS:
+    """The perceptual network of that name, one of config.JUDGES. InputError if it is not to be had."""
+    return lpips_distance(device) if name == "lpips" else imagenet_features(device)
+
+
+def perceptual(network: ImageNetFeatures | LPIPS, x: Tensor, x_hat: Tensor, seed: int, step: int | None) -> Tensor:
     """The network's distance between x and x_hat, (N, C, H, W), averaged over the batch.
 
-    In training both are first treated alike, otherwise at every step: enlarged, cropped and perhaps mirrored. A fixed
-    view would let the decoder serve the grid of the network's own strides instead of the eye.
+    LPIPS sees the images as they are, as in other work. For EfficientNet both are in training first treated alike,
+    otherwise at every step: enlarged, cropped and perhaps mirrored. A fixed view would let the decoder serve the grid
+    of the network's own strides instead of the eye.
     """
+    if isinstance(network, LPIPS):
+        return network.distance(x, x_hat).mean()
     if step is None:
         return network.distance(x, x_hat, VIEWS[0]).mean()
     generator = seeded(seed, 5, step)
@@ -114,16 +128,59 @@ class CustomObjective:
     def __init__(self, function: Callable, config: TrainConfig, pixel_scale: float):
         self.function, self.config, self.pixel_scale = function, config, pixel_scale
         self.terms: tuple[str, ...] = ()
+        self.val_terms: tuple[str, ...] = ()
 
-    def name_terms(self, example: Terms) -> None:
-        """Learn from what one call gave which terms there are: the same in training and validation."""
+    def try_out(self, model: AutoEncoder, x: Tensor) -> None:
+        """Learn from the first images which terms there are, the same in training and validation.
+
+        Raises InputError for a loss or terms that are none, are not finite, or depend on nothing that learns.
+        """
+        example = self(x, *model(x), None)
+        if not example["loss"].requires_grad:
+            frozen = f", and the {self.config.freeze} is frozen" if self.config.freeze else ""
+            raise InputError(
+                f"The objective's loss depends on no parameter that is trained{frozen}; it must be computed from x_hat "
+                "or the posterior, without detaching them."
+            )
+        check_terms({name: term.item() for name, term in example.items()}, 0)
         self.terms = self.val_terms = tuple(example)
 
     def __call__(self, x: Tensor, x_hat: Tensor, posterior: DiagonalGaussian, step: int | None) -> Terms:
-        terms = self.function(x, x_hat, posterior, step)
-        terms = terms if isinstance(terms, dict) else {"loss": terms}
-        if not isinstance(terms.get("loss"), Tensor) or terms["loss"].ndim:
+        given = self.function(x, x_hat, posterior, step)
+        given = given if isinstance(given, dict) else {"loss": given}
+        terms = {name: self._scalar(name, term, x.device) for name, term in given.items()}
+        if "loss" not in terms:
             raise InputError('An objective must return the loss, a scalar tensor, or a dict with it as "loss".')
         with torch.no_grad():
             bound = elbo(x, x_hat, posterior, self.config.reconstruction, self.config.beta, self.pixel_scale)
-        return {"loss": terms["loss"], "reconstruction": bound.reconstruction, "kl": bound.kl} | terms
+        terms = {"loss": terms["loss"], "reconstruction": bound.reconstruction, "kl": bound.kl} | terms
+        if self.terms and set(terms) != set(self.terms):
+            raise InputError(
+                f"The objective's terms were {', '.join(self.terms)}, and are {', '.join(terms)} now; they must be the "
+                "same at every call, in validation too, where step is None."
+            )
+        return terms
+
+    def _scalar(self, name: object, term: object, device: torch.device) -> Tensor:
+        if not isinstance(name, str) or not _NAME.fullmatch(name) or name in _TAKEN or name.startswith("val_"):
+            raise InputError(
+                "An objective's terms are named by letters, digits and _ . / -, and not as what else stands in a line "
+                f"of the metrics ({', '.join(_TAKEN)}, val_…): {repr(name)[:80]} is none."
+            )
+        if isinstance(term, int | float) and name != "loss":
+            term = torch.tensor(float(term), device=device)
+        if not isinstance(term, Tensor) or term.ndim:
+            shown = f"shape {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
+            raise InputError(
+                f'An objective must return the loss, a scalar tensor, or a dict of such with it as "loss"; {name} is '
+                f"of {shown}."
+            )
+        return term
+
+
+def check_terms(terms: dict, step: int) -> None:
+    """Raises InputError if a term is not finite, by name. terms: numbers; others are passed over."""
+    for name, term in terms.items():
+        if isinstance(term, float) and not math.isfinite(term):
+            when = f"at step {step}" if step else "on the first images, before anything is learned"
+            raise InputError(f"The objective's {name} is {term} {when}.")

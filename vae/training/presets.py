@@ -1,5 +1,6 @@
 """The recipes that come with the project."""
 
+import sys
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -26,17 +27,27 @@ def preset(name: str, device: str | None = None, **changes) -> TrainConfig:
 
 
 class Presets(Mapping[str, TrainConfig]):
-    """The recipes by name, each made when it is asked for: --help lists the names, and does not wait for torch."""
+    """The recipes by name, each made when it is asked for: --help lists the names, and does not wait for torch. A
+    registered family whose config is complete without being told anything is one, too, with the first one's settings.
+    """
 
     def __getitem__(self, name: str) -> TrainConfig:
+        if name in _registered():
+            return TrainConfig(preset=name, model={"_class_name": name})
         recipe = _RECIPES[name]
         return TrainConfig(preset=name, **recipe | {"model": recipe["model"]()})
 
     def __iter__(self) -> Iterator[str]:
-        return iter(_RECIPES)
+        yield from _RECIPES
+        yield from _registered()
 
     def __len__(self) -> int:
-        return len(_RECIPES)
+        return len(_RECIPES) + len(_registered())
+
+
+def _registered() -> tuple[str, ...]:
+    models = sys.modules.get("vae.models")  # where nobody has imported it, nobody has registered anything
+    return models.registered() if models else ()
 
 
 def _conv(**changes) -> dict:

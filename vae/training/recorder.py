@@ -8,15 +8,17 @@ from pickle import UnpicklingError
 from typing import NamedTuple
 
 import torch
+from PIL import Image
 from safetensors import SafetensorError
 from torch import Tensor
 
 from vae import images
-from vae.checkpoints import store
+from vae.checkpoints import find_model, store
 from vae.errors import InputError
 from vae.files import appearing, disk_error, flushed
 from vae.models import AutoEncoder
 from vae.training.batches import TrainingImages
+from vae.training.config import TrainConfig
 from vae.training.runs import RunWriter
 from vae.training.schedule import Plan
 
@@ -58,31 +60,45 @@ class Recorder:
         with self.writing():
             self.writer.update(**changes)
 
-    def begin(self, step: int, plan: Plan, feed: TrainingImages, device: torch.device) -> None:
-        """Say that the training runs, with what a viewer needs to know of it."""
+    def begin(self, config: TrainConfig, step: int, plan: Plan, feed: TrainingImages, device: torch.device) -> None:
+        """Say that the training runs, with what a viewer needs to know of it.
+
+        What was written after `step` is forgotten, and from here on the run has this config.
+        """
+        with self.writing():
+            self.writer.rewind(step or -1)  # what is written at step 0 is written anew
+            self.writer.write_config(config.to_dict())
         self.state(
             state="running",
             step=step,
             steps=plan.steps,
             epoch=plan.epoch(step),
+            epochs=plan.epochs,
             epoch_steps=plan.epoch_steps,
             device=str(device),
             processes=plan.processes,
             train_images=len(feed.train_set),
             val_images=len(feed.val_set),
-            skipped=feed.train_set.skipped + feed.val_set.skipped,
-            remarks=feed.remarks,
+            **self.left_out(feed),
         )
+        if self.on_progress:
+            self.on_progress({"step": step, "steps": plan.steps, "epoch": plan.epoch(step)})
+
+    @staticmethod
+    def left_out(feed: TrainingImages) -> dict:
+        """How many images could not be read so far, and what is to be said of the data."""
+        return {"skipped": feed.train_set.skipped + feed.val_set.skipped, "remarks": feed.remarks}
 
     def metrics(self, entry: dict) -> None:
         with self.writing():
             self.writer.append(entry)
 
-    def preview(self, kind: str, step: int, epoch: int, pictures: Tensor, columns: int) -> None:
-        """images: (N, C, H, W) around [-1, 1]."""
+    def preview(self, kind: str, step: int, epoch: int, pictures: Tensor, columns: int) -> Image.Image:
+        """Write a sheet of `pictures`, (N, C, H, W) around [-1, 1], and return it."""
         sheet = images.grid(pictures.clamp(-1.0, 1.0).cpu(), columns=columns)
         with self.writing():
             self.writer.preview(kind, step, epoch, images.png_bytes(sheet))
+        return sheet
 
     def progress(self, step: int, plan: Plan, rate: float | None = None) -> None:
         """Tell how far it is, if it was not told a moment ago. rate: images a second; without it, as at the end, it is
@@ -102,11 +118,19 @@ class Recorder:
         """Whether it is time for a checkpoint."""
         return time.monotonic() - self.saved > self.interval
 
-    def checkpoint(self, step: int, model: AutoEncoder, state: dict) -> None:
-        """Everything the run can be gone on from, and `model` for those who watch; the older of the last two goes."""
+    def checkpoint(self, step: int, model: AutoEncoder, state: dict) -> Path | None:
+        """Everything the run can be gone on from, and `model` for those who watch; the older of the last two goes.
+
+        One that is there stays, but for what `model` says of itself. Returns the folder, None if it was there already.
+        """
         start = time.monotonic()
         folder = self.writer.checkpoint_folder(step)
-        if folder not in self.writer.checkpoints():
+        new = folder not in self.writer.checkpoints()
+        if not new:
+            if find_model.load_config(folder) != model.config:
+                with self.writing():
+                    store.save(model, folder)
+        else:
             with self.writing():
                 self.writer.sync()
                 with appearing(folder) as place:
@@ -116,13 +140,16 @@ class Recorder:
             self.writer.prune(keep=2)
         self.saved = time.monotonic()
         self.interval = max(CHECKPOINT_SECONDS, (self.saved - start) / SAVING)
+        return folder if new else None
 
-    def newest(self) -> Saved | None:
-        """The newest checkpoint that can be read, on the CPU. What was written after it is forgotten."""
+    def newest(self, model: AutoEncoder | None = None) -> Saved | None:
+        """The newest checkpoint that can be read, on the CPU. model: the caller's own, of which the averaged one is a
+        copy."""
         for folder in reversed(self.writer.checkpoints()):
             try:
                 state = torch.load(folder / "trainer.pt", map_location="cpu", weights_only=True)
-                return Saved(folder, state, store.load(folder, device="cpu"))
+                averaged = store.load(folder, device="cpu") if model is None else store.load_into(model, folder)
+                return Saved(folder, state, averaged)
             except (
                 OSError,
                 RuntimeError,

@@ -6,7 +6,7 @@
     previews/        reconstruction-<step>.png and samples-<step>.png
     checkpoints/     step-<step>/{config.json, model.safetensors, trainer.pt}
     lock             held by the process that trains, so that a killed run is known for one
-    stop             if present, the training ends at the next step
+    stop             if present, the training ends
 
 A line of metrics.jsonl is either {"kind": "step", …}, averages since the last such line, or {"kind": "epoch", …}; where
 a run goes on from a model the first is {"kind": "start", …}, that model's validation.
@@ -19,6 +19,7 @@ import shutil
 import socket
 import time
 from contextlib import contextmanager, suppress
+from difflib import get_close_matches
 from pathlib import Path
 
 from vae.checkpoints.run_checkpoints import complete_checkpoints
@@ -34,7 +35,7 @@ except ImportError:  # Windows: a run is then known for dead by its silence
 LIVE = "live"  # what the run that trains now is called, besides its name
 SILENCE = 120.0  # seconds without a sign of life after which a run elsewhere counts as interrupted
 ACTIVE = ("starting", "running")
-_ENTRIES = ("state.json", "metrics.jsonl", "previews", "checkpoints", "lock", "stop")
+_PART = re.compile(r"\.(config|state)\.json\.[0-9]+\.part")  # half-written by a training that was killed
 _MACHINE = "host"  # the key in state.json under which the machine that trains is named
 _FAR = re.compile(r"-[0-9]{5,}$")  # like the name of a generated run, so far on that the next ones would look absurd
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,79}")
@@ -122,7 +123,7 @@ class Run:
         return self.state()["state"] in ACTIVE
 
     def request_stop(self) -> None:
-        """Ask the training to end at its next step; it keeps what it has learned. InputError as for metrics."""
+        """Ask the training to end, within two seconds or so; it keeps what it learned. InputError as for metrics."""
         self._require()
         (self.folder / "stop").touch()
 
@@ -203,11 +204,11 @@ class RunWriter(Run):
     def locked(self, resume: bool = False):
         """Hold the folder, created if need be, for a new training or one that goes on.
 
-        Raises InputError if another training holds it, it cannot be written, it holds what is no run, or, unless
-        `resume`, there is something to lose in it.
+        Raises InputError if another training holds it, it cannot be written, or it holds what is no run; if it has
+        something to lose and `resume` is false, or it has no run and `resume` is true.
         """
         try:
-            self._refuse_foreign()
+            self.resumable() if resume else self._refuse_foreign()
             (self.folder / "previews").mkdir(parents=True, exist_ok=True)
             lock = (self.folder / "lock").open("ab")
         except OSError as error:
@@ -218,15 +219,39 @@ class RunWriter(Run):
                 raise InputError(f"The run {self.name!r} exists already; resume it, or give another name.")
             yield self
 
+    def resumable(self) -> "RunWriter":
+        """Itself. Raises InputError if there is no run in the folder, and says which one may have been meant."""
+        self._refuse_foreign()
+        if not self.exists():
+            names = [run.name for run in list_runs(self.folder.parent)]
+            near = get_close_matches(self.name, names, 1, 0.0)
+            advice = f"the nearest name there is {near[0]!r}" if near else f"{str(self.folder.parent)!r} has none"
+            raise InputError(f"There is no run {str(self.folder)!r} to resume; {advice}.")
+        return self
+
     def _refuse_foreign(self) -> None:
-        """A run can be deleted with all that is in its folder, so it must not begin in a folder with other things."""
-        if not self.folder.is_dir() or self.exists():
+        """A run overwrites what is in its folder and is deleted with it, so it must not begin among other things."""
+        if not self.folder.is_dir():
             return
-        others = [f.name for f in self.folder.iterdir() if f.name not in _ENTRIES and not f.name.endswith(".part")]
+        begun = self._says("state.json", "state")
+        if begun and self._says("config.json", "epochs"):
+            return
+        # A run that was killed before its config was written leaves these.
+        own = {"lock", "state.json"} if begun else {"lock"}
+        others = [f for f in self.folder.iterdir() if f.name not in own and not _PART.fullmatch(f.name)]
+        others = [f.name for f in others if f.name != "previews" or not f.is_dir() or any(f.iterdir())]
         if others:
             raise InputError(
                 f"The folder {str(self.folder)!r} is no run and not empty (it holds {min(others)}); give a new one."
             )
+
+    def _says(self, name: str, key: str) -> bool:
+        """Whether there is a JSON object with that key in the file."""
+        try:
+            content = json.loads((self.folder / name).read_text("utf-8"))
+        except (OSError, ValueError, RecursionError):
+            return False
+        return isinstance(content, dict) and key in content
 
     def _take(self, lock) -> None:
         if fcntl is None:
@@ -243,15 +268,23 @@ class RunWriter(Run):
         raise InputError(f"The run {self.name!r} is already being trained by another process.")
 
     def start(self, config: dict) -> None:
-        """Begin or go on: config and state written, an old request to stop forgotten. Only inside `locked()`."""
+        """Begin, with the config written, or go on; an old request to stop is forgotten. Only inside `locked()`.
+
+        The config of a run gone on with is for `write_config`, when nothing can be refused any more.
+        """
         try:
             (self.folder / "stop").unlink(missing_ok=True)
-            if not self.begun():
-                (self.folder / "state.json").unlink(missing_ok=True)  # of a run that never got anywhere
-            write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")
-            self.update(state="starting", reason=None, epochs=config["epochs"])
+            if self.begun():
+                self.update(state="starting", reason=None)
+                return
+            # The state first: a folder with a config.json and no state.json is not a run's.
+            self.update(state="starting", reason=None, epochs=config["epochs"], started=time.time())
+            self.write_config(config)
         except OSError as error:
             raise InputError(f"The run folder {str(self.folder)!r} cannot be written: {error.strerror}.") from error
+
+    def write_config(self, config: dict) -> None:
+        write_text(self.folder / "config.json", json.dumps(config, indent=2) + "\n")
 
     def update(self, **changes) -> None:
         """Change fields of state.json; `updated` is set to now."""
@@ -285,8 +318,9 @@ class RunWriter(Run):
         for preview in self.previews():
             if preview["step"] > step:
                 preview["path"].unlink(missing_ok=True)
-        for folder in (self.folder / "checkpoints").glob("*"):
-            torn = not folder.name.startswith("step-") or not (folder / "trainer.pt").is_file()
+        checkpoints = self.folder / "checkpoints"
+        for folder in (*checkpoints.glob("step-*"), *checkpoints.glob(".step-*")):
+            torn = folder.name.startswith(".") or not (folder / "trainer.pt").is_file()
             if torn or folder.name > self.checkpoint_folder(step).name:
                 _remove(folder)
         # Of files half-written only a training's own: somebody may be writing another one beside them now.

@@ -35,6 +35,11 @@ class Plan:
         """Updates between two step lines of the metrics."""
         return max(1, self.steps // LINES)
 
+    @property
+    def epochs(self) -> int:
+        """How many there are, the last of them perhaps cut short."""
+        return self.epoch(self.steps)
+
     def epoch(self, step: int) -> int:
         """The epoch that the last of `step` updates belongs to, counted from 1; 0 before the first."""
         return -(-step // self.epoch_steps)
@@ -71,11 +76,15 @@ def plan(config: TrainConfig, images: int, processes: int, update_images: int | 
         accumulate = next(n for n in range(1, each + 1) if each % n == 0 and each // n <= config.batch_size)
         batch = each // accumulate
     epoch_steps = max(1, images // (batch * accumulate * processes))
-    return Plan(batch, accumulate, processes, epoch_steps, config.epochs * epoch_steps)
+    return Plan(batch, accumulate, processes, epoch_steps, config.steps or config.epochs * epoch_steps)
 
 
 def learning_rate(config: TrainConfig, step: int, steps: int) -> float:
-    """The rate of update `step` of `steps`, counted from 0."""
+    """The rate of update `step` of `steps`, counted from 0.
+
+    It depends on nothing else: a run gone on with at another peak or to another length has from there on the rates of
+    one that began with these.
+    """
     if config.schedule == "constant":
         return config.learning_rate
     warm = max(1, round(WARM_UP * steps))

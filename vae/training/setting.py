@@ -16,6 +16,7 @@ class Setting:
     type: int, float, bool or str. optional: whether None is a value, too. help: one sentence. low, high: the range of a
     number, both included. choices: all there are for a str; empty if any will do. label: above the page's control.
     public: whether visitors of the page and HTTP clients may set it, or only whoever runs Python or the command line.
+    auto: whether a number may be the word "auto" instead, which leaves it to the machine.
     """
 
     name: str
@@ -27,6 +28,7 @@ class Setting:
     choices: tuple[str, ...]
     label: str
     public: bool
+    auto: bool
 
     @property
     def accepted(self) -> str:
@@ -35,7 +37,7 @@ class Setting:
             return f"one of {', '.join(self.choices)}"
         if self.type in (int, float):
             kind = "a whole number" if self.type is int else "a number"
-            return f"{kind} from {_text(self.low)} to {_text(self.high)}"
+            return f"{kind} from {_text(self.low)} to {_text(self.high)}{', or auto' if self.auto else ''}"
         return "true or false" if self.type is bool else "text"
 
     @property
@@ -49,8 +51,10 @@ class Setting:
 
         Raises InputError if it is of another type, out of range, or none of the choices.
         """
-        if value is None and self.optional:
+        if self.optional and (value is None or value == ""):  # as a text box left empty
             return None
+        if self.auto and value == "auto":
+            return value
         number = self.type in (int, float)
         taken = type(value) in ((int, float) if number else (self.type,))
         if taken and number:
@@ -69,11 +73,12 @@ def setting(
     choices: tuple[str, ...] = (),
     label: str | None = None,
     public: bool = True,
+    auto: bool = False,
 ) -> Any:
     """A dataclass field that is a setting; see Setting. Its annotation is int, float, bool or str, or one of these
     or None. A number needs low and high."""
-    facts = {"help": help, "low": low, "high": high, "choices": tuple(choices), "label": label, "public": public}
-    return field(default=default, metadata=facts)
+    facts = {"help": help, "low": low, "high": high, "choices": tuple(choices), "label": label}
+    return field(default=default, metadata=facts | {"public": public, "auto": auto})
 
 
 @cache

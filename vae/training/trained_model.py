@@ -4,22 +4,37 @@ from dataclasses import replace
 
 import torch
 
-from vae.checkpoints import store
+from vae.checkpoints import find_model, store
 from vae.errors import InputError
 from vae.latents import scaling
-from vae.models import AutoEncoder, ModelConfig, build
+from vae.models import AutoEncoder, ModelConfig, build, config_from_dict, config_to_dict
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
+from vae.training.model_shape import shaped
 from vae.training.recorder import Saved
 
 LATENTS = 64  # training images whose latents' spread gives the scaling_factor
 
 
-def starting_model(config: TrainConfig, saved: Saved | None) -> AutoEncoder:
-    """The model, in float32 on the CPU, as the checkpoint has it, or without one as the run begins with it: the one at
-    `config.init`, or a new one whose weights depend on the seed alone."""
-    if config.init and not saved:
+def with_its_network(config: TrainConfig) -> TrainConfig:
+    """The config with the network of the model at its `init`, at the size it asks for; without an `init` as it is.
+    Raises InputError if there is no such model, or it cannot be had at that size."""
+    if config.init is None:
+        return config
+    return replace(config, model=config_to_dict(shaped(find_model.load_config(config.init), config)))
+
+
+def starting_model(config: TrainConfig, saved: Saved | None, given: AutoEncoder | None = None) -> AutoEncoder:
+    """The model, in float32 on the CPU, as the checkpoint has it, or without one as the run begins with it: `given`,
+    the caller's own, the one at `config.init`, or a new one whose weights depend on the seed alone."""
+    if given is not None:
+        model = given.float().cpu()
+    elif config.init and not saved:
         model = store.load(config.init, device="cpu").requires_grad_(True).train()
+        before, own = model.latent_shape(), config_from_dict(config.model)
+        model.config = replace(model.config, sample_size=own.sample_size, border=own.border)
+        if model.latent_shape() != before:
+            model.fitted_priors = {}  # of latents of another size
     else:
         with torch.random.fork_rng(devices=[]):  # the process's own generator stays as it was
             torch.default_generator.manual_seed(config.seed)
@@ -35,11 +50,22 @@ def starting_model(config: TrainConfig, saved: Saved | None) -> AutoEncoder:
 def freeze(model: AutoEncoder, part: str | None) -> None:
     """Take the "encoder" or the "decoder" out of the training, and leave it in evaluation mode, or batch norm would go
     on to follow the images. Raises InputError if nothing is left to train."""
-    for name, module in model.named_children():
-        if part == ("decoder" if f"{name}.".startswith(model.decoder_names) else "encoder"):
-            module.requires_grad_(False).eval()
+    decoder, modules = model.decoder_names, [(f"{name}.", module) for name, module in model.named_modules() if name]
+    if part and not any(name.startswith(decoder) for name, _ in modules):
+        raise InputError(
+            f"It is not known where the decoder of this model begins, so its {part} cannot be frozen; give it the name "
+            "decoder, or the model the attribute decoder_names."
+        )
+    for name, parameter in model.named_parameters():
+        if part == ("decoder" if name.startswith(decoder) else "encoder"):
+            parameter.requires_grad_(False)
+    for name, module in modules:
+        above = any(beginning != name and beginning.startswith(name) for beginning in decoder)
+        if not above and part == ("decoder" if name.startswith(decoder) else "encoder"):
+            module.training = False
     if not any(parameter.requires_grad for parameter in model.parameters()):
-        raise InputError(f"With its {part} frozen this model has nothing left to train.")
+        what = f"With its {part} frozen this model" if part else "This model"
+        raise InputError(f"{what} has nothing left to train.")
 
 
 @torch.no_grad()

@@ -1,6 +1,6 @@
 """One update of the weights, operation by operation. `cuda_graph` has the same as one launch, for small networks."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -13,6 +13,7 @@ from vae.training.discriminator import Adversary
 from vae.training.ema import EMA
 from vae.training.objective import CustomObjective, Objective
 from vae.training.schedule import Plan, learning_rate, seeded
+from vae.training.stopping import Stopped, Stopper
 from vae.training.sums import Sums
 
 
@@ -20,7 +21,7 @@ class Update:
     """`self(step)` is update `step` of a run, from this process's share of the update's images.
 
     model, optimizer: as Accelerate prepared them. sums: of the terms of the objective and of the adversary, if there is
-    one; every batch is added to them.
+    one; every batch is added to them. An update that raises Stopped leaves everything as it was before.
     """
 
     def __init__(
@@ -35,12 +36,15 @@ class Update:
         adversary: Adversary | None,
         feed: TrainingImages,
         sums: Sums,
+        stopper: Stopper,
     ):
         self.config, self.plan, self.accelerator = config, plan, accelerator
         self.model, self.optimizer, self.ema = model, optimizer, ema
         self.objective, self.adversary = objective, adversary
         self.feed, self.sums, self.device = feed, sums, accelerator.device
+        self.stopper = stopper
         self.batches: Iterator[Tensor] | None = None
+        self.terms: dict[str, Tensor] = {}  # of the last batch
 
     def __call__(self, step: int) -> None:
         if self.batches is not None:
@@ -56,12 +60,37 @@ class Update:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         noise, flips = (drawn and drawn[0].to(self.device) for drawn in self.draw(step, step + 1))
-        for micro in range(plan.accumulate):
-            x = next(self.batches)
-            mirrored = None if flips is None else plan.share(flips, micro, process)
-            mine = None if noise is None else plan.share(noise, micro, process)
-            self.learn(x, mine, mirrored, step, micro)
+        put_back = self._bookmark() if self.stopper.slow or plan.accumulate > 1 else self._drop_gradients
+        try:
+            for micro in range(plan.accumulate):
+                self.stopper.before_batch()
+                x = next(self.batches)
+                mirrored = None if flips is None else plan.share(flips, micro, process)
+                mine = None if noise is None else plan.share(noise, micro, process)
+                self.learn(x, mine, mirrored, step, micro)
+        except Stopped:
+            put_back()
+            raise
         self.ema.update((step + 1) * plan.update_images, plan.update_images)
+
+    def _bookmark(self) -> Callable[[], None]:
+        """What brings back all that an update changes before the weights: batch norm's statistics, sums, gradients."""
+        kept = [(tensor, tensor.clone()) for tensor in (*self.model.buffers(), self.sums.table)]
+        errors = self.adversary and self.adversary.errors
+        errors = errors if errors is None else errors.clone()
+
+        def put_back() -> None:
+            for tensor, before in kept:
+                tensor.copy_(before)
+            if self.adversary:
+                self.adversary.errors = errors
+            self._drop_gradients()
+
+        return put_back
+
+    def _drop_gradients(self) -> None:
+        for network in (self.model, *([self.adversary.network] if self.adversary else [])):
+            network.zero_grad()
 
     def learn(self, x: Tensor, noise: Tensor | None, mirrored: Tensor | None, step: int = 0, micro: int = 0) -> None:
         """Forward and backward of one batch (N, C, H, W), and the optimizer's step if it is the update's last.
@@ -71,11 +100,12 @@ class Update:
         if mirrored is not None:
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
         with self.accelerator.accumulate(self.model):
-            x_hat, posterior = self.model(x, noise)
-            terms = self.objective(x, x_hat, posterior, step)
-            if self.adversary:
-                terms = self.adversary.judge(terms, x, x_hat, step)
-            self.accelerator.backward(terms["loss"])
+            with self.stopper.inside_batch():
+                x_hat, posterior = self.model(x, noise)
+                terms = self.objective(x, x_hat, posterior, step)
+                if self.adversary:
+                    terms = self.adversary.judge(terms, x, x_hat, step)
+                self.accelerator.backward(terms["loss"])
             if self.config.clip and self.accelerator.sync_gradients:
                 self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip)
             self.optimizer.step()
@@ -83,6 +113,7 @@ class Update:
         if self.adversary:
             terms["discriminator"] = self.adversary.learn(x, x_hat, step, micro, self.plan.accumulate)
         self.sums.add(terms)
+        self.terms = {name: term.detach() for name, term in terms.items()}
 
     def draw(self, start: int, stop: int) -> tuple[list[Tensor] | None, list[Tensor] | None]:
         """The posterior noise and the mirrorings of whole updates, `start` to before `stop`, the same in all processes;

@@ -11,6 +11,7 @@ from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.objective import CustomObjective, Objective
 from vae.training.schedule import seeded
+from vae.training.stopping import Stopper
 from vae.training.sums import Sums
 
 
@@ -21,23 +22,28 @@ def validate(
     objective: Objective | CustomObjective,
     config: TrainConfig,
     accelerator: Accelerator,
+    stopper: Stopper,
 ) -> dict[str, float]:
     """The objective's terms over the validation set with one posterior sample each, as "val_…"; where the run goes on
-    from a model also "val_psnr" in dB, through the posterior's mean and in float32, as `evaluate` has it."""
+    from a model also "val_psnr" in dB, through the posterior's mean and in float32, as `evaluate` has it.
+
+    Raises Stopped, in all processes, if the run is to stop.
+    """
     count, device = len(feed.val_set), accelerator.device
     batch = min(count, max(config.batch_size, 2**18 // model.config.sample_size**2))
     sums = Sums((*objective.val_terms, *(["psnr"] if config.init else [])), 1, device)
-    for number, start in enumerate(range(0, count, batch)):
-        if number % accelerator.num_processes != accelerator.process_index:
-            continue
-        x = feed.validation(start, min(start + batch, count))
-        noise = torch.randn((len(x), *model.latent_shape()), generator=seeded(config.seed, 3, number))
-        x_hat, posterior = model(x, noise.to(device))
-        terms = objective(x, x_hat, posterior, None)
-        if config.init:
-            with torch.autocast(device.type, enabled=False):
-                terms["psnr"] = psnr(x, model.decode(model.encode(x).mode())).mean()
-        sums.add(terms, len(x))
+    with stopper.together(), stopper.looking():
+        for number, start in enumerate(range(0, count, batch)):
+            if number % accelerator.num_processes != accelerator.process_index:
+                continue
+            x = feed.validation(start, min(start + batch, count))
+            noise = torch.randn((len(x), *model.latent_shape()), generator=seeded(config.seed, 3, number))
+            x_hat, posterior = model(x, noise.to(device))
+            terms = objective(x, x_hat, posterior, None)
+            if config.init:
+                with torch.autocast(device.type, enabled=False):
+                    terms["psnr"] = psnr(x, model.decode(model.encode(x).mode())).mean()
+            sums.add(terms, len(x))
     return {f"val_{name}": value for name, value in sums.mean(0, accelerator).items()}
 
 

@@ -12,6 +12,7 @@ from vae import images
 from vae.inference import MAX_SEED, Draw, Endpoint, draw_seed
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS
+from vae.training.setting import Setting
 from vae.ui.components import endpoint, number, whole
 from vae.ui.downloads import SHOWN, animation
 from vae.ui.serving import access
@@ -121,6 +122,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         with which train_stop stops it from another session.
         """
         named = dict(zip(SETTINGS, settings, strict=True))
+        named["init"] = catalog.beginning(named["init"])
         config = training(preset, named.pop("data"), not catalog.audience.may_open_paths(), **named)
         token = access.new_token()
         return {"run": training_job.start(config, catalog.audience.visitor(token)).name, "token": token}
@@ -176,7 +178,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
     )
     endpoint(
         with_settings(train_start),
-        {"preset": "str"} | {name: known.type.__name__ for name, known in SETTINGS.items()},
+        {"preset": "str"} | {name: kind_of(known) for name, known in SETTINGS.items()},
         {"started": "json"},
     )
     endpoint(train_status, {"run": "str", "since": "int"}, {"status": "json"}, queue=False)
@@ -195,6 +197,11 @@ STATUS = (
     "started",
     "updated",
 )
+
+
+def kind_of(setting: Setting) -> str:
+    """What a client gives for a setting."""
+    return f"{setting.type.__name__}{' or auto' if setting.auto else ''}"
 
 
 def with_settings(function: Callable) -> Callable:

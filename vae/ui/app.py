@@ -16,6 +16,7 @@ from starlette.middleware.gzip import GZipMiddleware
 from vae import limits
 from vae.checkpoints.find_model import bundled
 from vae.errors import InputError
+from vae.plugins import import_plugin
 from vae.ui import address, api, picker, scripts
 from vae.ui.page_head import PageHead, page_head, preview_route
 from vae.ui.serving.access import Audience
@@ -119,11 +120,13 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
 
     settings: as the environment has them if left out. server_name: what it will listen on, if that is known and not
     the environment's: the page says nothing of folders where strangers will see it. Raises InputError for a setting
-    that cannot be, and for a model to open first that cannot be read.
+    that cannot be, for a plugin that cannot be imported and a model to open first that cannot be read.
     """
     settings = settings or Settings.from_environment()
     if server_name:
         settings = replace(settings, server_name=server_name)
+    for name in settings.plugins:
+        import_plugin(name)
     audience = Audience(settings)
     catalog = Catalog(settings.runs_dir, settings.model, audience)
     server, tasks = ModelServer(catalog, _backend(settings, catalog)), Tasks()

@@ -153,6 +153,7 @@ def _file(title: str) -> dict:
 _SCHEMAS = {
     "picture": _file("ImageData"),
     "int": {"type": "integer"},
+    "int or auto": {"anyOf": [{"type": "integer"}, {"type": "string"}]},
     "float": {"type": "number"},
     "bool": {"type": "boolean"},
     "str": {"type": "string"},

@@ -26,6 +26,7 @@ class Settings:
     count as the host, who sits at the machine itself. names: by which visitors know this server, besides those it
     knows itself. visitors_per_address: how many visitors' share the people behind one network address have together.
     mcp: the tools that agents are offered; None for all, but on a public server none that trains.
+    plugins: modules of the host's own to import first, which register models.
     server_name: what Gradio listens on where nothing else is said; share: whether it opens a tunnel then.
     space: whether this runs on Spaces. zero_gpu: whether each call gets a GPU for its own duration only, in a process
     of its own. ray: whether models compute on a Ray cluster.
@@ -41,6 +42,7 @@ class Settings:
     names: tuple[str, ...] = ()
     visitors_per_address: int = 1
     mcp: tuple[str, ...] | None = None
+    plugins: tuple[str, ...] = ()
     server_name: str | None = None
     share: bool = False
     space: bool = False
@@ -50,8 +52,8 @@ class Settings:
     @classmethod
     def from_environment(cls) -> "Settings":
         """VAE_MODEL, VAE_RUNS_DIR, VAE_DATA_DIR, VAE_TRAINING, VAE_MAX_TRAIN_MINUTES, VAE_MAX_RUNS_GB, VAE_PUBLIC,
-        VAE_HOST, VAE_MCP, VAE_SERVER_NAMES, VAE_VISITORS_PER_ADDRESS and VAE_SERVE, where Gradio listens, and what
-        Spaces sets.
+        VAE_HOST, VAE_MCP, VAE_PLUGIN, VAE_SERVER_NAMES, VAE_VISITORS_PER_ADDRESS and VAE_SERVE, where Gradio listens,
+        and what Spaces sets.
 
         VAE_DATA_DIR is only checked: vae.data finds it for itself. Raises InputError for a value that cannot be.
         """
@@ -71,6 +73,7 @@ class Settings:
             names=_names("VAE_SERVER_NAMES"),
             visitors_per_address=_count("VAE_VISITORS_PER_ADDRESS"),
             mcp=_tools("VAE_MCP"),
+            plugins=tuple(os.environ.get("VAE_PLUGIN", "").replace(",", " ").split()),
             server_name=os.environ.get("GRADIO_SERVER_NAME", "").strip() or None,
             share=os.environ.get("GRADIO_SHARE", "").strip().lower() == "true",
             space=space,

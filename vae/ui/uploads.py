@@ -64,7 +64,7 @@ def _uploaded(file: dict, side: int) -> Image.Image:
     path = Path(str(file.get("path"))).resolve()
     if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
         raise InputError("The picture must be uploaded first; a path on the server is not accepted.")
-    return images.open_image(path, size_hint=side)
+    return images.open_image(path, side, transparency=True)
 
 
 def _inline(uri: str) -> Image.Image:
@@ -72,7 +72,7 @@ def _inline(uri: str) -> Image.Image:
     if head != "data:image/png;base64" or len(body) > MAX_INLINE:
         raise InputError("A picture inside the request must be a PNG of up to 6 MB.")
     try:
-        return images.open_image(base64.b64decode(body, validate=True))
+        return images.open_image(base64.b64decode(body, validate=True), transparency=True)
     except binascii.Error:
         raise InputError("The picture inside the request is damaged.") from None
 

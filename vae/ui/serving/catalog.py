@@ -141,6 +141,19 @@ class Catalog:
         path, name = self._outside(name)
         return name if path else HUB + name
 
+    def beginning(self, name: object) -> str | None:
+        """What a training takes for its `init` that is to go on from the model called `name`; None for no name.
+
+        Raises InputError as `source` does.
+        """
+        name = str(name or "").strip()
+        if not name:
+            return None
+        kind, source, _ = self._sources().get(name, ("", "", {}))
+        if kind in ("run", "live"):
+            return str(self.runs_dir / name)
+        return name if kind == "bundled" and name in bundled() else str(source or self.source(name))
+
     def outside(self, text: str) -> str:
         """What a visitor typed to open a model that is not listed: a Hub id in its short form, or a path as it is.
 

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from vae import inference, limits
 from vae.errors import InputError
-from vae.images import to_uint8
+from vae.images import MODES, to_uint8
 from vae.inference import Draw, Endpoint, Generated, Reconstruction
 from vae.latents import priors
 from vae.models import AutoEncoder
@@ -163,8 +163,8 @@ def _side(model: AutoEncoder, small: bool, names: Sequence[str]) -> int:
 
 def _check_shown(model: AutoEncoder) -> None:
     channels = getattr(model.config, "out_channels", model.in_channels)
-    if channels not in (1, 3):
-        raise InputError(f"This model makes images of {channels} channels; those of 1 or 3 can be shown.")
+    if channels not in MODES:
+        raise InputError(f"This model makes images of {channels} channels; those of 1 to 4 can be shown.")
 
 
 def _check_room(n: int, size: int) -> None:

@@ -13,9 +13,21 @@ export const RUN_COLOURS = ["accent", "second", "run-3", "run-4", "run-5", "run-
  * @property {string} name
  * @property {string} colour
  * @property {number} perEpoch steps in an epoch
+ * @property {string[]} more its terms besides loss, reconstruction and kl
  * @property {MetricRow[]} steps rows of the training: step, loss, reconstruction, kl
  * @property {MetricRow[]} epochs the same, and val_loss, val_reconstruction, val_kl
  */
+
+/** The names of a row of a run that has `more` terms: after the usual ones, and on validation data at the end.
+ * @param {string[]} usual those of a row without any @param {string[]} more @returns {string[]} */
+export function rowFields(usual, more) {
+  const onValidation = usual.filter((field) => field.startsWith("val_"));
+  const first = usual.filter((field) => !field.startsWith("val_"));
+  return [...first, ...more, ...onValidation, ...more.map((field) => `val_${field}`)];
+}
+
+/** The terms that some of the runs have besides the usual ones. @param {RunCurve[]} runs @returns {string[]} */
+export const moreTerms = (runs) => [...new Set(runs.flatMap((run) => run.more))];
 
 /** A field of rows against epochs; rows without it are left out.
  * @param {MetricRow[]} rows @param {string} field @param {number} perEpoch @returns {Point[]} */
@@ -33,7 +45,7 @@ export function pointsOf(rows, field, perEpoch) {
  * The lines of one term's chart.
  *
  * @param {RunCurve[]} runs in the order of drawing
- * @param {string} term loss, reconstruction or kl
+ * @param {string} term loss, reconstruction, kl or another that a run has
  * @param {{ train: boolean, validation: boolean, smoothing: number }} shown smoothing: from 0 to below 1
  * @returns {Series[]}
  */

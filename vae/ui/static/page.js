@@ -33,6 +33,7 @@ const others = {
   sample_grids: () => import("./sample_grids.js"),
   training: () => import("./training.js"),
   training_data: () => import("./training_data.js"),
+  training_outlook: () => import("./training_outlook.js"),
 };
 watchTabKeys();
 const SETTLED = 3000; // ms, after which the first tab has its result and the others' modules can be fetched

@@ -3,7 +3,7 @@
 /** @import { Context, MetricRow, PreviewMoment, RunChange, RunEntry, RunNews, RunState } from "./types" */
 /** @import { TrainingOptions, TrainingServer } from "./types" */
 /** @import { RunCurve } from "./curve_series.js" */
-import { freeColour } from "./curve_series.js";
+import { freeColour, rowFields } from "./curve_series.js";
 import { announce, button, errorLine, h, NO_ANSWER, openTab, poll, uniqueId } from "./dom.js";
 import { number } from "./format.js";
 import { namedRow } from "./named_row.js";
@@ -113,7 +113,7 @@ export default function mount({ root, props, server, watch, options }) {
     for (const name of names) {
       if (data.has(name)) continue;
       const colour = freeColour([...data.values()].map((curve) => curve.colour));
-      data.set(name, { name, colour, cursor: null, steps: [], epochs: [], perEpoch: 1 });
+      data.set(name, { name, colour, cursor: null, more: [], steps: [], epochs: [], perEpoch: 1 });
     }
     const only = names.length === 1 ? data.get(names[0]) : null;
     if (only) only.colour = "accent";
@@ -197,7 +197,7 @@ export default function mount({ root, props, server, watch, options }) {
   };
   /** @param {RunNews} news */
   const takeCurves = (news) => {
-    for (const [name, { rows, cursor, per_epoch, reset }] of Object.entries(news.curves)) {
+    for (const [name, { rows, cursor, per_epoch, reset, more }] of Object.entries(news.curves)) {
       const curve = data.get(name);
       if (!curve) continue;
       if (reset) {
@@ -205,8 +205,10 @@ export default function mount({ root, props, server, watch, options }) {
         curve.epochs = [];
         if (name === run) previews.reset(run);
       }
+      curve.more = more ?? (reset ? [] : curve.more);
+      const fields = rowFields(options.row_fields, curve.more);
       for (const values of rows) {
-        const row = /** @type {MetricRow} */ (namedRow(options.row_fields, values));
+        const row = /** @type {MetricRow} */ (namedRow(fields, values));
         ("val_loss" in row ? curve.epochs : curve.steps).push(row);
       }
       curve.cursor = cursor;

@@ -2,7 +2,7 @@
 
 /** @import { RunCurve } from "./curve_series.js" */
 /** @import { SharedView } from "./line_chart.js" */
-import { seriesOf } from "./curve_series.js";
+import { moreTerms, seriesOf } from "./curve_series.js";
 import { button, context2d, downloadBlob, fontFamily, h, onThemeChange, themeColour } from "./dom.js";
 import { number } from "./format.js";
 import { lineChart } from "./line_chart.js";
@@ -12,7 +12,7 @@ const CHARTS = [
   ["reconstruction", "Reconstruction", "how far from the original"],
   ["kl", "KL divergence", "how far from N(0, I), in nats"],
 ];
-const PICTURE = { width: 960, ratio: 2, heights: [300, 220, 220], head: 34, margin: 16 }; // of the downloaded charts
+const PICTURE = { width: 960, ratio: 2, first: 300, others: 220, head: 34, margin: 16 }; // of the downloaded charts
 
 /**
  * Buttons of which each is on or off.
@@ -44,17 +44,36 @@ export function trainingCurves({ csv }) {
       draw();
     },
   };
-  const charts = CHARTS.map(([, title, term]) => lineChart(title, term, view));
+  /** @typedef {ReturnType<typeof lineChart>} Chart */
+  /** @type {Map<string, Chart>} all there have been, by their terms */
+  const made = new Map(CHARTS.map(([term, title, note]) => [term, lineChart(title, note, view)]));
+  /** @type {[string, Chart][]} those that are shown */
+  let charts = [...made];
+
+  const all = h(
+    "div",
+    { class: "vs-charts" },
+    charts.map(([, chart]) => chart.node),
+  );
 
   const draw = () => {
-    for (const chart of charts) chart.draw();
+    for (const [, chart] of charts) chart.draw();
     if (view.cursor !== null) where.textContent = `at epoch ${number(view.cursor)}`;
     else where.textContent = view.zoom ? `epochs ${number(view.zoom[0])} to ${number(view.zoom[1])}` : "";
   };
   const update = () => {
-    charts.forEach((chart, i) => {
-      chart.set(seriesOf(runs, CHARTS[i][0], shown));
-    });
+    const more = moreTerms(runs);
+    const terms = [...CHARTS.map(([term]) => term), ...more];
+    if (terms.join() !== charts.map(([term]) => term).join()) {
+      charts = terms.map((term) => [term, made.get(term) ?? lineChart(term, "a term of the loss", view)]);
+      for (const [term, chart] of charts) made.set(term, chart);
+      all.replaceChildren(...charts.map(([, chart]) => chart.node));
+    }
+    for (const [term, chart] of charts) {
+      const lines = seriesOf(runs, term, shown);
+      // Not every run has it, and not every term is measured in validation.
+      chart.set(more.includes(term) ? lines.filter(({ points }) => points.length) : lines);
+    }
     node.classList.toggle("several", runs.length > 1);
   };
   const showAll = () => {
@@ -101,21 +120,22 @@ export function trainingCurves({ csv }) {
   };
   /** The charts below each other, each under its title and what its lines are. */
   const savePicture = () => {
-    const { width, ratio, heights, head, margin } = PICTURE;
-    const height = heights.reduce((sum, each) => sum + each + head, margin);
+    const { width, ratio, first, others, head, margin } = PICTURE;
+    const height = margin + first + others * (charts.length - 1) + head * charts.length;
     const canvas = h("canvas", { width: width * ratio, height: height * ratio });
     const c = context2d(canvas);
     c.scale(ratio, ratio);
     c.fillStyle = themeColour("card");
     c.fillRect(0, 0, width, height);
     let top = margin / 2;
-    charts.forEach((chart, i) => {
+    charts.forEach(([, chart], i) => {
+      const tall = i === 0 ? first : others;
       drawHeading(c, chart.title, top, chart.series(), i === 0 && runs.length === 1 ? `${runs[0].name} ` : "");
       c.save();
       c.translate(0, top + head);
-      chart.paint(c, width, heights[i]);
+      chart.paint(c, width, tall);
       c.restore();
-      top += heights[i] + head;
+      top += tall + head;
     });
     canvas.toBlob((blob) => blob && downloadBlob(blob, `${fileName()}.png`));
   };
@@ -128,26 +148,16 @@ export function trainingCurves({ csv }) {
   const toolbar = h("div", { class: "vs-toolbar" }, scale.node, parts.node, smoothingPart, actions);
   const says = h("span", {}, "Drag across a curve to zoom in; double-click to see all of it.");
   const hint = h("p", { class: "vs-caption vs-hint" }, says, where);
-  const node = h(
-    "div",
-    {},
-    toolbar,
-    h(
-      "div",
-      { class: "vs-charts" },
-      charts.map((chart) => chart.node),
-    ),
-    hint,
-  );
+  const node = h("div", {}, toolbar, all, hint);
   onThemeChange(draw);
 
   return {
     node,
     showAll,
-    /** @param {RunCurve[]} all in the order of drawing */
-    set(all) {
-      runs = all;
-      saveAsCsv.disabled = saveAsPng.disabled = !all.length;
+    /** @param {RunCurve[]} drawn in that order */
+    set(drawn) {
+      runs = drawn;
+      saveAsCsv.disabled = saveAsPng.disabled = !drawn.length;
       update();
     },
   };

@@ -1,12 +1,12 @@
 // The data of a training: a file dropped here, and sixteen of the images as the model will see them.
 
-/** @import { Context, DataLook, DataServer, UploadedFile } from "./types" */
+/** @import { Context, DataLook, DataServer, TrainingAsked, UploadedFile } from "./types" */
 import { announce, context2d, errorLine, h, loadImage, NO_ANSWER, onResize, pixelRatio } from "./dom.js";
 import { acceptFiles } from "./file_drop.js";
 import { number } from "./format.js";
 import { cellOf } from "./geometry.js";
 import { enlargement } from "./pixel_scale.js";
-import { listen } from "./topics.js";
+import { listen, tell } from "./topics.js";
 
 const ENDINGS = [".zip", ".tar", ".tar.gz", ".tgz", ".npy", ".npz", ".csv", "-ubyte", "-ubyte.gz"];
 const CHOOSABLE = ".zip,.tar,.tgz,.gz,.npy,.npz,.csv"; // an idx file has no ending that a browser knows
@@ -14,14 +14,15 @@ const ACCEPTED = ".zip, .tar, .tar.gz, .npy, .npz, .csv and idx files";
 const COLUMNS = 8;
 const GAP = 2; // CSS pixels
 const LATE = 300; // ms, after which it is said that the images are being read
+const SEEN = ["size", "in_channels", "init", "crop", "widths", "downscale"]; // settings that change how images look
 
 /** @param {DataLook} look */
 function describe({ says, skipped, remarks }) {
   return [`${says}${skipped === 0 ? "; all could be read" : ""}.`, ...remarks].join(" ");
 }
 
-/** @param {Context<{ file: UploadedFile } | null, DataServer, { data: string, preset: string }>} context */
-export default function mount({ root, props, server, upload, options }) {
+/** @param {Context<{ file: UploadedFile } | null, DataServer, TrainingAsked>} context */
+export default function mount({ root, props, server, upload, trigger, options }) {
   const input = h("input", { type: "file", accept: CHOOSABLE, id: "vs-archive", class: "vs-file" });
   const name = h("span", { class: "vs-drop-name" });
   const endings = [h("b", {}, ".zip"), " or ", h("b", {}, ".tar")];
@@ -41,10 +42,11 @@ export default function mount({ root, props, server, upload, options }) {
   const says = h("p", { class: "vs-caption" });
   const classes = h("ul", { class: "vs-classes", "aria-label": "Classes" });
   const title = h("p", { class: "vs-look-title" }, "As the model will see them");
-  const part = h("div", { class: "vs-look-part" }, title, box, says, classes);
+  const advice = h("p", { class: "vs-advice", hidden: true, role: "status" });
+  const part = h("div", { class: "vs-look-part" }, title, box, says, advice, classes);
   root.append(input, zone, remove, error.node, part);
 
-  let { data, preset } = options;
+  let { data, preset, settings } = options;
   /** @type {UploadedFile | null} */
   let archive = null;
   let asked = "";
@@ -54,6 +56,7 @@ export default function mount({ root, props, server, upload, options }) {
 
   const forgetArchive = () => {
     archive = null;
+    tell("archive", null);
     props.value = null;
     name.textContent = "";
     remove.hidden = true;
@@ -88,10 +91,21 @@ export default function mount({ root, props, server, upload, options }) {
     if (more) classes.append(h("li", {}, `and ${number(more)} more`));
   };
 
+  /** @param {DataLook["suggest"]} suggested */
+  const advise = (suggested) => {
+    advice.hidden = !suggested;
+    if (!suggested) return;
+    const take = () => trigger("send", { preset: suggested.preset });
+    advice.replaceChildren(
+      `${suggested.says} `,
+      h("button", { type: "button", class: "vs-link", onclick: take }, suggested.does),
+    );
+  };
+
   /** Asks how the chosen data look, if that is not known yet. */
   const look = async () => {
     const source = archive ? archive.path : data;
-    const wanted = `${preset}|${source}`;
+    const wanted = JSON.stringify([preset, source, ...SEEN.map((name) => settings[name] ?? null)]);
     if (wanted === asked || !source || !box.clientWidth) return;
     asked = wanted;
     const mine = ++turn;
@@ -100,16 +114,19 @@ export default function mount({ root, props, server, upload, options }) {
       says.textContent = "Reading the pictures";
       box.classList.add("busy");
     }, LATE);
-    const found = await server.look_at_data({ preset, data: source }).catch(() => ({ error: NO_ANSWER }));
+    const found = await server.look_at_data({ preset, data: source, settings }).catch(() => ({ error: NO_ANSWER }));
     const image = "sprite" in found ? await loadImage(found.sprite).catch(() => null) : null;
     clearTimeout(late);
     if (mine !== turn) return;
     box.classList.remove("busy");
+    if ("settings" in found) return; // they would not do: beside the button it is said why
     box.classList.toggle("empty", !image);
     classes.replaceChildren();
     error.say(found.error);
     says.textContent = "";
+    advise("suggest" in found ? found.suggest : null);
     if (!("sprite" in found) || !image) {
+      says.textContent = "says" in found ? found.says : "";
       if (archive) {
         forgetArchive();
         asked = "";
@@ -138,6 +155,7 @@ export default function mount({ root, props, server, upload, options }) {
       }
       archive = file;
       props.value = { file };
+      tell("archive", file.path);
       name.textContent = file.orig_name;
       invitation.hidden = true;
       remove.hidden = false;
@@ -145,9 +163,9 @@ export default function mount({ root, props, server, upload, options }) {
     },
     failed: error.say,
   });
-  listen("data", (/** @type {{ data: string, preset: string }} */ news) => {
+  listen("data", (/** @type {TrainingAsked} */ news) => {
     if (news.data !== data && archive) forgetArchive(); // what was chosen last counts
-    ({ data, preset } = news);
+    ({ data, preset, settings } = news);
     look();
   });
   onResize(box, () => {

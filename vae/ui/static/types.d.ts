@@ -338,13 +338,22 @@ export interface RunState {
 export type PreviewMoment = { step: number } & { [field: string]: number };
 export type PreviewWanted = [kind: string, step: number];
 
+/** What is new of a run's curves; more: the names of its terms besides the usual three, with rows that have them. */
+export interface CurveNews {
+  rows: (number | null)[][];
+  cursor: unknown;
+  per_epoch: number | null;
+  reset?: boolean;
+  more?: string[];
+}
+
 /** Watcher.watch_run(). wait: milliseconds until the page should ask again. */
 export interface RunNews {
   run: string | null;
   list: { version: number; changed: RunEntry[]; names?: string[] };
   host: boolean;
   wait: number;
-  curves: Record<string, { rows: (number | null)[][]; cursor: unknown; per_epoch: number | null; reset?: boolean }>;
+  curves: Record<string, CurveNews>;
   state: RunState;
   previews: number[][];
   has_model: boolean;
@@ -385,8 +394,20 @@ export interface DataLook extends Sprite {
   remarks: string[];
   classes: string[];
   more: number;
+  suggest: { preset: string; says: string; does: string } | null;
+}
+
+/** What the Train tab's controls say. */
+export interface TrainingAsked {
+  preset: string;
+  data: string;
+  settings: Record<string, unknown>;
 }
 
 export interface DataServer {
-  look_at_data(asked: { preset: string; data: string }): Promise<DataLook | { error: string }>;
+  look_at_data(asked: TrainingAsked): Promise<DataLook | { error: string; settings?: boolean }>;
+}
+
+export interface OutlookServer {
+  foresee(asked: TrainingAsked): Promise<{ says?: string; error?: string }>;
 }

@@ -94,7 +94,7 @@ def pane_value(found: Reconstruction, pane: dict) -> dict:
         "width": found.original.width,
         "height": found.original.height,
         "box": [round(edge, 4) for edge in found.box],
-        "grey": found.original.mode == "L",
+        "grey": found.original.mode in ("L", "LA"),
         "psnr": round(found.psnr, 3),
         "ssim": round(found.ssim, 5),
         "latent_shape": list(found.latent_shape),

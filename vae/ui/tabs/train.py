@@ -1,5 +1,7 @@
 """The Train tab: start a training on any data, watch and compare runs, and keep them in order."""
 
+import json
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import gradio as gr
@@ -8,12 +10,13 @@ from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS, preset
 from vae.training.setting import settings_of
+from vae.training.trained_model import with_its_network
 from vae.ui.address import Linked
 from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
-from vae.ui.serving.access import Audience
-from vae.ui.serving.catalog import Catalog
-from vae.ui.training.controls import control
+from vae.ui.serving.catalog import HUB, Catalog
+from vae.ui.training import outlook
+from vae.ui.training.controls import channels, control, meant, shown
 from vae.ui.training.metric_rows import EPOCH_FIELDS
 from vae.ui.training.training_data import Previews, checked, choices
 from vae.ui.training.training_job import TrainingJob
@@ -22,7 +25,8 @@ from vae.ui.training.watch import PREVIEW_FIELDS, Watcher
 FIRST = TrainConfig.preset
 CUSTOM = "digits"  # what needs no network is chosen first
 SETTINGS = {name: known for name, known in settings_of(TrainConfig).items() if known.public}
-SHOWN = ("epochs", "learning_rate", "beta")  # the others are folded away
+SHOWN = ("epochs", "learning_rate", "beta")  # the others are folded away, but for those of the images
+NEW = ("new weights", "")  # what a training starts from if nothing is chosen
 
 LEAD = (
     "Watch a model learn. Two goals compete: to redraw every picture exactly (reconstruction), and to keep the latents "
@@ -50,7 +54,7 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
     lead("Train", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
-            controls = _controls(training_job, catalog.audience) if training_job.allowed else _no_controls()
+            controls = _controls(training_job, catalog) if training_job.allowed else _no_controls()
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
@@ -67,7 +71,7 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
                 preview_fields=PREVIEW_FIELDS,
             )
     if controls:
-        _wire(controls, view, training_job, catalog.audience)
+        _wire(controls, view, training_job, catalog)
 
     def set_to(query: dict[str, str], model: str | None) -> dict:
         name = query.get("run")
@@ -94,19 +98,19 @@ def _no_controls() -> None:
         _caption("Training is switched off on this server, but its runs can be watched.")
 
 
-def _controls(training_job: TrainingJob, audience: Audience) -> Controls:
-    first, settings, previews = PRESETS[FIRST], {}, Previews(audience)
-
-    def look_at_data(asked: object) -> dict:
-        """For the script: how the data {preset, data} look to the preset's model; {error} if they cannot be had."""
-        asked = asked if isinstance(asked, dict) else {}
-        try:
-            return previews.look(str(asked.get("data") or ""), preset(str(asked.get("preset") or FIRST)))
-        except Exception as error:
-            return {"error": error_text(error, "look_at_data")}
-
+def _controls(training_job: TrainingJob, catalog: Catalog) -> Controls:
+    first, settings, audience = PRESETS[FIRST], {}, catalog.audience
+    functions = watchers(catalog, Previews(audience))
+    asked = {"data": CUSTOM, "preset": FIRST, "settings": {}}
     with gr.Column(elem_classes=["vs-card"]):
         recipe = gr.Dropdown(list(PRESETS), value=FIRST, label="Model size")
+        settings["init"] = gr.Dropdown(
+            beginnings(catalog),
+            value="",
+            label=SETTINGS["init"].label,
+            allow_custom_value=True,
+            info="New weights, or a model to go on with: its network then, the other settings from here",
+        )
         data = gr.Dropdown(
             choices(),
             value=CUSTOM,
@@ -114,14 +118,18 @@ def _controls(training_job: TrainingJob, audience: Audience) -> Controls:
             allow_custom_value=True,
             info="A name or a Hub id (owner/name)" + ("" if audience.public else ", or a folder on this machine"),
         )
-        archive = widget("training_data", functions=[look_at_data], data=CUSTOM, preset=FIRST)
+        archive = widget("training_data", events=["send"], functions=functions[:1], **asked)
+        with gr.Row(elem_classes=["vs-row"]):
+            settings["size"] = control(SETTINGS["size"], first.size)
+            settings["in_channels"] = channels()
         with gr.Row(elem_classes=["vs-row"]):
             for name in SHOWN:
                 settings[name] = control(SETTINGS[name], getattr(first, name))
         with gr.Accordion("Advanced", open=False, elem_classes=["vs-advanced"]):
             for name, known in SETTINGS.items():
-                if name not in ("data", *SHOWN):
+                if name != "data" and name not in settings:
                     settings[name] = control(known, getattr(first, name))
+        widget("training_outlook", functions=functions[1:], **asked)
         start = gr.Button("Start training", variant="primary")
         limit = training_job.max_minutes
         if limit is not None:
@@ -134,13 +142,22 @@ def _caption(text: str) -> None:
     gr.HTML(f'<p class="vs-caption">{text}</p>', apply_default_css=False)
 
 
-def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience: Audience) -> None:
-    names = list(controls.settings)
+def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, catalog: Catalog) -> None:
+    names, audience = list(controls.settings), catalog.audience
+    of_presets = [name for name in names if name not in ("init", "freeze")]  # which stay as they were chosen
+
+    def values(chosen: TrainConfig) -> list:
+        return [shown(SETTINGS[name], getattr(chosen, name)) for name in of_presets]
 
     def defaults(name: str) -> list:
         chosen = preset(name)
         data = CUSTOM if FIRST in name and chosen.data not in choices() else chosen.data
-        return [data, *(getattr(chosen, field) for field in names)]
+        return [data, *values(chosen)]
+
+    def take_suggested(event: gr.EventData) -> list:
+        news = event._data if isinstance(event._data, dict) else {}
+        chosen = preset(str(news.get("preset") or FIRST))
+        return [chosen.preset, *values(chosen)]
 
     begun = gr.State(None)  # what the visitor started last: (config, run)
 
@@ -148,7 +165,8 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience
     def begin(last, name, data, archive, token, *settings) -> dict:
         file = archive.get("file") if isinstance(archive, dict) else None
         source = file.get("path") if isinstance(file, dict) else data
-        config = training(name, source, not audience.may_open_paths(), **dict(zip(names, settings, strict=True)))
+        asked = given(catalog, dict(zip(names, settings, strict=True)))
+        config = training(name, source, not audience.may_open_paths(), **asked)
         busy = training_job.current()
         if last and busy and last == (config, busy.name):  # pressed twice: it is running already
             return {view: {"run": busy.name}}
@@ -156,9 +174,14 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience
         return {view: {"run": run}, begun: (config, run)}
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
-    inputs = [controls.recipe, controls.data]
-    controls.recipe.input(defaults, controls.recipe, [controls.data, *controls.settings.values()], **private)
-    gr.on([controls.recipe.change, controls.data.change], None, inputs, None, js=TELL_DATA, api_visibility="private")
+    inputs, preset_values = [controls.recipe, controls.data], [controls.settings[name] for name in of_presets]
+    controls.recipe.input(defaults, controls.recipe, [controls.data, *preset_values], **private)
+    controls.archive.send(take_suggested, None, [controls.recipe, *preset_values], **private)
+    start_from = controls.settings["init"]
+    start_from.focus(lambda: gr.Dropdown(choices=beginnings(catalog)), None, start_from, queue=False, **private)
+    asked = [*inputs, *controls.settings.values()]
+    tell = TELL_DATA % json.dumps(names)
+    gr.on([control.change for control in asked], None, asked, None, js=tell, api_visibility="private")
     controls.start.click(
         begin,
         [begun, *inputs, controls.archive, controls.token, *controls.settings.values()],
@@ -168,11 +191,73 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, audience
     )
 
 
-TELL_DATA = "(preset, data) => { vaeStudio.then((page) => page.tell('data', { preset, data })); return []; }"
+TELL_DATA = (
+    "(preset, data, ...values) => {"
+    " const settings = Object.fromEntries(%s.map((name, i) => [name, values[i]]));"
+    " vaeStudio.then((page) => page.tell('data', { preset, data, settings }));"
+    " return []; }"
+)
 WITH_TOKEN = (
     "async (begun, preset, data, archive, token, ...rest) => "
     "[begun, preset, data, archive, (await vaeStudio).visitorToken(), ...rest]"
 )
+
+
+def beginnings(catalog: Catalog) -> list[tuple[str, str]]:
+    """What a training may start from: (what it is called, the control's value)."""
+    return [NEW, *((model["name"], model["name"]) for model in catalog.models() if model["kind"] != "live")]
+
+
+def given(catalog: Catalog, values: dict) -> dict:
+    """The settings that the page's controls say, as `training` takes them. InputError for a model that there is not."""
+    found = {
+        name: meant(SETTINGS[name], value) for name, value in values.items() if name in SETTINGS and name != "data"
+    }
+    return found | {"init": catalog.beginning(found.get("init"))}
+
+
+def watchers(catalog: Catalog, previews: Previews) -> list[Callable[[object], dict]]:
+    """For the scripts: how the data {preset, data, settings} look to the model, and what a training with them takes."""
+    public = lambda: not catalog.audience.may_open_paths()  # noqa: E731
+
+    def wanted(asked: object) -> TrainConfig:
+        """The config, with its network where that is on this machine."""
+        asked = asked if isinstance(asked, dict) else {}
+        settings = asked["settings"] if isinstance(asked.get("settings"), dict) else {}
+        config = training(asked.get("preset"), asked.get("data"), public(), **given(catalog, settings))
+        here = config.init is None or not config.init.startswith(HUB)
+        return with_its_network(config) if here else config
+
+    def look_at_data(asked: object) -> dict:
+        try:
+            checked(str(asked.get("data") or "") if isinstance(asked, dict) else "", public())
+        except InputError as error:
+            return {"error": str(error)}
+        try:
+            config = wanted(asked)
+        except InputError as error:  # what is amiss is not the data, and is said beside the button
+            return {"error": str(error), "settings": True}
+        try:
+            found = previews.look(config.data, config)
+            return found | {"suggest": outlook.suggestion(config, found["channels"])}
+        except Exception as error:
+            return {"error": error_text(error, "look_at_data")}
+
+    def foresee(asked: object) -> dict:
+        try:
+            config = wanted(asked)
+            if config.init and config.init.startswith(HUB):
+                return {"says": "What it takes is known when the model has been fetched."}
+            outlook.check(config, catalog.audience)
+            try:
+                images = previews.look(config.data, config)["images"]
+            except InputError:  # which is said beside the data
+                return {"says": ""}
+            return {"says": outlook.says(config, images)}
+        except Exception as error:
+            return {"error": error_text(error, "foresee")}
+
+    return [look_at_data, foresee]
 
 
 def changer(catalog: Catalog, training_job: TrainingJob):

@@ -10,6 +10,8 @@ FIRST_VIEW = 1500  # rows of a long run in the first answer
 TERMS = ("loss", "reconstruction", "kl")
 STEP_FIELDS = ("step", *TERMS)  # of a row, in its order; the page is sent these names with the rows
 EPOCH_FIELDS = (*STEP_FIELDS, *(f"val_{name}" for name in TERMS))
+MORE = 8  # terms of a run's own that are told besides TERMS: perceptual, or those of an objective in Python
+_NO_TERMS = ("kind", "step", "epoch", "learning_rate", "images_per_second", "seconds")
 
 Cursor = list[int]  # the metrics file's inode, and the offset in it after the last line that is known
 
@@ -18,6 +20,7 @@ class Tail:
     """The rows of one run. Not safe for threads: its owner has a lock.
 
     best: the lowest validation loss so far; None before the first epoch. per_epoch: steps in an epoch, as the rows say.
+    more: the names of the run's other terms, which stand in a row after TERMS, and their "val_…" at its end.
     """
 
     def __init__(self, run: Run):
@@ -28,6 +31,7 @@ class Tail:
         self.inode, self.rows, self.ends = inode, [], [0]
         self.best: float | None = None
         self.last_epoch: dict = {}
+        self.more: tuple[str, ...] | None = None
 
     @property
     def per_epoch(self) -> float:
@@ -53,7 +57,13 @@ class Tail:
     def _add(self, entry: dict, end: int) -> None:
         self.ends.append(end)
         epoch = entry.get("kind") == "epoch"
-        self.rows.append([short(entry.get(name)) for name in (EPOCH_FIELDS if epoch else STEP_FIELDS)])
+        if (
+            self.more is None and entry.get("kind") != "start"
+        ):  # the first of a training's lines has all that follow have
+            known = {*_NO_TERMS, *TERMS}
+            self.more = tuple(name for name in entry if name not in known and not name.startswith("val_"))[:MORE]
+        fields = row_fields(self.more or ())
+        self.rows.append([short(entry.get(name)) for name in (fields if epoch else fields[: len(fields) // 2 + 1])])
         if epoch:
             self.last_epoch = entry
             loss = entry.get("val_loss")
@@ -67,7 +77,11 @@ class Tail:
         """
         at = self._place(cursor)
         rows = self.rows[at or 0 :]
-        return thinned(rows), [self.inode, self.ends[-1]], cursor is not None and at is None
+        return (
+            thinned(rows, len(row_fields(self.more or ()))),
+            [self.inode, self.ends[-1]],
+            cursor is not None and at is None,
+        )
 
     def _place(self, cursor: object) -> int | None:
         if not (isinstance(cursor, list) and len(cursor) == 2 and all(type(part) is int for part in cursor)):
@@ -77,12 +91,17 @@ class Tail:
         return at if ours else None
 
 
-def thinned(rows: list[list]) -> list[list]:
-    """At most about FIRST_VIEW rows, evenly, the last of each kind kept."""
+def row_fields(more: tuple[str, ...]) -> tuple[str, ...]:
+    """The names of an epoch's row; a step's has its first half, with the step."""
+    return (*STEP_FIELDS, *more, *(f"val_{name}" for name in (*TERMS, *more)))
+
+
+def thinned(rows: list[list], epoch_length: int = len(EPOCH_FIELDS)) -> list[list]:
+    """At most about FIRST_VIEW rows, evenly, the last of each kind kept. epoch_length: of an epoch's row."""
     step = -(-len(rows) // FIRST_VIEW)
     if step <= 1:
         return rows
-    kinds = ([row for row in rows if (len(row) == len(EPOCH_FIELDS)) == epoch] for epoch in (False, True))
+    kinds = ([row for row in rows if (len(row) == epoch_length) == epoch] for epoch in (False, True))
     return sorted((row for kind in kinds for row in kind[::-1][::step]), key=lambda row: (row[0], len(row)))
 
 

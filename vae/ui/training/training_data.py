@@ -23,8 +23,10 @@ from vae.ui.serving.access import Audience
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.uploads import sprite
 
-KNOWN = ("mnist", "fashion", "cifar10")  # fetched when first asked for
+# Fetched when first asked for: how many images to learn from, and their channels.
+KNOWN = {"mnist": (60_000, 1), "fashion": (60_000, 1), "cifar10": (50_000, 3)}
 SHOWN = 16  # images before a training
+LARGEST = 256  # pixels a side at which they are shown
 CLASSES = 24  # class names in the answer
 HELD = 256 * 2**20  # bytes of images that a preview may hold, to count those that cannot be read
 AT_ONCE, WAITING = 2, 6  # previews being made, and waiting for it
@@ -129,9 +131,10 @@ class Previews:
         self._kept: LruCache[dict] = LruCache(KEPT)
 
     def look(self, data: str, config: TrainConfig) -> dict:
-        """{sprite, n, columns, width, height, says, classes, more, skipped, remarks}. Raises InputError where load_data
-        does.
+        """{sprite, n, columns, width, height, says, classes, more, skipped, remarks, images, channels}. Raises
+        InputError where load_data does.
 
+        images: how many there are to learn from, channels: of the images as they are; None where that is not known.
         skipped: images of an upload that cannot be read; None where they were not all looked at. remarks: sentences
         about how the data were understood and what was left out, those of the command line. Of a known set that
         is not here yet there is nothing to see: it is only fetched for a training.
@@ -139,11 +142,16 @@ class Previews:
         data = checked(data, not self.audience.may_open_paths())
         if data in KNOWN and data not in data_names():
             says = "Fetched when a training begins; until then there is nothing to show."
-            return {"sprite": None, "n": 0, "says": says, "classes": [], "more": 0, "skipped": None, "remarks": []}
+            images, channels = KNOWN[data]
+            nothing = {"sprite": None, "n": 0, "classes": [], "more": 0, "skipped": None, "remarks": []}
+            return nothing | {"says": says, "images": images, "channels": channels}
         with torch.device("meta"):  # a model without weights, for what it says of itself
             model = build(config.model)
-        fitted = {"size": model.config.sample_size, "channels": model.in_channels, "border": model.config.border}
-        key = json.dumps([data, fitted, Path(data).stat().st_mtime if is_upload(data) else 0])
+        size, border = model.config.sample_size, model.config.border
+        fitted = {"size": size, "channels": model.in_channels, "border": border, "crop": config.crop}
+        if size > LARGEST:
+            fitted |= {"size": LARGEST, "border": 0, "crop": "center"}
+        key = json.dumps([data, fitted, size, Path(data).stat().st_mtime if is_upload(data) else 0])
         known = self._kept.get(key)
         if known is not None:
             return known
@@ -153,7 +161,7 @@ class Previews:
             self._waiting += 1
         try:
             with self._turn, self.audience.limits():
-                found = _look(data, fitted)
+                found = _look(data, fitted, size)
         finally:
             with self._lock:
                 self._waiting -= 1
@@ -162,7 +170,8 @@ class Previews:
         return found
 
 
-def _look(data: str, fitted: dict) -> dict:
+def _look(data: str, fitted: dict, size: int) -> dict:
+    """size: in pixels, of the images as the model has them, which are shown as `fitted` says."""
     room = 4 * SHOWN * fitted["channels"] * fitted["size"] ** 2  # all but an upload are read no further than this
     limit = HELD if is_upload(data) else room
     found = load_data(data, "train", **fitted, limit_bytes=limit)
@@ -175,17 +184,19 @@ def _look(data: str, fitted: dict) -> dict:
     classes = [str(name) for name in found.classes or []]
     return {
         **sprite(found.preview(SHOWN)),
-        "says": _says(found, held_back),
+        "says": _says(found, held_back, size),
         "classes": classes[:CLASSES],
         "more": max(0, len(classes) - CLASSES),
         "skipped": skipped,
         "remarks": remarks_of(*splits),
+        "images": None if found.cut else len(found),
+        "channels": found.source_channels,
     }
 
 
-def _says(found: ImageSet, held_back: int | None) -> str:
-    channels, height, width = found.shape
-    colours = {1: "grey", 3: "in colour"}.get(channels, f"of {channels} channels")
+def _says(found: ImageSet, held_back: int | None, size: int) -> str:
+    channels = found.shape[0]
+    colours = {1: "grey", 2: "grey and transparent", 3: "in colour", 4: "in colour and transparent"}[channels]
     count = "Pictures" if found.cut else f"{len(found):,} pictures"
     kept_back = f" and {held_back:,} held back to test" if held_back else ""
-    return f"{count} to learn from{kept_back}, {width} × {height} pixels, {colours}"
+    return f"{count} to learn from{kept_back}, {size} × {size} pixels, {colours}"

@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from vae.checkpoints.find_model import bundled
+from vae.device import pick_device
 from vae.errors import InputError
 from vae.training import memory
 from vae.training.config import TrainConfig
@@ -66,8 +67,9 @@ class TrainingJob:
         Raises InputError if trainings are switched off here, one is running, or it could not begin.
         """
         self._check_allowed()
-        with self.audience.limits():
-            memory.check(config)
+        if config.init is None:  # otherwise it is its model that counts, which is known when it is there
+            with self.audience.limits():
+                memory.check(config, pick_device())
         with self._lock:
             self._check_free()
             minutes = self._minutes(who)
@@ -109,7 +111,7 @@ class TrainingJob:
                 raise InputError(
                     f"The run {run.name} has {done} epochs behind it; to continue it, give a larger number."
                 )
-            config = replace(TrainConfig.from_dict(run.config()), epochs=epochs)
+            config = replace(TrainConfig.from_dict(run.config()), epochs=epochs, steps=0)
             thread, failure = self._begin(config, run, minutes, who, resume=True)
         patience = time.monotonic() + PATIENCE
         while thread.is_alive() and run.state()["updated"] == state["updated"] and time.monotonic() < patience:
@@ -177,7 +179,7 @@ class TrainingJob:
         patience = time.monotonic() + PATIENCE
         while thread.is_alive() and run.state()["state"] == "starting" and time.monotonic() < patience:
             time.sleep(0.02)
-        if run.state()["state"] == "failed":
+        if not run.active():
             thread.join(1.0)
 
     def _train(

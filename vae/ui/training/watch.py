@@ -94,13 +94,13 @@ class Watcher:
 
     def curves_csv(self, names: object) -> str:
         """The whole metrics of the runs named as CSV, a line each."""
+        chosen = (self._run(name) for name in (names[:COMPARED] if isinstance(names, list) else ()))
+        lines = [{"run": run.name, **entry} for run in chosen if run for entry in run.metrics()]
+        more = dict.fromkeys(name for line in lines for name in line if name not in ("run", *FIELDS))
         text = io.StringIO()
-        table = csv.DictWriter(text, ("run", *FIELDS), extrasaction="ignore", lineterminator="\n")
+        table = csv.DictWriter(text, ("run", *FIELDS, *more), lineterminator="\n")
         table.writeheader()
-        for name in names[:COMPARED] if isinstance(names, list) else ():
-            run = self._run(name)
-            for entry in run.metrics() if run else ():
-                table.writerow({"run": name, **entry})
+        table.writerows(lines)
         return text.getvalue()
 
     # -- how it is known ------------------------------------------------------------------------------------------
@@ -176,7 +176,8 @@ class Watcher:
         run, tail = self._runs[name], self._tail(self._runs[name])
         rows, cursor, reset = tail.since(cursor)
         per_epoch = self._glance(run)["per_epoch"] or tail.per_epoch
-        return {"rows": rows, "cursor": cursor, "per_epoch": per_epoch} | ({"reset": True} if reset else {})
+        curve = {"rows": rows, "cursor": cursor, "per_epoch": per_epoch} | ({"reset": True} if reset else {})
+        return curve | ({"more": tail.more} if rows and tail.more else {})
 
     def _glance(self, run: Run) -> dict:
         """The run's state and which previews it has: of each step its number, its epoch, and 1 for each of KINDS."""
