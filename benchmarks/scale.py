@@ -120,7 +120,15 @@ def write_run(folder: Path, lines: int) -> None:
     folder.mkdir()
     sums = {"loss": 40.125, "reconstruction": 30.0625, "kl": 10.0625}
     config = {"preset": "mnist-vae", "data": "digits", "epochs": lines // 100 + 1, "model": {}}
-    state = {"state": "finished", "step": lines, "steps": lines, "epoch": 1, "epochs": 1, "started": 0.0}
+    state = {
+        "state": "finished",
+        "step": lines,
+        "steps": lines,
+        "epoch": 1,
+        "epochs": 1,
+        "started": 0.0,
+        "best": 40.125,
+    }
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "state.json").write_text(json.dumps(state))
     with (folder / "metrics.jsonl").open("w") as file:

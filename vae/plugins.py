@@ -7,6 +7,8 @@ from pathlib import Path
 
 from vae.errors import InputError
 
+imported: list[str] = []  # the plugins of this process, which others that compute for it need too
+
 
 def import_plugin(name: str) -> None:
     """Import a module by its name, from the working folder or where Python finds modules. It runs with all rights of
@@ -32,6 +34,7 @@ def import_plugin(name: str) -> None:
         import_module(name)
     except Exception as error:
         raise _failed(name, error) from error
+    imported.append(name)
 
 
 def _failed(name: str, error: Exception) -> InputError:

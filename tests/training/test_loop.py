@@ -23,6 +23,7 @@ from vae.errors import InputError
 from vae.images import to_float
 from vae.latents import scale
 from vae.models import build
+from vae.training import metrics_file
 from vae.training.loop import fit
 from vae.training.runs import Run, RunWriter, new_run_folder
 
@@ -151,7 +152,9 @@ def test_resume_takes_a_run_and_goes_beyond_its_end_on_wish(tmp_path):
     assert [f.name for f in tmp_path.iterdir()] == ["run"]
     longer = fit(tiny(epochs=2), tmp_path / "run", resume=True, device="cpu")
     assert longer.state()["epoch"] == 2 and longer.config()["epochs"] == 2
-    assert [line["epoch"] for line in longer.metrics() if line["kind"] == "epoch"] == [1, 2]
+    epochs = [line for line in longer.metrics() if line["kind"] == "epoch"]
+    assert [line["epoch"] for line in epochs] == [1, 2]
+    assert longer.state()["best"] == min(line["val_loss"] for line in epochs) == metrics_file.best(longer.folder)
     before = longer.state(), longer.config(), longer.metrics()
     with pytest.raises(InputError, match=r"has beta 1.0, not 9.0, and a resumed run keeps .* leave out --beta"):
         fit(tiny(epochs=2, beta=9.0), tmp_path / "run", resume=True, device="cpu")

@@ -2,6 +2,7 @@
 
 import errno
 import json
+import math
 import os
 from pathlib import Path
 
@@ -23,6 +24,20 @@ def read(folder: Path, since: int = 0, offset: int = 0) -> tuple[list[dict], int
         return [], 0
     lines = whole.split(b"\n")[since:] if newline else []
     return [json.loads(line) for line in lines], offset + len(whole) + len(newline)
+
+
+def best(folder: Path) -> float | None:
+    """The lowest finite validation loss of an epoch; None if there is none yet."""
+    losses = []
+    try:
+        with (folder / NAME).open("rb") as file:
+            for line in file:
+                if b'"val_loss"' in line and line.endswith(b"\n"):  # few lines have it; the others need no parsing
+                    entry = json.loads(line)
+                    losses += [entry["val_loss"]] if entry.get("kind") == "epoch" else []
+    except FileNotFoundError:
+        pass
+    return min((loss for loss in losses if isinstance(loss, float) and math.isfinite(loss)), default=None)
 
 
 def append(folder: Path, entry: dict) -> None:

@@ -17,6 +17,7 @@ from vae.checkpoints import find_model, store
 from vae.errors import InputError
 from vae.files import appearing, disk_error, flushed
 from vae.models import AutoEncoder
+from vae.training import metrics_file
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.runs import RunWriter
@@ -42,6 +43,7 @@ class Recorder:
         self.writer, self.on_progress = writer, on_progress
         self.reported = self.saved = time.monotonic()
         self.interval = CHECKPOINT_SECONDS
+        self.best: float | None = None
 
     @contextmanager
     def writing(self):
@@ -67,6 +69,7 @@ class Recorder:
         """
         with self.writing():
             self.writer.rewind(step or -1)  # what is written at step 0 is written anew
+            self.best = metrics_file.best(self.writer.folder)
             self.writer.write_config(config.to_dict())
         self.state(
             state="running",
@@ -79,6 +82,7 @@ class Recorder:
             processes=plan.processes,
             train_images=len(feed.train_set),
             val_images=len(feed.val_set),
+            best=self.best,
             **self.left_out(feed),
         )
         if self.on_progress:
@@ -90,8 +94,13 @@ class Recorder:
         return {"skipped": feed.train_set.skipped + feed.val_set.skipped, "remarks": feed.remarks}
 
     def metrics(self, entry: dict) -> None:
+        """A line of metrics. The lowest validation loss of an epoch so far is in the run's state, too, so that a list
+        of runs need not read all lines of each."""
         with self.writing():
             self.writer.append(entry)
+        if entry["kind"] == "epoch" and (self.best is None or entry["val_loss"] < self.best):
+            self.best = entry["val_loss"]
+            self.state(best=self.best)
 
     def preview(self, kind: str, step: int, epoch: int, pictures: Tensor, columns: int) -> Image.Image:
         """Write a sheet of `pictures`, (N, C, H, W) around [-1, 1], and return it."""

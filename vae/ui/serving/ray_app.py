@@ -16,7 +16,7 @@ import torch
 from ray import serve
 from torch import Tensor
 
-from vae import limits
+from vae import limits, plugins
 from vae.checkpoints.store import load
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
@@ -42,8 +42,10 @@ def model_id(source: str) -> str:
 class Replica:
     """Answers one packed Call with its packed result, or with the InputError that refused it."""
 
-    def __init__(self, batch: int):
-        """batch: how many passes through a small model are made together at most."""
+    def __init__(self, batch: int, names: Sequence[str] = ()):
+        """batch: how many passes through a small model are made together at most. names: of plugins to import."""
+        for name in names:
+            plugins.import_plugin(name)
         self.batch = batch
         self.joined.set_max_batch_size(batch)
         self._turn = asyncio.Lock()
@@ -155,4 +157,4 @@ def application(least: int, most: int, gpus: float, cpus: float, batch: int) -> 
         health_check_period_s=2,
         graceful_shutdown_timeout_s=10,
     )(Replica)
-    return deployment.bind(batch)
+    return deployment.bind(batch, tuple(plugins.imported))

@@ -1,7 +1,6 @@
 """A run's metrics as they grow, read once however many pages watch."""
 
 import json
-import math
 from bisect import bisect_left
 
 from vae.training.runs import Run
@@ -19,7 +18,7 @@ Cursor = list[int]  # the metrics file's inode, and the offset in it after the l
 class Tail:
     """The rows of one run. Not safe for threads: its owner has a lock.
 
-    best: the lowest validation loss so far; None before the first epoch. per_epoch: steps in an epoch, as the rows say.
+    per_epoch: steps in an epoch, as the rows say.
     more: the names of the run's other terms, which stand in a row after TERMS, and their "val_…" at its end.
     """
 
@@ -29,7 +28,6 @@ class Tail:
 
     def _forget(self, inode: int) -> None:
         self.inode, self.rows, self.ends = inode, [], [0]
-        self.best: float | None = None
         self.last_epoch: dict = {}
         self.more: tuple[str, ...] | None = None
 
@@ -57,18 +55,13 @@ class Tail:
     def _add(self, entry: dict, end: int) -> None:
         self.ends.append(end)
         epoch = entry.get("kind") == "epoch"
-        if (
-            self.more is None and entry.get("kind") != "start"
-        ):  # the first of a training's lines has all that follow have
+        if self.more is None and entry.get("kind") != "start":  # a training's first line has all that the others have
             known = {*_NO_TERMS, *TERMS}
             self.more = tuple(name for name in entry if name not in known and not name.startswith("val_"))[:MORE]
         fields = row_fields(self.more or ())
         self.rows.append([short(entry.get(name)) for name in (fields if epoch else fields[: len(fields) // 2 + 1])])
         if epoch:
             self.last_epoch = entry
-            loss = entry.get("val_loss")
-            if isinstance(loss, float) and math.isfinite(loss):
-                self.best = loss if self.best is None else min(self.best, loss)
 
     def since(self, cursor: object) -> tuple[list[list], Cursor, bool]:
         """The rows after the cursor, the next cursor, and whether all that was known before is to be forgotten.

@@ -6,6 +6,7 @@ import io
 import threading
 import time
 
+from vae.training import metrics_file
 from vae.training.runs import ACTIVE, Run
 from vae.ui.serving.access import owners
 from vae.ui.serving.catalog import Catalog
@@ -131,7 +132,7 @@ class Watcher:
         """A run for the list, and who owns it."""
         kept = (run.folder / "state.json").is_file()
         state = run.state() if kept else {"state": "finished"}
-        entry = {"name": run.name, "state": state["state"], "best": short(self._best(run))}
+        entry = {"name": run.name, "state": state["state"], "best": short(self._best(run, state))}
         entry |= {"epoch": state.get("epoch"), "epochs": state.get("epochs"), "started": state.get("started")}
         if not kept:  # it came with a bundled model, of whose training only the metrics were kept
             epochs = self._tail(run).last_epoch.get("epoch")
@@ -139,14 +140,17 @@ class Watcher:
         entry["started"] = entry["started"] and int(entry["started"])
         return entry, owners(run)
 
-    def _best(self, run: Run) -> float | None:
+    def _best(self, run: Run, state: dict) -> float | None:
+        """The lowest validation loss: as the run's state says, or its metrics where they are from before it did."""
+        if "best" in state:
+            return state["best"]
         try:
             status = (run.folder / "metrics.jsonl").stat()
         except OSError:
             return None
         stamp, known = (status.st_ino, status.st_size), self._bests.get(str(run.folder))
         if known is None or known[0] != stamp:
-            known = self._bests[str(run.folder)] = (stamp, self._tail(run).best)
+            known = self._bests[str(run.folder)] = (stamp, metrics_file.best(run.folder))
         return known[1]
 
     def _tail(self, run: Run) -> Tail:
