@@ -195,8 +195,8 @@ class ModelServer:
     def _key(self, call: Call) -> Hashable:
         """What says whether two calls have the same result; None for one whose result is not kept.
 
-        A place on a map or half a drawing is seen once, and a posterior sample without a seed is another one each time. Of the rest all
-        are kept where each call costs a GPU, and else what visitors want as a file next."""
+        A place on a map or half a drawing is seen once, and a posterior sample without a seed is another one each time.
+        Of the rest all are kept where each call costs a GPU, and else what visitors want as a file next."""
         again = call.job == "interpolate" or (self.backend.together and call.job not in MOVING)
         if not again or (call.arguments.get("sample") and call.arguments.get("seed") is None):
             return None

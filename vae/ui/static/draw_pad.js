@@ -15,7 +15,6 @@ import {
   onThemeChange,
   pixelRatio,
 } from "./dom.js";
-import { shortName } from "./format.js";
 import { clamp, directionOf } from "./geometry.js";
 import { unpackFloats } from "./map_geometry.js";
 import { newestFirst } from "./newest_first.js";
@@ -69,9 +68,12 @@ export function drawPad({ of, server, drawn, looked }) {
   const tools = h("div", { class: "vs-actions" }, undo, clear);
   const node = h("div", { class: "vs-pad-box" }, h("div", {}, canvas, palette, tools), beside, hint, error.node);
 
+  node.classList.toggle("live", Boolean(server.sketch_look));
+  beside.hidden = !server.sketch_look;
+
   /** @type {ModelFacts | null} */
   let model = null;
-  let live = false;
+  let live = false; // whether that model redraws while one draws
   let colour = COLOURS.Black;
   /** @type {number | null} the pointer that draws */
   let pointer = null;
@@ -245,23 +247,19 @@ export function drawPad({ of, server, drawn, looked }) {
     });
     palette.append(swatch);
   }
+  /** What there is to show of a model chosen just now. */
   const meet = async () => {
-    const { name } = model ?? {};
-    live = false;
-    if (name) {
-      const found = await server.sketch_map?.({ model: name }).catch(() => null);
-      if (name !== model?.name) return;
-      const known = found && !("error" in found) ? found : null;
-      live = Boolean(known?.live);
-      const { points = null, labels = null, classes = null } = known ?? {};
-      map.set(points === null ? null : { points: unpackFloats(points), labels, classes });
-      mapFigure.hidden = points === null;
-      const first = `Draw, and see what ${shortName(name, 1)} makes of it`;
-      redrawn.alt = first;
-    }
+    const name = model?.name;
+    if (!name) return;
+    const found = await server.sketch_map?.({ model: name }).catch(() => null);
+    if (name !== model?.name) return; // another was chosen meanwhile
+    const known = found && !("error" in found) ? found : null;
+    live = Boolean(known?.live);
     beside.hidden = !live;
     node.classList.toggle("live", live);
-    if (strokes.all().length) look();
+    map.set(known?.points ? { ...known, points: unpackFloats(known.points) } : null);
+    mapFigure.hidden = !known?.points;
+    if (strokes.all().length && node.offsetParent) look();
     lay();
   };
   listen("models", (/** @type {ModelNews} */ news) => {
@@ -271,6 +269,7 @@ export function drawPad({ of, server, drawn, looked }) {
     model = chosen;
     if (!other) return;
     took = 0;
+    live = false;
     palette.hidden = model?.in_channels === 1;
     if (kind !== colours() && strokes.all().length && node.offsetParent) ended(); // other colours are another picture
     meet();

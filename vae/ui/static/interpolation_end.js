@@ -39,9 +39,8 @@ export default function mount({ root, props, server, upload, watch, options }) {
     roll,
     choose,
     input,
-    draw.node,
   );
-  const title = h("div", { class: "vs-end-title" }, h("strong", {}, options.side), says);
+  const title = h("div", { class: "vs-end-title" }, h("strong", {}, options.side), says, draw.node);
   root.append(
     h("div", { class: "vs-end" }, thumb, h("div", { class: "vs-end-body" }, title, controls)),
     error.node,
