@@ -154,10 +154,11 @@ def test_it_is_what_the_app_would_compute_itself(server, place, acquired):
     assert len(acquired) == 3
 
 
-def test_moving_over_a_map_takes_none(server, demo, acquired):
+def test_moving_over_a_map_and_drawing_take_none(server, demo, acquired):
     click(demo, "app", "opened", tab="latent")
     asked = {"model": "mnist-vae", "map": "lda", "to": [[0.0, 0.0], [1.0, 1.0]]}
     assert len(LatentMaps(server).latent_space_look(asked)["pictures"]) == 2
+    server.sketch("mnist-vae", Image.new("L", (28, 28)), 512)
     assert acquired == []
 
 

@@ -22,12 +22,14 @@ from vae.ui.page_head import PageHead, page_head, preview_route
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.fair_queue import FairQueue
+from vae.ui.serving.latent_maps import LatentMaps
 from vae.ui.serving.lean_state import LeanSessions, Sweeper
 from vae.ui.serving.models import Backend, ModelServer
 from vae.ui.serving.popular_models import on_disk
 from vae.ui.serving.request_shares import RequestShares
 from vae.ui.serving.requests import RequestCheck
 from vae.ui.serving.shares import Shares
+from vae.ui.serving.sketches import Sketches
 from vae.ui.serving.tasks import Tasks
 from vae.ui.settings import TOOLS, TRAINING_TOOLS, Settings
 from vae.ui.tabs import compare, interpolate, latent_space, reconstruct, sample, train
@@ -130,6 +132,8 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
     audience = Audience(settings)
     catalog = Catalog(settings.runs_dir, settings.model, audience)
     server, tasks = ModelServer(catalog, _backend(settings, catalog)), Tasks()
+    latent_maps = LatentMaps(server)
+    sketches = Sketches(server, latent_maps)
     shares = Shares(audience)
     training_job = TrainingJob(
         settings.runs_dir, settings.training, settings.max_train_minutes, audience, settings.max_run_bytes, shares
@@ -145,13 +149,13 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
         link_note = address.link_note()
         with gr.Tabs() as tabs:
             with gr.Tab("Reconstruct", id="reconstruct") as reconstruct_tab:
-                rebuilt = reconstruct.build(server, model, tasks)
+                rebuilt = reconstruct.build(server, model, tasks, sketches)
             with gr.Tab("Sample", id="sample") as sample_tab:
                 drawn = sample.build(server, model)
             with gr.Tab("Interpolate", id="interpolate") as interpolate_tab:
-                between = interpolate.build(server, model, tasks)
+                between = interpolate.build(server, model, tasks, sketches)
             with gr.Tab("Latent space", id="latent") as latent_tab:
-                space = latent_space.build(server, model)
+                space = latent_space.build(latent_maps, model)
             with gr.Tab("Compare", id="compare"):
                 compare.build(server, tasks)
             with gr.Tab("Train", id="train"):

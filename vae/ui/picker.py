@@ -16,6 +16,7 @@ SHOWN = (
     "kind",
     "family",
     "parameters",
+    "in_channels",
     "image_size",
     "fixed_size",
     "latent_shape",

@@ -179,6 +179,7 @@ def _check_room(n: int, size: int) -> None:
 
 JOBS: dict[str, Callable] = {
     "reconstruct": inference.reconstruct,
+    "sketch": inference.reconstruct,
     "across": across,
     "spread": spread,
     "pixels": pixels,
@@ -186,4 +187,5 @@ JOBS: dict[str, Callable] = {
     "interpolate": interpolate,
     "opened": opened,
 }
+MOVING = ("pixels", "sketch")  # jobs asked for many times a second, whose results are seen once
 TELLING = ("reconstruct", "across", "interpolate")  # jobs that say how far they are

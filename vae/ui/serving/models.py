@@ -17,7 +17,7 @@ from vae.images import flatten
 from vae.inference import Endpoint, Reconstruction
 from vae.models import AutoEncoder
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.jobs import DRAWN, Call, Drawn, stamp
+from vae.ui.serving.jobs import DRAWN, MOVING, Call, Drawn, stamp
 from vae.ui.serving.loaded_models import LoadedModels
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.tasks import Report
@@ -69,6 +69,10 @@ class ModelServer:
         ends the work."""
         options = {"sample": sample, "seed": seed, "max_side": max_side, "tile": tile}
         return self.answer(self._call("reconstruct", [name], image=image, **options), report)
+
+    def sketch(self, name: str | None, image: Image.Image, max_side: int) -> Reconstruction:
+        """As `reconstruct`, of a drawing that is not finished."""
+        return self.answer(self._call("sketch", [name], image=image, max_side=max_side))
 
     def compare_call(self, encoder: str, decoder: str, image: Image.Image, max_side: int = 1024) -> Call:
         """An image through one model's encoder and another's, or the same one's, decoder.
@@ -191,9 +195,9 @@ class ModelServer:
     def _key(self, call: Call) -> Hashable:
         """What says whether two calls have the same result; None for one whose result is not kept.
 
-        A place on a map is seen once, and a posterior sample without a seed is another one each time. Of the rest all
-        are kept where each call costs a GPU, and else what visitors want as a file next."""
-        again = call.job == "interpolate" or (self.backend.together and call.job != "pixels")
+        A place on a map or half a drawing is seen once, and a posterior sample without a seed is another one each time.
+        Of the rest all are kept where each call costs a GPU, and else what visitors want as a file next."""
+        again = call.job == "interpolate" or (self.backend.together and call.job not in MOVING)
         if not again or (call.arguments.get("sample") and call.arguments.get("seed") is None):
             return None
         arguments = tuple(sorted((name, _fingerprint(value)) for name, value in call.arguments.items()))

@@ -148,6 +148,8 @@ const ICONS = {
   play: ["M6 4.5v11l9-5.5z"],
   pause: ["M7 4.5v11M13 4.5v11"],
   redo: ["M16 10a6 6 0 1 1-1.8-4.3M16 3v3.5h-3.5"],
+  pencil: ["M4 16l.8-3.6L13.2 4l2.8 2.8-8.4 8.4z"],
+  undo: ["M4 8h8a4 4 0 0 1 0 8H8M4 8l3.5-3.5M4 8l3.5 3.5"],
   upload: ["M10 13V4m0 0L6.5 7.5M10 4l3.5 3.5M4 16h12"],
 };
 /** @typedef {keyof typeof ICONS} IconName */

@@ -1,18 +1,23 @@
-// An image from the visitor: dropped, pasted, chosen, or one of the examples. With the option `topic` each choice is
-// told to other components too; with `photographs`, families of models, the example is a photograph with a model of
+// An image from the visitor: dropped, pasted, chosen, drawn, or one of the examples. With the option `topic` each choice
+// is told to other components too, with `sketch` what the model makes of a drawing under way; with `photographs`, families of models, the example is a photograph with a model of
 // those and a digit with others, until the visitor chooses.
 
-/** @import { Context, Example, ImageValue, ModelNews } from "./types" */
+/** @import { Context, Example, ImageValue, ModelNews, SketchServer } from "./types" */
 import { errorLine, h, uniqueId } from "./dom.js";
+import { drawButton } from "./draw_button.js";
 import { acceptFiles, showThumb } from "./file_drop.js";
 import { isSmall } from "./pixel_scale.js";
 import { listen, tell } from "./topics.js";
 
+const DRAWING = "Your drawing";
+
 /** @returns {Example[]} those that Python put into the page's head */
 const readExamples = () => JSON.parse(document.getElementById("vs-examples")?.textContent ?? "[]");
 
-/** @param {Context<ImageValue | null, object, { topic?: string, photographs?: string[] }>} context */
-export default function mount({ root, props, upload, watch, options }) {
+/** @typedef {{ topic?: string, sketch?: string, photographs?: string[] }} Options */
+
+/** @param {Context<ImageValue | null, SketchServer, Options>} context */
+export default function mount({ root, props, server, upload, watch, options }) {
   const examples = readExamples();
   const input = h("input", { type: "file", accept: "image/*", id: `vs-file-${uniqueId()}`, class: "vs-file" });
   const thumb = h("img", { class: "vs-thumb", alt: "" });
@@ -22,7 +27,14 @@ export default function mount({ root, props, upload, watch, options }) {
   const zone = h("label", { class: "vs-drop", for: input.id }, thumb, text);
   const error = errorLine();
   const buttons = h("div", { class: "vs-examples", role: "group", "aria-label": "Example pictures" });
-  root.append(input, zone, error.node, buttons);
+  const { sketch } = options;
+  const draw = drawButton({
+    of: "The picture",
+    server,
+    drawn: (uri) => choose({ kind: "inline", uri, label: DRAWING }, uri, DRAWING),
+    looked: sketch ? (look) => tell(sketch, look) : undefined,
+  });
+  root.append(h("div", { class: "vs-source" }, input, zone, draw.node), error.node, draw.place, buttons);
 
   let chosen = false; // by the visitor
 
@@ -41,6 +53,7 @@ export default function mount({ root, props, upload, watch, options }) {
   const choose = (value, uri, label) => {
     chosen = true;
     error.say(null);
+    if (value.kind !== "inline") draw.close();
     show(value, uri, label);
     props.value = value;
   };

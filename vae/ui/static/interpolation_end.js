@@ -1,7 +1,8 @@
-// One end of an interpolation: a random latent from a seed, a picture, or a sample or point sent from another tab.
+// One end of an interpolation: a random latent from a seed, a picture or drawing, or a sample or point sent from another tab.
 
-/** @import { Context, Endpoint } from "./types" */
+/** @import { Context, Endpoint, SketchServer } from "./types" */
 import { button, errorLine, h, icon } from "./dom.js";
+import { drawButton } from "./draw_button.js";
 import { acceptFiles, showThumb } from "./file_drop.js";
 import { listen } from "./topics.js";
 
@@ -14,8 +15,8 @@ const describe = (value) => {
   return value.kind === "file" ? value.file.orig_name : value.label;
 };
 
-/** @param {Context<Endpoint | null, object, { side: string }>} context */
-export default function mount({ root, props, upload, watch, options }) {
+/** @param {Context<Endpoint | null, SketchServer, { side: string }>} context */
+export default function mount({ root, props, server, upload, watch, options }) {
   const id = `vs-end-${options.side}`;
   const input = h("input", { type: "file", accept: "image/*", id: `${id}-file`, class: "vs-file" });
   const thumb = h("img", { class: "vs-thumb crisp", alt: "" });
@@ -25,6 +26,11 @@ export default function mount({ root, props, upload, watch, options }) {
   const another = { title: "Another random latent", "aria-label": "Another random latent" };
   const roll = button(icon("redo"), () => useSeed(Math.floor(Math.random() * SEEDS)), another);
   const choose = h("label", { for: input.id, class: "vs-button" }, icon("upload"), "Picture");
+  const draw = drawButton({
+    of: `End ${options.side}`,
+    server,
+    drawn: (uri) => set({ kind: "inline", uri, label: "your drawing" }),
+  });
   const controls = h(
     "div",
     { class: "vs-end-controls" },
@@ -34,8 +40,12 @@ export default function mount({ root, props, upload, watch, options }) {
     choose,
     input,
   );
-  const title = h("div", { class: "vs-end-title" }, h("strong", {}, options.side), says);
-  root.append(h("div", { class: "vs-end" }, thumb, h("div", { class: "vs-end-body" }, title, controls)), error.node);
+  const title = h("div", { class: "vs-end-title" }, h("strong", {}, options.side), says, draw.node);
+  root.append(
+    h("div", { class: "vs-end" }, thumb, h("div", { class: "vs-end-body" }, title, controls)),
+    error.node,
+    draw.place,
+  );
 
   /** @type {string | null} */
   let own = null; // the visitor's picture or sample; null where the decoded end is the thumbnail
@@ -53,6 +63,7 @@ export default function mount({ root, props, upload, watch, options }) {
   /** @param {Endpoint} value */
   const set = (value) => {
     props.value = value;
+    if (value.kind !== "inline") draw.close();
     show();
   };
   /** @param {number} number */

@@ -74,6 +74,53 @@ export function nearestPoint(points, [x, y]) {
 }
 
 /**
+ * The middle of each class's points, each coordinate's median; null for a class without any.
+ *
+ * @param {Float32Array} points two numbers each
+ * @param {number[]} labels
+ * @param {number} classes how many there are
+ * @returns {(Place | null)[]}
+ */
+export function middles(points, labels, classes) {
+  const median = (/** @type {number[]} */ values) =>
+    quantile(
+      values.sort((a, b) => a - b),
+      0.5,
+    );
+  return [...Array(classes).keys()].map((label) => {
+    const members = [...labels.keys()].filter((i) => labels[i] === label);
+    if (!members.length) return null;
+    return [median(members.map((i) => points[2 * i])), median(members.map((i) => points[2 * i + 1]))];
+  });
+}
+
+/**
+ * The places, moved so that no two are nearer to each other than `least`, where there is room for that.
+ *
+ * @param {Place[]} places
+ * @param {number} least
+ * @returns {Place[]}
+ */
+export function pushApart(places, least) {
+  /** @type {Place[]} */
+  const moved = places.map(([x, y]) => [x, y]);
+  for (let round = 0; round < 30; round++)
+    for (const [i, a] of moved.entries())
+      for (const b of moved.slice(i + 1)) {
+        const [x, y] = [b[0] - a[0], b[1] - a[1]];
+        const distance = Math.hypot(x, y);
+        if (distance >= least) continue;
+        const [across, up] = distance ? [x / distance, y / distance] : [1, 0];
+        const half = (least - distance) / 2;
+        a[0] -= across * half;
+        a[1] -= up * half;
+        b[0] += across * half;
+        b[1] += up * half;
+      }
+  return moved;
+}
+
+/**
  * From places in a square to pixels of a canvas and back; up is up.
  *
  * @param {Square} square

@@ -1,6 +1,6 @@
 // The reconstruction: original and reconstruction under one divider, the figures, and the latent's maps.
 
-/** @import { Context, Reconstruction } from "./types" */
+/** @import { Context, Reconstruction, SketchLook } from "./types" */
 import { gradient } from "./colour_scale.js";
 import { announce, h, icon, isDark, onResize, onThemeChange } from "./dom.js";
 import { figureRow, PSNR_MEANS, SSIM_MEANS } from "./figure_rows.js";
@@ -8,7 +8,7 @@ import { duration, fileName, number, shapeText, shortName } from "./format.js";
 import { heatmap } from "./heatmap.js";
 import { enlargement, isSmall } from "./pixel_scale.js";
 import { markStale } from "./stale_mark.js";
-import { tell } from "./topics.js";
+import { listen, tell } from "./topics.js";
 
 const DIVIDER = "Divider: original to the left, reconstruction to the right";
 
@@ -137,6 +137,7 @@ export default function mount({ root, props, watch }) {
     const value = props.value;
     if (!value) return;
     mark();
+    maps.classList.remove("old");
     const drawn = value.seed !== null;
     tell("shown", { tab: "reconstruct", model: value.model, image: value.example, seed: value.seed });
     before.src = value.original;
@@ -174,6 +175,15 @@ export default function mount({ root, props, watch }) {
   };
   onThemeChange(() => {
     for (const draw of themed) draw();
+  });
+  // What the model makes of a drawing under way; the rest comes when a stroke is done.
+  listen("sketch", (/** @type {SketchLook & { model: string }} */ look) => {
+    const value = props.value;
+    if (value?.model !== look.model || value.width !== look.width || value.height !== look.height) return;
+    before.src = look.original;
+    after.src = look.image;
+    stats.replaceChildren(...figures({ ...value, psnr: look.psnr, ssim: look.ssim, seconds: look.seconds }));
+    maps.classList.add("old");
   });
   watch("value", show);
   show();

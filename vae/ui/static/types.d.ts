@@ -42,6 +42,7 @@ export interface ModelFacts {
   kind: "live" | "bundled" | "run" | "opened";
   family: string;
   parameters: number;
+  in_channels: number;
   image_size: number;
   fixed_size: boolean;
   latent_shape: [number, number, number];
@@ -213,6 +214,7 @@ export interface NotGenerative {
 export type Endpoint =
   | { kind: "seed"; seed: number }
   | { kind: "file"; file: UploadedFile }
+  | { kind: "inline"; uri: string; label: string }
   | { kind: "sample"; index: number; seed: number; uri: string; label: string }
   | { kind: "point"; z: string; uri: string; label: string };
 
@@ -304,6 +306,32 @@ export interface LatentServer {
   latent_space_map(asked: { model: string; map: MapName }): Promise<LatentMapAnswer>;
   latent_space_sheet(asked: { model: string }): Promise<{ uri: string }>;
   latent_space_look(asked: object): Promise<LatentLook>;
+}
+
+/** Sketches.sketch_look() of serving/sketches.py; place: on the map of sketch_map(), null without one. */
+export interface SketchLook {
+  original: string;
+  image: string;
+  width: number;
+  height: number;
+  psnr: number;
+  ssim: number;
+  seconds: number;
+  place: [number, number] | null;
+}
+
+/** Sketches.sketch_map(). live: whether the model redraws while one draws. */
+export interface SketchMap {
+  live: boolean;
+  points: string | null;
+  labels: number[] | null;
+  classes: string[] | null;
+}
+
+/** Empty where nothing is redrawn while one draws. */
+export interface SketchServer {
+  sketch_look?(asked: { model: string; uri: string }): Promise<SketchLook | { error: string }>;
+  sketch_map?(asked: { model: string }): Promise<SketchMap | { error: string }>;
 }
 
 /** A run in the list, of Watcher._entry(). mine: whether this browser may change it. */

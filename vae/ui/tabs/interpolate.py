@@ -19,6 +19,7 @@ from vae.ui.endpoints import label, read_endpoint, read_link, write_link
 from vae.ui.formulas import formula
 from vae.ui.serving.jobs import ENDPOINTS, Drawn
 from vae.ui.serving.models import ModelServer
+from vae.ui.serving.sketches import Sketches
 from vae.ui.serving.tasks import Done, Report, Tasks
 from vae.ui.uploads import sprite
 
@@ -71,7 +72,7 @@ class Request:
     links: tuple[str | None, ...]  # of the ends, as the address has them
 
 
-def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
+def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches) -> Parts:
     first = [THROUGH, *MODES] if server.catalog.first() and server.fitted(None) else [ROUND, STRAIGHT]
     lead("Interpolate", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
@@ -82,7 +83,8 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
                 ends, places = [], []
                 for i, side in enumerate(SIDES):
                     with gr.Column(visible=i < 2, elem_classes=["vs-place"]) as place:
-                        ends.append(widget("interpolation_end", value={"kind": "seed", "seed": i + 3}, side=side))
+                        value = {"kind": "seed", "seed": i + 3}
+                        ends.append(widget("interpolation_end", value, functions=sketches.functions, side=side))
                     places.append(place)
                 error_note = note(of_result=True)
                 path = gr.Radio(list(dict.fromkeys(first)), label="Route")

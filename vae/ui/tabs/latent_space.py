@@ -7,7 +7,6 @@ import gradio as gr
 from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.latent_maps import LatentMaps
-from vae.ui.serving.models import ModelServer
 
 MAPS = {
     "lda": "Separate the classes (LDA)",
@@ -48,8 +47,7 @@ class Parts:
     refresh: dict
 
 
-def build(server: ModelServer, picker: gr.HTML) -> Parts:
-    latent_maps = LatentMaps(server)
+def build(latent_maps: LatentMaps, picker: gr.HTML) -> Parts:
     lead("Latent space", LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-latent-split"]):
         with gr.Column(elem_classes=["vs-controls"]):

@@ -25,6 +25,7 @@ from vae.ui.endpoints import label
 from vae.ui.formulas import formula
 from vae.ui.not_generative import FAMILIES
 from vae.ui.serving.models import ModelServer
+from vae.ui.serving.sketches import Sketches
 from vae.ui.serving.tasks import Done, Tasks
 from vae.ui.uploads import link, read_picture
 
@@ -58,12 +59,14 @@ class Parts:
     linked: Linked
 
 
-def build(server: ModelServer, picker: gr.HTML, tasks: Tasks) -> Parts:
+def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches) -> Parts:
     lead("Reconstruct", LEAD)
     with gr.Row(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                picture = widget("image_input", value=FIRST, photographs=FAMILIES)
+                picture = widget(
+                    "image_input", value=FIRST, functions=sketches.functions, photographs=FAMILIES, sketch="sketch"
+                )
                 error_note = note(of_result=True)
                 choice = gr.Radio([MEAN, SAMPLE], value=MEAN, label="Decode")
                 with gr.Row(elem_classes=["vs-row"], visible=False) as seeds:
