@@ -30,7 +30,7 @@ from vae.ui.serving.models import ModelServer
 KEPT = 8  # statistics in memory
 FRESH = 1.0  # seconds for which the disk is not asked whether they are still the same
 WAITING = 12  # decodings asked for at a time, by all visitors
-NEIGHBOURS = 8  # nearest images told of each latent
+NEIGHBOURS = 6  # nearest images told of each latent
 SLIDERS, BARS = 8, 128  # dimensions on the page, the most active ones and those with the most KL
 STEPS = 6  # decoded in one answer, of a model that is quick; else one
 QUICK = 5_000_000, 64  # parameters, and pixels of an image's side, at most
