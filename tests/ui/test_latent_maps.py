@@ -18,7 +18,7 @@ from vae.latents import statistics
 from vae.ui.endpoints import read_endpoint
 from vae.ui.latent_points import packed, read_point, write_point
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.latent_maps import SLIDERS, STEPS, WAITING, LatentMaps
+from vae.ui.serving.latent_maps import NEIGHBOURS, SLIDERS, STEPS, WAITING, LatentMaps
 from vae.ui.serving.models import ModelServer
 from vae.ui.uploads import read_picture
 
@@ -108,6 +108,32 @@ def test_a_point_and_a_slider_lead_to_exact_latents(latent_maps, measured):
     assert turned["values"] == pytest.approx(floats(turned["z"])[dims[:SLIDERS]].tolist(), rel=1e-3)
 
 
+def test_the_nearest_images_are_those_in_the_space_not_on_the_map(latent_maps, measured):
+    found = statistics.read(weight_files(measured))
+    for asked in ({"at": 7}, {"to": [[0.5, 0.0], [1.5, -2.0]]}):
+        answer = latent_maps.latent_space_look({"model": measured, "map": "pca", **asked})
+        far = (found.embeddings.flatten(1) - floats(answer["z"])).norm(dim=1)
+        assert answer["nearest"] == far.argsort(stable=True)[:NEIGHBOURS].tolist()
+
+
+def test_a_set_has_a_mean_and_a_way_to_another(latent_maps, measured):
+    found = statistics.read(weight_files(measured))
+    of_class, picked = found.embeddings[found.labels == 2].mean(0), found.embeddings[[3, 5, 8]].mean(0)
+
+    def look(**asked) -> torch.Tensor:
+        return floats(latent_maps.latent_space_look({"model": measured, "map": "pca", **asked})["z"])
+
+    torch.testing.assert_close(look(of={"class": 2}), of_class.flatten())
+    torch.testing.assert_close(look(of={"points": [3, 5, 8]}), picked.flatten())
+    along = {"to": {"class": 2}, "from": {"points": [3, 5, 8]}, "by": [0.5, 1.0]}
+    torch.testing.assert_close(look(of=along["from"], along=along), of_class.flatten())
+    torch.testing.assert_close(
+        look(at=7, along=along | {"by": [-0.5]}), (found.embeddings[7] - 0.5 * (of_class - picked)).flatten()
+    )
+    from_all = look(at=7, along={"to": {"class": 2}, "by": [1.0]})
+    torch.testing.assert_close(from_all, (found.embeddings[7] + of_class - found.mean).flatten())
+
+
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
@@ -134,6 +160,15 @@ def test_a_point_and_a_slider_lead_to_exact_latents(latent_maps, measured):
         ({"set": [{"x": 0.0}]}, "by its dimension"),
         ({"set": [{"0": None}]}, "must be a number"),
         ({"set": [{str(i): 0.0 for i in range(SLIDERS + 1)}]}, "Up to"),
+        ({"of": "7"}, "a class or a list"),
+        ({"of": {"class": 1, "points": [1]}}, "a class or a list"),
+        ({"of": {"class": 3}}, "from 0 to 2"),
+        ({"of": {"points": []}}, "no images"),
+        ({"of": {"points": [90]}}, "from 0 to 89"),
+        ({"of": {"points": [1] * 91}}, "Up to 90"),
+        ({"along": {"to": {"class": 1}}}, "One step"),
+        ({"along": {"to": {"class": 1}, "by": [11.0]}}, "from -10 to 10"),
+        ({"along": {"to": {"class": 1}, "by": [0.5] * (STEPS + 1)}}, "One step"),
     ],
 )
 def test_nonsense_is_answered_with_one_sentence(latent_maps, measured, wrong, says):

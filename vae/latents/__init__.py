@@ -1,5 +1,6 @@
-"""Working with latents: scaling, interpolation, statistics, projections, priors."""
+"""Working with latents: scaling, directions and neighbours, interpolation, statistics, projections, priors."""
 
+from vae.latents.directions import attribute_vector, class_means, nearest
 from vae.latents.scaling import scale, unscale
 
-__all__ = ["scale", "unscale"]
+__all__ = ["attribute_vector", "class_means", "nearest", "scale", "unscale"]

@@ -17,17 +17,20 @@ from vae.checkpoints.find_model import bundled, weight_files
 from vae.data.builtin import NAMES
 from vae.errors import InputError
 from vae.latents import statistics
+from vae.latents.directions import nearest
 from vae.latents.projections import Projection
 from vae.latents.statistics import COLUMNS, Statistics
 from vae.ui.components import error_text, number, whole
 from vae.ui.latent_points import packed, read_point, write_point
 from vae.ui.serving.catalog import FIRST, Catalog
+from vae.ui.serving.latent_sets import members, moved_along
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.models import ModelServer
 
 KEPT = 8  # statistics in memory
 FRESH = 1.0  # seconds for which the disk is not asked whether they are still the same
 WAITING = 12  # decodings asked for at a time, by all visitors
+NEIGHBOURS = 6  # nearest images told of each latent
 SLIDERS, BARS = 8, 128  # dimensions on the page, the most active ones and those with the most KL
 STEPS = 6  # decoded in one answer, of a model that is quick; else one
 QUICK = 5_000_000, 64  # parameters, and pixels of an image's side, at most
@@ -133,11 +136,12 @@ class LatentMaps:
 
     def latent_space_look(self, asked: object) -> dict:
         """Decode a latent, or some on the way to it. asked: {model, map, and where to begin}: at `z`, a latent as this
-        function hands it back; or at the latent of image `at`; or at the mean where neither is given. From there
-        `to` places [[x, y], …] of the map, or with some numbers `set`, step by step: [{dimension: value}, …].
+        function hands it back; or at the latent of image `at`; or at the mean of the images `of`, a set as
+        latent_sets.py has them; or at the mean of all where none is given. From there `to` places [[x, y], …] of the
+        map, or with some numbers `set`, step by step: [{dimension: value}, …], or `along` the way between two sets.
 
-        {images: data URIs, one a step, and of the last one z, place: where it is on the map, values: those of the
-        sliders}, or {error}.
+        {pictures: data URIs, one a step, and of the last one z, place: where it is on the map, values: those of the
+        sliders, nearest: the points of the nearest images in the latent space}, or {error}.
         """
         if not self._room.acquire(blocking=False):
             return {"error": "The server is busy decoding for others; move again in a moment."}
@@ -156,6 +160,8 @@ class LatentMaps:
             z = projection.invert(_places(asked["to"]), z[0])
         if asked.get("set") is not None:
             z = _turned(z[0], asked["set"])
+        if asked.get("along") is not None:
+            z = moved_along(found, z[0], asked["along"], STEPS)
         z = z.clamp(-FAR, FAR)
         last = z[-1].flatten()
         return {
@@ -163,6 +169,7 @@ class LatentMaps:
             "z": write_point(last),
             "place": _rounded(projection.project(last[None])[0]),
             "values": _rounded(last[found.most_active()[:SLIDERS]]),
+            "nearest": nearest(z[-1:], found.embeddings, min(NEIGHBOURS, len(found.embeddings)))[0][0].tolist(),
         }
 
     def _asked(self, asked: object) -> Statistics:
@@ -254,6 +261,8 @@ def _read(weights: Sequence[Path]) -> Statistics | InputError | None:
 def _start(found: Statistics, asked: dict) -> Tensor:
     if asked.get("at") is not None:
         return found.embeddings[whole("The picture", asked["at"], 0, len(found.embeddings) - 1)]
+    if asked.get("of") is not None:
+        return members(found, asked["of"]).mean(0)
     if asked.get("z") is None:
         return found.mean
     z = read_point(asked["z"])

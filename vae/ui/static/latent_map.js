@@ -1,21 +1,27 @@
-// One model's latent space: its map, what the decoder draws at a place on it, sliders over the most active numbers of
-// the latent, and all of them as bars. Images come from the server as one moves, one answer at a time.
+// One model's latent space: its map, what the decoder draws at a place on it, the nearest images, what makes it more
+// like others, sliders over the most active numbers of the latent, and all of them as bars. Images come from the server
+// as one moves, one answer at a time.
 
-/** @import { LatentLook, LatentServer, LatentSpace, MapName, MapPrior } from "./types" */
+/** @import { ImageSet, LatentLook, LatentServer, LatentSpace, MapName } from "./types" */
 /** @import { Place } from "./map_geometry.js" */
+/** @import { How } from "./scatter_plot.js" */
 /** @import { IconName } from "./dom.js" */
-import { barChart } from "./bar_chart.js";
-import { announce, button, context2d, download, errorLine, h, icon, NO_ANSWER } from "./dom.js";
-import { fileName, number, shortName, twoDecimals, withArticle } from "./format.js";
-import { cellOf } from "./geometry.js";
-import { classMark, unpackFloats } from "./map_geometry.js";
-import { newestFirst, projector } from "./newest_first.js";
-import { enlargement, isSmall } from "./pixel_scale.js";
+import { announce, button, download, errorLine, h, icon, NO_ANSWER } from "./dom.js";
+import { fileName, number, shortName } from "./format.js";
+import { latentBars } from "./latent_bars.js";
+import { latentDirection } from "./latent_direction.js";
+import { latentPictures } from "./latent_pictures.js";
+import { latentSelection } from "./latent_selection.js";
+import { latentSliders } from "./latent_sliders.js";
+import { mapChoice } from "./map_choice.js";
+import { classMark } from "./map_geometry.js";
+import { mapLens } from "./map_lens.js";
+import { mapTools } from "./map_tools.js";
+import { mapTour, tourStops } from "./map_tour.js";
+import { newestFirst } from "./newest_first.js";
 import { scatterPlot } from "./scatter_plot.js";
+import { sheetImages } from "./sheet_images.js";
 
-const ROOM = 144; // CSS pixels for an image beside a map
-const BORDER = 9; // a narrower border around the images of the data set is drawn around them
-const SLIDER_STEPS = 240;
 const SPEECH = 500; // ms, so that not every step of the keyboard is spoken
 const MEAN = "the mean";
 
@@ -28,7 +34,7 @@ const MEAN = "the mean";
 /**
  * @typedef {object} LookWish
  * @property {boolean} [keep] whether it is a choice
- * @property {boolean} [slid] whether a slider was moved
+ * @property {"dims" | "along"} [slid] which slider was moved, if one was
  * @property {string | null} [says] what is chosen, in words
  * @property {() => object} request
  */
@@ -48,10 +54,11 @@ function legendOf(classes) {
  * @param {object} page
  * @param {LatentServer} page.server
  * @param {(what: object) => void} page.send to another tab
- * @param {(i: number | null) => void} page.hovered over a point
+ * @param {(i: number | null) => void} page.hovered the image nearest to what one looks at
+ * @param {() => void} page.touched the visitor did something
  */
-export function latentMap(facts, { server, send, hovered }) {
-  const { name, classes, labels, side, variational } = facts;
+export function latentMap(facts, { server, send, hovered, touched }) {
+  const { name, classes, labels, variational } = facts;
   const title = shortName(name, 1);
   const kind = variational ? "Variational auto-encoder" : "Auto-encoder";
   const error = errorLine();
@@ -59,19 +66,19 @@ export function latentMap(facts, { server, send, hovered }) {
 
   /** @type {MapName | null} */
   let map = null;
-  /** @type {Map<string, { points: Float32Array, prior: MapPrior }>} */
-  const knownMaps = new Map();
   /** @type {Base | null} */
   let base = null;
+  /** @type {Base | null} where the way that the direction's slider goes began */
+  let origin = null;
   let hovering = false;
-  /** @type {HTMLImageElement | null} */
-  let sheet = null;
-  /** @type {number | null} the point that is read */
-  let near = null;
+  let choosing = false;
+  let nearest = 0; // of the points, to what is decoded
   /** @type {Place[]} where the pointer went since the last request */
   let path = [];
   /** @type {Record<number, number>[]} how sliders were moved since then */
   let turns = [];
+  /** @type {number[]} and the one that goes along a direction */
+  let shares = [];
   let mapTurn = 0;
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let speech;
@@ -85,74 +92,70 @@ export function latentMap(facts, { server, send, hovered }) {
     return `picture ${Math.floor((i * facts.images) / facts.n) + 1}${of === null ? "" : ` (${of})`}`;
   };
 
-  // ---- the two images
-  const painted = h("img", { class: "vs-painted", alt: "" });
-  const paintedSays = h("span");
-  // With the border that the model sees around it, so that the two can be compared.
-  const border = facts.image_size - side < BORDER ? Math.max(0, facts.image_size - side) / 2 : 0;
-  const seen = h("canvas", { width: side + 2 * border, height: side + 2 * border, role: "img" });
-  const seenSays = h("span");
-  /** @param {HTMLElement} node @param {number} size in its pixels */
-  const sized = (node, size) => {
-    node.style.width = node.style.height = `${size * enlargement(size, ROOM)}px`;
-    node.classList.toggle("crisp", isSmall(size));
-    return node;
+  // ---- the images
+  const sheet = sheetImages(facts);
+  const pictures = latentPictures(facts, {
+    title,
+    nameOf: pictureName,
+    classOf: className,
+    thumbnail: sheet.thumbnail,
+    painted: (uri) => lens.show(uri),
+  });
+  const { paint, film, caption } = pictures;
+  /** Shows the images nearest to what is decoded, and where they are. @param {number[]} points */
+  const read = (points) => {
+    pictures.read(points);
+    scatter.setRings(points);
+    nearest = points[0];
+    if (!tour.isRunning()) hovered(hovering ? nearest : null);
   };
-
-  /** Shows the picture of a point, from the sheet of all. @param {number | null} i */
-  const read = (i) => {
-    near = i;
-    if (i === null) return;
-    const of = className(i);
-    seenSays.textContent = of === null ? pictureName(i) : withArticle(of);
-    seen.setAttribute("aria-label", `The nearest picture of the ${facts.split} set: ${pictureName(i)}`);
-    if (!sheet) return;
-    const c = context2d(seen);
-    const [x, y] = cellOf(i, { columns: facts.columns, width: side, height: side });
-    c.fillRect(0, 0, seen.width, seen.height);
-    c.drawImage(sheet, x, y, side, side, border, border, side, side);
-  };
-  const film = projector((/** @type {string} */ uri) => {
-    painted.src = uri;
-  }, facts.steps);
-  /** @param {string} where */
-  const caption = (where) => {
-    painted.alt = `What ${title} decodes at ${where}`;
-    paintedSays.textContent = where;
-  };
+  /** @param {Base} what */
+  const lastOf = (what) => what.pictures[what.pictures.length - 1];
   /** Back from the pointer to what was chosen. */
   const rest = () => {
     film.stop();
-    if (!base) return;
-    painted.src = base.pictures[base.pictures.length - 1];
+    lens.move(null);
+    if (!base || choosing) return;
+    paint(lastOf(base));
     caption(base.says);
+    read(base.nearest);
   };
 
   // ---- what the server is asked for
   /** @param {Base} news @param {LookWish} wish */
   const showChoice = (news, { slid, says }) => {
     base = news;
+    choosing = false;
     scatter.setBase(base.place);
-    if (!hovering) read(scatter.nearest(base.place));
-    caption(base.says);
+    if (!hovering) {
+      caption(base.says);
+      read(base.nearest);
+    }
+    if (slid !== "along") {
+      origin = null;
+      direction.reset();
+    }
+    if (slid !== "dims") sliders.set(news.values);
     if (slid) return;
     film.stop();
-    sliders.forEach((slider, i) => {
-      slider.set(news.values[i]);
-    });
     if (says && says !== MEAN) announce(`Chosen: ${says}.`);
   };
   /** @type {(wish: LookWish) => Promise<void>} */
   const wish = newestFirst({
     /** @param {object} request @returns {Promise<LatentLook | { error: string }>} */
     ask: (request) => server.latent_space_look(request).catch(() => ({ error: NO_ANSWER })),
-    waiting: (late) => pictures.classList.toggle("late", late),
+    waiting: (late) => frame.parentElement?.classList.toggle("late", late),
     show(answer, /** @type {LookWish} */ asked) {
       error.say(answer.error);
-      if (!("pictures" in answer)) return;
+      if (!("pictures" in answer)) {
+        choosing = false;
+        return;
+      }
       if (asked.keep) showChoice({ ...answer, says: asked.says ?? base?.says ?? MEAN }, asked);
-      else if (hovering) caption("this place");
-      else return;
+      else if (hovering) {
+        caption("this place");
+        read(answer.nearest);
+      } else return;
       film.play(answer.pictures);
     },
   });
@@ -162,7 +165,9 @@ export function latentMap(facts, { server, send, hovered }) {
   const choose = (says, from) => {
     path = []; // these began elsewhere
     turns = [];
+    shares = [];
     clearTimeout(speech);
+    choosing = true;
     wish({ keep: true, says, request: () => request(from()) });
   };
   /** Asks for the images on the way to a place. @param {Place} place */
@@ -175,74 +180,130 @@ export function latentMap(facts, { server, send, hovered }) {
     };
     wish({ request: ask });
   };
-  /** @param {number | null} i */
-  const announcePoint = (i) => {
+  /** Says which image is nearest, once one has come to rest. */
+  const announceNearest = () => {
     clearTimeout(speech);
-    speech = setTimeout(() => announce(i === null ? "" : `Nearest: ${pictureName(i)}`), SPEECH);
+    speech = setTimeout(() => announce(`Nearest: ${pictureName(nearest)}`), SPEECH);
   };
 
+  // ---- the map
   const scatter = scatterPlot({
-    label: `Map of ${title}. Arrow keys move over it and the decoder draws what is there; Enter chooses the place.`,
-    moved(place, nearest, keyboard) {
+    label:
+      `Map of ${title}. Arrow keys move over it and the decoder draws what is there; ` +
+      "Enter chooses the place, plus and minus zoom, 0 shows all.",
+    /** @param {Place | null} place @param {How} how */
+    moved(place, how) {
       hovering = place !== null;
-      const i = nearest ?? (base ? scatter.nearest(base.place) : null);
-      read(i);
-      hovered(hovering ? i : null);
+      touched();
       if (place === null) {
         rest();
         return;
       }
+      lens.move(scatter.toPixel(place), how === "touch");
       follow(place);
-      if (keyboard) announcePoint(i);
+      if (how === "keyboard") announceNearest();
     },
     chosen(place, i) {
       if (i === null) choose("a place", () => ({ z: base?.z, to: [place] }));
       else choose(pictureName(i), () => ({ at: i }));
     },
+    selected: (points) => selection.set(points),
+    picked: (i) => selection.toggle(i),
+    viewed: () => tools.setWhole(scatter.isWhole()),
+  });
+  const frame = h("div", { class: "vs-scatter-frame" }, scatter.node);
+  const lens = mapLens(frame, facts.image_size);
+
+  const tools = mapTools({
+    selecting(on) {
+      touched();
+      scatter.setSelecting(on);
+      selection.setSelecting(on);
+    },
+    zoom: scatter.zoom,
+    fit: scatter.fit,
+    toggleTour: () => (tour.isRunning() ? touched() : tour.start()),
   });
 
-  // ---- one latent number at a time
-  const sliders = facts.sliders.map(({ dim, low, high, mean }) => {
-    const steps = { min: low, max: high, step: (high - low) / SLIDER_STEPS, value: mean };
-    const label = `Latent dimension ${dim} of ${title}`;
-    const id = `vs-dim-${title}-${dim}`;
-    const input = h("input", { type: "range", class: "vs-scrub", ...steps, id, "aria-label": label });
-    const output = h("output");
-    /** @param {number} value */
-    const set = (value) => {
-      input.value = String(value);
-      output.textContent = twoDecimals(value);
-    };
-    input.addEventListener("input", () => {
-      const value = Number(input.value);
-      set(value);
-      turns = [...turns, { [dim]: value }];
-      if (turns.length > facts.steps) turns.splice(0, 2, { ...turns[0], ...turns[1] });
-      const from = base?.says ?? MEAN;
-      const says = from.endsWith("changed") ? from : `${from}, changed`;
+  // ---- at rest
+  const tour = mapTour({
+    node: frame,
+    batch: facts.steps,
+    async ask(to) {
+      const answer = await server.latent_space_look(request({ z: base?.z, to })).catch(() => null);
+      return answer?.pictures ? answer.pictures.map((uri) => ({ uri, nearest: answer.nearest })) : null;
+    },
+    show(place, { uri, nearest }) {
+      scatter.setPlace(place);
+      lens.move(scatter.toPixel(place));
+      paint(uri);
+      caption("a tour of the map");
+      read(nearest);
+    },
+    changed(running) {
+      tools.setTour(running);
+      if (running || hovering) return;
+      scatter.setPlace(null);
+      rest();
+    },
+  });
+
+  // ---- sets of images, and the ways between them
+  /** @param {ImageSet} of @param {string} says */
+  const goToMean = (of, says) => choose(says, () => (of ? { of } : {}));
+  const direction = latentDirection({
+    title,
+    classes: labels && classes,
+    goTo: (of, says) => {
+      touched();
+      goToMean(of, says === "all images" ? MEAN : `the mean of ${says}`);
+    },
+    turned: () => {
+      origin = null;
+    },
+    moved(share, to, from, says) {
+      touched();
+      origin ??= base;
+      const start = origin;
+      shares = [...shares, share].slice(-facts.steps);
       const ask = () => {
-        const asked = request({ z: base?.z, set: turns });
-        turns = [];
+        const asked = request({ z: start?.z, along: { to, from, by: shares } });
+        shares = [];
         return asked;
       };
-      wish({ keep: true, slid: true, says, request: ask });
-    });
-    set(mean);
-    return {
-      set,
-      node: h("div", { class: "vs-dim" }, h("span", { "aria-hidden": "true" }, String(dim)), input, output),
+      wish({ keep: true, slid: "along", says: `${start?.says ?? MEAN}, ${says}`, request: ask });
+    },
+  });
+  const selection = latentSelection({
+    nameOf: pictureName,
+    classOf: className,
+    thumbnail: sheet.thumbnail,
+    keep: direction.setOwn,
+    changed(points) {
+      scatter.setSelected(points);
+      if (points.length) goToMean({ points }, `the mean of ${points.length === 1 ? "one" : number(points.length)}`);
+    },
+  });
+  const sliders = latentSliders(facts.sliders, title, (dim, value) => {
+    touched();
+    turns = [...turns, { [dim]: value }];
+    if (turns.length > facts.steps) turns.splice(0, 2, { ...turns[0], ...turns[1] });
+    const from = base?.says ?? MEAN;
+    const ask = () => {
+      const asked = request({ z: base?.z, set: turns });
+      turns = [];
+      return asked;
     };
+    wish({ keep: true, slid: "dims", says: from.endsWith("changed") ? from : `${from}, changed`, request: ask });
   });
 
   // ---- what can be done with what was decoded
   /** @param {string} to */
   const sendTo = (to) => () => {
-    if (!base) return;
-    const uri = base.pictures[base.pictures.length - 1];
-    send({ to, model: name, z: base.z, uri, label: `${base.says} in ${title}` });
+    if (base) send({ to, model: name, z: base.z, uri: lastOf(base), label: `${base.says} in ${title}` });
   };
   const save = () => {
-    if (base) download(base.pictures[base.pictures.length - 1], `${fileName(title, base.says)}.png`);
+    if (base) download(lastOf(base), `${fileName(title, base.says)}.png`);
   };
   /** @param {string} text @param {() => void} action @param {IconName} [symbol] */
   const smallButton = (text, action, symbol) =>
@@ -253,108 +314,61 @@ export function latentMap(facts, { server, send, hovered }) {
     smallButton("Interpolate: A", sendTo("a")),
     smallButton("Interpolate: B", sendTo("b")),
     smallButton("PNG", save, "download"),
-    smallButton("Back to the mean", () => choose(MEAN, () => ({}))),
-  );
-  /** @param {HTMLElement} image @param {string} word @param {HTMLElement} says */
-  const figure = (image, word, says) => h("figure", {}, image, h("figcaption", {}, h("strong", {}, word), says));
-  const pictures = h(
-    "div",
-    { class: "vs-here" },
-    figure(sized(painted, facts.image_size), "Decoded", paintedSays),
-    figure(sized(seen, seen.width), "Nearest picture", seenSays),
-    actions,
+    smallButton("Back to the mean", () => {
+      touched();
+      choose(MEAN, () => ({}));
+    }),
   );
 
   // ---- which map
-  const pair = facts.first.map((dim, k) =>
-    h("input", {
-      type: "number",
-      class: "vs-number",
-      min: 0,
-      max: facts.dims - 1,
-      step: 1,
-      value: dim,
-      "aria-label": `Latent dimension ${k ? "up" : "across"}, ${title}`,
-      onchange: () => showMap("dims"),
-    }),
-  );
-  const choice = h("span", { class: "vs-pair", hidden: true }, pair[0], "across,", pair[1], "up");
-
-  /** @param {MapName} wanted @returns {Promise<{ error: string } | { points: Float32Array, prior: MapPrior }>} */
-  const fetchMap = async (wanted) => {
-    const known = knownMaps.get(String(wanted));
-    if (known) return known;
-    const answer = await server.latent_space_map({ model: name, map: wanted }).catch(() => ({ error: NO_ANSWER }));
-    if (answer.error !== undefined || !("points" in answer)) return { error: answer.error ?? NO_ANSWER };
-    const found = { points: unpackFloats(answer.points), prior: answer.prior };
-    knownMaps.set(String(wanted), found);
-    return found;
-  };
+  const choice = mapChoice(facts, title, server, () => showMap("dims"));
   /** @param {string} wanted "lda", "pca" or "dims" */
   const showMap = async (wanted) => {
-    const here = facts.maps.includes(wanted) ? wanted : facts.maps[0];
-    choice.hidden = here !== "dims";
-    /** @type {MapName} */
-    const next = here === "dims" ? [Number(pair[0].value), Number(pair[1].value)] : here;
+    const next = choice.name(wanted);
     const mine = ++mapTurn;
-    const found = await fetchMap(next);
+    const found = await choice.points(next);
     if (mine !== mapTurn) return; // another map was chosen meanwhile
     error.say("error" in found ? found.error : null);
     if ("error" in found) return;
     map = next;
     hovering = false;
+    lens.move(null);
     const fits = scatter.set({ ...found, labels, classes });
-    const lacking = here === wanted ? "" : "No map by class here: that takes three classes or more. ";
+    tour.setStops(tourStops(found.points, labels));
+    const lacking = facts.maps.includes(wanted) ? "" : "No map by class here: that takes three classes or more. ";
     const inside = "Inside the dashed line: 95% of the draws from N(0, I).";
     note.textContent = lacking + (fits ? inside : "Most draws from N(0, I) land far outside this map.");
     choose(base ? null : MEAN, () => ({ z: base?.z }));
   };
 
-  const total = `${number(facts.active)} of ${number(facts.dims)} numbers are active (dotted)`;
-  const bars = barChart({
-    title: variational ? "Information in each number" : "Spread of each number",
-    term: variational ? "KL per dimension" : "std; a plain auto-encoder has no KL",
-    label: `The ${facts.bars.length} largest of ${facts.dims} latent dimensions of ${title}; arrow keys read them`,
-    bars: facts.bars.map((bar) => ({ ...bar, value: variational ? bar.kl : bar.std })),
-    total: variational ? `${total}, ${number(facts.kl)} nats in all` : total,
-    describe({ dim, kl, std, active }) {
-      const carries = variational ? `KL ${number(kl)} nats, ` : "";
-      return `number ${dim}: ${carries}std ${number(std)}, ${active ? "active" : "inactive"}`;
-    },
-  });
-
+  const bars = latentBars(facts, title);
   const turning = h("h4", {}, "Change one latent number", h("small", {}, "the most active ones, ±3 σ"));
-  const dims = h(
-    "div",
-    { class: "vs-dims" },
-    sliders.map((slider) => slider.node),
-  );
   const node = h(
     "section",
     { class: "vs-space", "aria-label": `${kind} ${title}` },
-    h("h3", {}, kind, h("small", {}, title)),
-    h(
-      "div",
-      { class: "vs-map-side" },
-      scatter.node,
-      h("div", { class: "vs-map-note" }, note, choice),
-      legendOf(classes),
-    ),
-    h("div", { class: "vs-here-side" }, pictures, error.node, turning, dims, bars.node),
+    h("h3", {}, kind, h("small", {}, title), tools.node),
+    h("div", { class: "vs-map-and-here" }, frame, pictures.node),
+    h("div", { class: "vs-map-note" }, note, choice.node),
+    legendOf(classes),
+    error.node,
+    selection.node,
+    actions,
+    direction.node,
+    turning,
+    sliders.node,
+    bars.node,
   );
   return {
     node,
     facts,
     showMap,
-    setRing: scatter.setRing,
+    tour,
+    /** @param {number | null} i the image that one looks at on another map */
+    setRing: (i) => scatter.setRings(i === null ? (base?.nearest ?? []) : [i]),
     draw() {
       scatter.draw();
       bars.draw();
     },
-    /** @param {HTMLImageElement} image all pictures of the data set on one sheet */
-    setSheet(image) {
-      sheet = image;
-      read(near);
-    },
+    setSheet: sheet.setSheet,
   };
 }

@@ -8,6 +8,7 @@ import { markStale } from "./stale_mark.js";
 import { listen, tell } from "./topics.js";
 
 const CHECK = 3000; // ms between looks whether a model has been measured
+const STILL = "(prefers-reduced-motion: reduce)";
 const MEASURE = "A map needs a measurement: a data set is encoded once, and the result is kept beside the weights. ";
 
 /** @typedef {ReturnType<typeof latentMap>} Space */
@@ -50,6 +51,7 @@ export default function mount({ root, props, server, trigger, watch }) {
   /** @type {string | null} */
   let map = null;
   let shown = "";
+  let touched = false; // the maps tour themselves until the first touch
 
   /** @param {Space} space */
   const fetchSheet = async (space) => {
@@ -70,6 +72,7 @@ export default function mount({ root, props, server, trigger, watch }) {
     if (wanted === null) return;
     await Promise.all(spaces.map((space) => space.showMap(wanted)));
     spaces.forEach(fetchSheet);
+    if (!touched && !matchMedia(STILL).matches) for (const space of spaces) space.tour.start();
   };
   /** The same picture on the other maps of that data set. @param {Space} space @param {number | null} i */
   const ringElsewhere = (space, i) => {
@@ -85,6 +88,10 @@ export default function mount({ root, props, server, trigger, watch }) {
         server,
         send: (what) => trigger("send", what),
         hovered: (i) => ringElsewhere(space, i),
+        touched: () => {
+          touched = true;
+          for (const one of spaces) one.tour.stop();
+        },
       });
       return space;
     });

@@ -1,6 +1,7 @@
 // The arithmetic of a map of points: what it shows, where a Gaussian lies on it, which point is nearest.
 
 /** @import { MapPrior } from "./types" */
+import { clamp } from "./geometry.js";
 
 /** @typedef {[number, number]} Place on the map */
 /** @typedef {{ x: number, y: number, half: number }} Square its centre and half its side */
@@ -9,6 +10,7 @@ const TAIL = 0.003; // of the points, on each side, that the map's size does not
 const FAR = 0.3; // of the width of the others, as far as these are followed
 const RADIUS_95 = 2.448; // standard deviations, within which 95% of a two-dimensional Gaussian lie
 const CORNERS = 72;
+const MOST_ZOOM = 16;
 
 /** @param {ArrayLike<number>} sorted @param {number} q from 0 to 1 */
 export const quantile = (sorted, q) => sorted[Math.round(q * (sorted.length - 1))];
@@ -118,6 +120,50 @@ export function pushApart(places, least) {
         b[1] += up * half;
       }
   return moved;
+}
+
+/**
+ * The part of a map that is seen after a zoom about a place, which stays where it is; never more than the whole map.
+ *
+ * @param {Square} view
+ * @param {Square} whole
+ * @param {number} factor over 1 to see less of it, larger
+ * @param {Place} [place] the middle if none is given
+ * @returns {Square}
+ */
+export function zoomed(view, whole, factor, place = [view.x, view.y]) {
+  const half = clamp(view.half / factor, whole.half / MOST_ZOOM, whole.half);
+  const share = half / view.half;
+  const x = place[0] + (view.x - place[0]) * share;
+  const y = place[1] + (view.y - place[1]) * share;
+  return within({ x, y, half }, whole);
+}
+
+/** A view of a map, moved into it where it leaves it. @param {Square} view @param {Square} whole @returns {Square} */
+export function within({ x, y, half }, whole) {
+  const room = Math.max(0, whole.half - half);
+  return { x: clamp(x, whole.x - room, whole.x + room), y: clamp(y, whole.y - room, whole.y + room), half };
+}
+
+/**
+ * The points inside an outline, as their indices.
+ *
+ * @param {Float32Array} points two numbers each
+ * @param {Place[]} outline a polygon; its last corner is joined with the first
+ */
+export function pointsInside(points, outline) {
+  /** @type {number[]} */
+  const found = [];
+  for (let i = 0; 2 * i < points.length; i++) {
+    const [x, y] = [points[2 * i], points[2 * i + 1]];
+    let inside = false;
+    outline.forEach(([ax, ay], k) => {
+      const [bx, by] = outline[(k || outline.length) - 1];
+      if (ay > y !== by > y && x < ax + ((bx - ax) * (y - ay)) / (by - ay)) inside = !inside;
+    });
+    if (inside) found.push(i);
+  }
+  return found;
 }
 
 /**

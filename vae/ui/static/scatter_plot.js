@@ -1,122 +1,67 @@
-// A map of points on canvas: dots coloured by class, with the class written in here and there. It says where the
-// pointer or the arrow keys are, which point is nearest, and what was chosen; what is decoded there is not its
-// business.
+// A map of points on canvas. It says where the pointer, the finger or the arrow keys are, what was chosen, and which
+// points were selected; what is decoded there is not its business.
 
 /** @import { MapPrior } from "./types" */
 /** @import { Place, Square } from "./map_geometry.js" */
-import { context2d, fontFamily, h, onResize, pixelRatio, themeColour } from "./dom.js";
-import { clamp, directionOf } from "./geometry.js";
-import { classMark, fitsNear, nearestPoint, outlineOf, projection, squareAround } from "./map_geometry.js";
+import { context2d, h, onResize, pixelRatio, themeColour } from "./dom.js";
+import { clamp } from "./geometry.js";
+import {
+  fitsNear,
+  nearestPoint,
+  outlineOf,
+  pointsInside,
+  projection,
+  squareAround,
+  within,
+  zoomed,
+} from "./map_geometry.js";
+import { addMapGestures } from "./scatter_gestures.js";
+import { PAD, paintCross, paintGround, paintLasso, paintRing } from "./scatter_paint.js";
 
-const PAD = 14; // pixels around the points
 const NEAR = 9; // pixels, up to which a click means a point
-const WRITTEN = 26; // points of each class that have it written in, at most
-const APART = 15; // pixels between two of these
-const STEP = 0.02; // of the map, for an arrow key
+const STEP = 0.02; // of what is seen, for an arrow key
 const FAST = 5; // times that, with Shift
-const MANY = 1000; // points, from which on they are paler
-const MOST_CLASSES = 40; // that are written in
 
-/** @param {number} i */
-const classColour = (i) => themeColour(`class-${i % 10}`);
+/** @typedef {"mouse" | "touch" | "keyboard"} How a place was pointed at */
 
 /**
  * @param {object} options
  * @param {string} options.label
- * @param {(place: Place | null, nearest: number | null, keyboard: boolean) => void} options.moved
+ * @param {(place: Place | null, how: How) => void} options.moved
  * @param {(place: Place, point: number | null) => void} options.chosen
+ * @param {(points: number[]) => void} options.selected inside an outline that was drawn
+ * @param {(point: number) => void} options.picked one by one, while selecting
+ * @param {() => void} options.viewed another part of the map is seen
  */
-export function scatterPlot({ label, moved, chosen }) {
+export function scatterPlot({ label, moved, chosen, selected, picked, viewed }) {
   const canvas = h("canvas", { class: "vs-scatter", tabindex: 0, role: "application", "aria-label": label });
-  const ground = h("canvas"); // the points, drawn once; what moves is drawn over them
-  /** @type {Float32Array} two numbers each */
-  let points = new Float32Array();
-  /** @type {number[] | null} */
-  let labels = null;
-  /** @type {string[] | null} */
-  let classes = null;
-  /** @type {Place[] | null} */
-  let outline = null;
+  const ground = h("canvas"); // what lies still, painted once
+  /** @type {import("./scatter_paint.js").Chart} */
+  let chart = { points: new Float32Array(), labels: null, classes: null, outline: null, selected: new Set() };
   /** @type {Square | null} */
+  let whole = null;
+  /** @type {Square | null} what is seen of it */
   let view = null;
   let size = 0;
   /** @type {Place | null} the place that was chosen */
   let base = null;
-  /** @type {Place | null} where the pointer or the keyboard is */
+  /** @type {Place | null} where one looks */
   let at = null;
-  /** @type {number | null} the point that has a ring around it */
-  let ring = null;
+  /** @type {number[]} points that have a ring around them, the first one's larger */
+  let rings = [];
+  /** @type {Place[]} in pixels, the outline that is being drawn */
+  let lasso = [];
+  let selecting = false;
   let byKeyboard = false;
+  let due = false;
 
   /** @param {number} i @returns {Place} */
-  const point = (i) => [points[2 * i], points[2 * i + 1]];
-  /** @param {Square} square */
-  const project = (square) => projection(square, size, PAD);
-  /** @param {Place} place */
-  const nearest = (place) => nearestPoint(points, place);
+  const point = (i) => [chart.points[2 * i], chart.points[2 * i + 1]];
+  const toPixel = (/** @type {Place} */ place) => projection(view ?? { x: 0, y: 0, half: 1 }, size, PAD).toPixel(place);
+  const toPlace = (/** @type {Place} */ pixel) =>
+    projection(view ?? { x: 0, y: 0, half: 1 }, size, PAD).toPlace(...pixel);
 
   // ---- drawing
-  /** @param {CanvasRenderingContext2D} c @param {Square} square */
-  const paintOutline = (c, square) => {
-    if (!outline) return;
-    const { toPixel } = project(square);
-    c.beginPath();
-    for (const place of outline) c.lineTo(...toPixel(place));
-    c.fillStyle = themeColour("card");
-    c.fill();
-    c.setLineDash([5, 4]);
-    c.strokeStyle = themeColour("muted");
-    c.stroke();
-    c.setLineDash([]);
-  };
-  /** @param {CanvasRenderingContext2D} c @param {Square} square */
-  const paintPoints = (c, square) => {
-    const { toPixel } = project(square);
-    const n = points.length / 2;
-    const colours = (classes ?? []).map((_, i) => classColour(i));
-    const plain = themeColour("second");
-    c.globalAlpha = n > MANY ? 0.55 : 0.8;
-    for (let i = 0; i < n; i++) {
-      c.fillStyle = labels ? colours[labels[i]] : plain;
-      c.beginPath();
-      c.arc(...toPixel(point(i)), 1.9, 0, 7);
-      c.fill();
-    }
-    c.globalAlpha = 1;
-    if (!labels || !classes || classes.length > MOST_CLASSES) return;
-    c.font = `700 12px ${fontFamily()}`;
-    c.textAlign = "center";
-    c.textBaseline = "middle";
-    c.lineWidth = 3;
-    c.lineJoin = "round";
-    c.strokeStyle = themeColour("card");
-    const written = classes.map(() => 0);
-    /** @type {Place[]} where marks stand, so that none lies over another */
-    const taken = [];
-    for (let i = 0; i < n; i++) {
-      const label = labels[i];
-      if (written[label] >= WRITTEN) continue;
-      const mark = classMark(classes, label);
-      const [x, y] = toPixel(point(i));
-      if (taken.some((other) => Math.hypot(other[0] - x, other[1] - y) < APART)) continue;
-      taken.push([x, y]);
-      written[label] += 1;
-      c.strokeText(mark, x, y);
-      c.fillStyle = colours[label];
-      c.fillText(mark, x, y);
-    }
-  };
-  const paintGround = () => {
-    const c = context2d(ground);
-    const ratio = pixelRatio();
-    ground.width = ground.height = Math.round(size * ratio);
-    c.scale(ratio, ratio);
-    c.fillStyle = themeColour("sunken");
-    c.fillRect(0, 0, size, size);
-    if (!view) return;
-    paintOutline(c, view);
-    paintPoints(c, view);
-  };
   const paint = () => {
     if (!size) return;
     const c = context2d(canvas);
@@ -125,114 +70,135 @@ export function scatterPlot({ label, moved, chosen }) {
     c.drawImage(ground, 0, 0);
     if (!view) return;
     c.scale(ratio, ratio);
-    const { toPixel } = project(view);
-    /** @param {Place} place @param {number} radius @param {string} [inside] a colour */
-    const circle = (place, radius, inside) => {
-      c.beginPath();
-      c.arc(...toPixel(place), radius, 0, 7);
-      c.lineWidth = 4;
-      c.strokeStyle = themeColour("card");
-      c.stroke();
-      c.lineWidth = 2;
-      c.strokeStyle = themeColour("text");
-      c.stroke();
-      if (!inside) return;
-      c.fillStyle = inside;
-      c.fill();
-    };
-    if (at) {
-      const [x, y] = toPixel(at);
-      c.globalAlpha = 0.4;
-      c.fillStyle = themeColour("text");
-      c.fillRect(x - 0.5, 0, 1, size);
-      c.fillRect(0, y - 0.5, size, 1);
-      c.globalAlpha = 1;
-    }
-    if (ring !== null) circle(point(ring), 7);
-    if (base) circle(base, 6, themeColour("accent"));
+    if (at) paintCross(c, toPixel(at), size);
+    for (const i of rings.slice(1)) paintRing(c, toPixel(point(i)), 4);
+    if (rings.length) paintRing(c, toPixel(point(rings[0])), 7);
+    if (base) paintRing(c, toPixel(base), 6, themeColour("accent"));
+    paintLasso(c, lasso);
+  };
+  const repaint = () => {
+    due = false;
+    if (!size) return;
+    paintGround(ground, size, chart, view, whole && view ? whole.half / view.half : 1);
+    paint();
+  };
+  /** At most once for each frame of the screen. */
+  const repaintSoon = () => {
+    if (!due) requestAnimationFrame(repaint);
+    due = true;
   };
   const lay = () => {
     size = canvas.clientWidth;
     canvas.width = canvas.height = Math.round(size * pixelRatio());
-    paintGround();
-    paint();
+    repaint();
   };
 
-  // ---- moving and choosing
-  /** @param {Place | null} place @param {boolean} [keyboard] */
-  const move = (place, keyboard = false) => {
+  // ---- looking and choosing
+  /** @param {Place | null} place @param {How} how */
+  const move = (place, how) => {
     at = place;
-    byKeyboard = keyboard && place !== null;
-    ring = place && nearest(place);
+    byKeyboard = how === "keyboard" && place !== null;
     paint();
-    moved(place, ring, keyboard);
+    moved(place, how);
   };
-  /** @param {MouseEvent} event @param {Square} square */
-  const placeOf = (event, square) => {
-    const box = canvas.getBoundingClientRect();
-    return project(square).toPlace(event.clientX - box.left, event.clientY - box.top);
+  const leave = () => {
+    if (at && !byKeyboard) move(null, "mouse");
   };
-  /** @param {Place} place @param {Square} square */
-  const choose = (place, square) => {
-    const i = nearest(place);
+  /** @param {Place} place */
+  const choose = (place) => {
+    const i = nearestPoint(chart.points, place);
     if (i === null) return;
-    const { toPixel } = project(square);
     const [x, y] = toPixel(place);
     const [px, py] = toPixel(point(i));
-    chosen(place, Math.hypot(x - px, y - py) <= NEAR ? i : null);
+    const near = Math.hypot(x - px, y - py) <= NEAR;
+    if (!selecting) chosen(place, near ? i : null);
+    else if (near) picked(i);
   };
-  canvas.addEventListener("pointermove", (event) => {
-    if (view) move(placeOf(event, view));
-  });
-  canvas.addEventListener("pointerleave", () => {
-    if (view && !byKeyboard) move(null);
-  });
-  canvas.addEventListener("pointercancel", () => {
-    if (view) move(null);
-  });
-  canvas.addEventListener("click", (event) => {
-    if (view) choose(placeOf(event, view), view);
+
+  // ---- zooming
+  const isWhole = () => !whole || !view || view.half >= whole.half;
+  /** @param {Square} next */
+  const see = (next) => {
+    view = next;
+    repaintSoon();
+    viewed();
+  };
+  /** @param {number} factor @param {Place} [pixel] */
+  const zoom = (factor, pixel) => {
+    if (whole && view) see(zoomed(view, whole, factor, pixel ? toPlace(pixel) : (at ?? base ?? undefined)));
+  };
+  const fit = () => {
+    if (whole) see(whole);
+  };
+
+  addMapGestures(canvas, {
+    isWhole,
+    isSelecting: () => selecting,
+    look: (pixel, how) => {
+      if (view) move(toPlace(pixel), how);
+    },
+    leave,
+    choose: (pixel) => {
+      if (view) choose(toPlace(pixel));
+    },
+    outline(corners) {
+      lasso = corners;
+      paint();
+    },
+    select(corners) {
+      lasso = [];
+      selected(pointsInside(chart.points, corners.map(toPlace)));
+    },
+    zoom,
+    pan(dx, dy) {
+      if (!whole || !view) return;
+      const scale = (2 * view.half) / (size - 2 * PAD);
+      see(within({ x: view.x - dx * scale, y: view.y + dy * scale, half: view.half }, whole));
+    },
+    fit,
+    step([right, below], fast) {
+      if (!whole || !view) return;
+      const step = 2 * view.half * STEP * (fast ? FAST : 1);
+      const [x, y] = at ?? base ?? [view.x, view.y];
+      const toX = clamp(x + right * step, whole.x - whole.half, whole.x + whole.half);
+      const toY = clamp(y - below * step, whole.y - whole.half, whole.y + whole.half);
+      const far = Math.max(Math.abs(toX - view.x), Math.abs(toY - view.y)) > view.half;
+      if (far) see(within({ x: toX, y: toY, half: view.half }, whole));
+      move([toX, toY], "keyboard");
+    },
+    enter() {
+      const here = at ?? base;
+      if (here) choose(here);
+    },
+    escape() {
+      if (at) move(null, "keyboard");
+    },
   });
   canvas.addEventListener("blur", () => {
-    if (byKeyboard) move(null);
-  });
-  canvas.addEventListener("keydown", (event) => {
-    if (!view) return;
-    const { x, y, half } = view;
-    const direction = directionOf(event.key);
-    const here = at ?? base;
-    if (direction) {
-      const step = 2 * half * STEP * (event.shiftKey ? FAST : 1);
-      const [fromX, fromY] = here ?? [x, y];
-      const toX = clamp(fromX + direction[0] * step, x - half, x + half);
-      const toY = clamp(fromY - direction[1] * step, y - half, y + half);
-      move([toX, toY], true);
-    } else if ((event.key === "Enter" || event.key === " ") && here) choose(here, view);
-    else if (event.key === "Escape" && at) move(null, true);
-    else return;
-    event.preventDefault();
+    if (byKeyboard) move(null, "keyboard");
   });
   onResize(canvas, lay);
 
   return {
     node: canvas,
-    nearest,
+    toPixel,
+    zoom,
+    fit,
+    isWhole,
     /**
      * @param {{ points: Float32Array, labels: number[] | null, classes: string[] | null, prior: MapPrior }} found
      * @returns {boolean} whether the prior lies near enough to be shown
      */
-    set(found) {
-      ({ points, labels, classes } = found);
-      const line = outlineOf(found.prior);
+    set({ points, labels, classes, prior }) {
+      const line = outlineOf(prior);
       const fits = fitsNear(line, squareAround(points, []));
-      outline = fits ? line : null;
-      view = squareAround(points, outline ?? []);
-      at = ring = null;
+      chart = { points, labels, classes, outline: fits ? line : null, selected: chart.selected };
+      view = whole = squareAround(points, chart.outline ?? []);
+      at = null;
+      rings = [];
       byKeyboard = false;
-      if (size) {
-        paintGround();
-        paint();
-      }
+      repaint();
+      viewed();
       return fits;
     },
     /** @param {Place} place */
@@ -240,10 +206,24 @@ export function scatterPlot({ label, moved, chosen }) {
       base = place;
       paint();
     },
-    /** @param {number | null} i */
-    setRing(i) {
-      ring = i;
+    /** Marks a place without telling of it. @param {Place | null} place */
+    setPlace(place) {
+      at = place;
       paint();
+    },
+    /** @param {number[]} points */
+    setRings(points) {
+      rings = points;
+      paint();
+    },
+    /** @param {boolean} on whether a drag draws an outline and a click picks a point */
+    setSelecting(on) {
+      selecting = on;
+    },
+    /** @param {Iterable<number>} points that stand out */
+    setSelected(points) {
+      chart.selected = new Set(points);
+      repaintSoon();
     },
     draw() {
       if (size) lay();

@@ -292,12 +292,16 @@ export interface LatentMapAnswer {
   prior: MapPrior;
 }
 
-/** LatentMaps.latent_space_look(). pictures: of all places asked for, in order; place and values: of the last. */
+/** Images of a map that latent_sets.py reads: all of them, those of a class, or those of some points. */
+export type ImageSet = null | { class: number } | { points: number[] };
+
+/** LatentMaps.latent_space_look(). pictures: of all places asked for, in order; place, values and nearest: of the last. */
 export interface LatentLook {
   error?: string;
   z: string;
   place: [number, number];
   values: number[];
+  nearest: number[];
   pictures: string[];
 }
 

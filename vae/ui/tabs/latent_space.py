@@ -20,9 +20,9 @@ SAYS = {
 }
 
 LEAD = (
-    "To the model, each picture is one point in a space, flattened here to two dimensions. Move over a map and the "
-    "decoder draws what each place means. The plain auto-encoder leaves islands with empty land between them, where "
-    "the decoder is lost; the variational one fills its space without gaps, so that there is a picture wherever you go."
+    "To the model, each picture is one point in a space, flattened here to two dimensions; the decoder draws what any "
+    "place on it means. The plain auto-encoder leaves islands with empty land between them, the variational one fills "
+    "its space."
 )
 WHY = (
     "<p>A map is a flat view z ↦ y of the encoder's means. The base point (the large dot, at first the mean of all "
@@ -49,24 +49,24 @@ class Parts:
 
 def build(latent_maps: LatentMaps, picker: gr.HTML) -> Parts:
     lead("Latent space", LEAD)
-    with gr.Row(elem_classes=["vs-split", "vs-latent-split"]):
-        with gr.Column(elem_classes=["vs-controls"]):
-            with gr.Column(elem_classes=["vs-card"]):
-                error_note = note(of_result=True)
-                choice = gr.Radio([(title, name) for name, title in MAPS.items()], label="Map", info=SAYS["lda"])
-            with gr.Column(elem_classes=["vs-card"]):
-                fold("The maths behind this", WHY)
+    functions = [
+        raising_gradio_errors(f)
+        for f in (
+            latent_maps.latent_space_opened,
+            latent_maps.latent_space_map,
+            latent_maps.latent_space_sheet,
+            latent_maps.latent_space_look,
+        )
+    ]
+    # One column, so that a map has room for what it decodes beside it.
+    with gr.Column(elem_classes=["vs-split"]):
+        with gr.Column(elem_classes=["vs-card", "vs-controls", "vs-map-choice"]):
+            error_note = note(of_result=True)
+            choice = gr.Radio([(title, name) for name, title in MAPS.items()], label="Map", info=SAYS["lda"])
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
-            functions = [
-                raising_gradio_errors(f)
-                for f in (
-                    latent_maps.latent_space_opened,
-                    latent_maps.latent_space_map,
-                    latent_maps.latent_space_sheet,
-                    latent_maps.latent_space_look,
-                )
-            ]
             view = widget("latent_space", events=["send"], functions=functions)
+        with gr.Column(elem_classes=["vs-card", "vs-controls", "vs-map-choice"]):
+            fold("The maths behind this", WHY)
 
     @show_errors(error_note)
     def show(model: str | None, chosen: str | None) -> dict:
