@@ -63,12 +63,13 @@ class Reconstruction:
 @dataclass(frozen=True)
 class Draw:
     """A latent from a prior: number `index` of those that `sample` draws with that seed. Without a prior it comes from
-    the one whose space an interpolation leads through, or from N(0, I)."""
+    the one whose space an interpolation leads through, or from N(0, I). label: as `sample_latents` has it."""
 
     seed: int
     index: int = 0
     temperature: float = 1.0
     prior: str | None = None
+    label: str | int | None = None
 
 
 Endpoint = Draw | int | Tensor | Image.Image  # an integer is a Draw's seed; of an image it is the posterior's mean
@@ -197,21 +198,23 @@ def sample_latents(
     prior: str = "normal",
     size: int | None = None,
     batch_size: int = 4096,
+    label: str | int | None = None,
 ) -> Iterator[Tensor]:
     """n latents from one of `model.priors`, on the CPU, in batches (at most batch_size, C, h, w).
 
     The first k of n are the same for every n >= k. temperature scales the standard deviation: 1 is the prior itself,
     below 1 is nearer its centre. size: the side in pixels of the images that they are latents of, where it is not the
-    config's sample_size.
-    Raises InputError, before the first is drawn, for n below 1, a temperature outside 0 to 10, a prior the model lacks,
-    or a size that a fitted prior was not fitted at.
+    config's sample_size. label: a class of the images that the prior was fitted to, by its name or else its index, to
+    draw that one alone; a prior that has classes is then used, unless another than "normal" is named.
+    Raises InputError, before the first is drawn, for n below 1, a temperature outside 0 to 10, a prior or class the
+    model lacks, or a size that a fitted prior was not fitted at.
     """
     model, n = as_model(model), whole_number("The number of samples", n, 1)
     batch_size = whole_number("The batch size", batch_size, 1)
     temperature = real_number("The temperature", temperature, 0.0, 10.0)
-    fitted = None if prior == "normal" else priors.of(model, prior)
+    fitted, index = priors.chosen(model, prior, label)
     noises = _noise(model.latent_shape(size, size), n, make_generator(seed), batch_size)
-    return (noise * temperature if fitted is None else fitted(noise, temperature) for noise in noises)
+    return (noise * temperature if fitted is None else fitted(noise, temperature, index) for noise in noises)
 
 
 def _noise(shape: tuple[int, ...], n: int, generator: torch.Generator, batch_size: int) -> Iterator[Tensor]:
@@ -239,14 +242,15 @@ def sample(
     temperature: float = 1.0,
     prior: str = "normal",
     batch_size: int | None = None,
+    label: str | int | None = None,
 ) -> Tensor:
     """n new images, (n, C, H, W) float32 in [-1, 1] on the CPU: latents from the prior (see sample_latents), decoded.
 
     There is no upper limit; `sample_batches` gives them without holding all. batch_size: how many are decoded at once;
-    it bounds the memory and does not change the images.
+    it bounds the memory and does not change the images. label: of one class only, where the model's prior knows them.
     """
     found = None
-    for start, batch in _counted(sample_batches(model, n, seed, temperature, prior, batch_size=batch_size)):
+    for start, batch in _counted(sample_batches(model, n, seed, temperature, prior, None, batch_size, label)):
         if found is None:  # filled in place, so that there is never a second copy of all
             found = torch.empty(int(n), *batch.shape[1:])
         found[start : start + len(batch)] = batch
@@ -261,6 +265,7 @@ def sample_batches(
     prior: str = "normal",
     size: int | None = None,
     batch_size: int | None = None,
+    label: str | int | None = None,
 ) -> Iterator[Tensor]:
     """What `sample` gives, a batch at a time, in memory for one batch. size: as sample_latents has it.
 
@@ -268,7 +273,7 @@ def sample_batches(
     """
     model = as_model(model)
     drawn = sample_latents(
-        model, n, seed, temperature, prior, size, batch_of(model, size) if batch_size is None else batch_size
+        model, n, seed, temperature, prior, size, batch_of(model, size) if batch_size is None else batch_size, label
     )
 
     def decoded() -> Iterator[Tensor]:
@@ -287,13 +292,15 @@ def generate(
     prior: str = "normal",
     size: int | None = None,
     progress: Progress | None = None,
+    label: str | int | None = None,
 ) -> Generated:
     """The images of `sample` as pixels, and how long they took."""
     start, report, parts = time.perf_counter(), progress or _silent, []
-    for done, batch in _counted(sample_batches(model, n, seed, temperature, prior, size)):
+    for done, batch in _counted(sample_batches(model, n, seed, temperature, prior, size, label=label)):
         parts.append(images.to_uint8(batch))
         report("Decoding", done + len(batch), n)
-    return Generated(torch.cat(parts), time.perf_counter() - start, prior)
+    used, _ = priors.chosen(as_model(model), prior, label)
+    return Generated(torch.cat(parts), time.perf_counter() - start, used.kind if used else "normal")
 
 
 @torch.inference_mode()
@@ -355,7 +362,8 @@ def latent_of(model: AutoEncoder, endpoint: Endpoint, prior: str = "normal", siz
         image = images.fit(endpoint, size, model.in_channels, border=model.config.border)
         return encode(model, torch.from_numpy(images.to_array(image).copy())[None]).mode()[0].float().cpu()
     draw = endpoint if isinstance(endpoint, Draw) else Draw(endpoint)
-    drawn = sample_latents(model, draw.index + 1, draw.seed, draw.temperature, draw.prior or prior, size)
+    name = draw.prior or (prior if draw.label is None else "normal")
+    drawn = sample_latents(model, draw.index + 1, draw.seed, draw.temperature, name, size, label=draw.label)
     *_, last = drawn
     return last[-1]
 

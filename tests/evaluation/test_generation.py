@@ -192,6 +192,10 @@ def test_from_statistics_to_samples_on_the_command_line(vae, folder, tmp_path):
     assert code == 0 and json.loads(out)["embeddings"] == 360
     code, out, _ = vae("fit-prior", folder, "--data", "digits", "--prior", "mixture", "--json")
     assert code == 0 and list(json.loads(out)["priors"]) == ["mixture"]
+    grid = tmp_path / "grid.png"
+    code, out, _ = vae("sample", folder, "-n", "4", "--label", "7", "-o", grid, "--json")
+    facts = json.loads(out)
+    assert code == 0 and grid.is_file() and (facts["prior"], facts["label"]) == ("mixture", "7")
     code, out, _ = vae("fit-prior", folder, "--data", "digits", "--prior", "flow", "--updates", "3")
     assert code == 0
     assert json.loads(vae("info", folder, "--json")[1])["priors"] == ["normal", "mixture", "flow"]
@@ -202,6 +206,7 @@ def test_from_statistics_to_samples_on_the_command_line(vae, folder, tmp_path):
     )
     figures = json.loads(out)
     assert code == 0 and list(figures["generation"]["frechet"])[2:] == ["normal", "mixture", "flow"]
+    assert list(figures["generation"]["of_class"]) == [str(digit) for digit in range(10)]
     assert figures["bound"]["samples"] == 2 and "active_units" in figures
     assert "generation.frechet" not in vae("evaluate", folder, "--data", "digits")[1]
 
@@ -216,6 +221,7 @@ def test_from_statistics_to_samples_on_the_command_line(vae, folder, tmp_path):
         ["evaluate", "MODEL", "--data", "digits", "--samples", "-1"],
         ["evaluate", "MODEL", "--data", "digits", "--generation", "--draws", "0"],
         ["sample", "MODEL", "--prior", "mixture"],
+        ["sample", "MODEL", "--label", "7"],
         ["interpolate", "MODEL", "1", "2", "--mode", "prior"],
     ],
 )

@@ -123,6 +123,108 @@ def test_a_mixtures_component_is_drawn_by_its_weight_and_its_noise_stays_normal(
     assert set(cold.flatten().tolist()) == {0.0, 100.0}
 
 
+@pytest.mark.parametrize(("counts", "dims"), [([150, 50, 12], 3), ([6, 30, 200], 20), ([30, 30, 30], 130)])
+def test_a_mixture_of_labelled_points_draws_each_class_alone(counts, dims):
+    """Classes of many points and of fewer than dimensions, with correlations and without."""
+    g = torch.Generator().manual_seed(0)
+    centres = 8.0 * torch.eye(dims)[:3]
+    labels = torch.arange(3).repeat_interleave(torch.tensor(counts))
+    points = centres[labels] + torch.randn(len(labels), dims, generator=g)
+    mixture = Mixture.fit(points, labels=labels)
+    e = torch.randn(2000, dims, generator=g)
+    for label, centre in enumerate(centres):
+        drawn = mixture.of_class(e, 1.0, label)
+        assert torch.equal(torch.cdist(drawn, centres).argmin(1), torch.full((2000,), label))
+        torch.testing.assert_close(drawn.mean(0), points[labels == label].mean(0), atol=0.1, rtol=0)
+        assert 0.4 < (drawn - centre).std() < 1.3
+    taken_for = torch.cdist(mixture(e), centres).argmin(1)
+    torch.testing.assert_close(taken_for.bincount() / 2000, torch.tensor(counts) / len(labels), atol=0.04, rtol=0)
+    again = Mixture.of_parts(mixture.parts())
+    assert all(torch.equal(a, b) for a, b in zip(vars(again).values(), vars(mixture).values(), strict=True))
+
+
+def test_what_may_as_well_be_another_class_is_drawn_nearer_to_its_own():
+    labels = torch.arange(2).repeat(60)
+    points = 1.5 * labels[:, None] + torch.randn(120, 2, generator=torch.Generator().manual_seed(0))
+    mixture = Mixture.fit(points, labels=labels)
+    e = torch.randn(3000, 2, generator=torch.Generator().manual_seed(1))
+    own = mixture.labels == 1
+    alone = Mixture(mixture.weights[own], mixture.means[own], mixture.roots[own])(e)
+    before, after = mixture._share(alone, own), mixture._share(drawn := mixture.of_class(e, 1.0, 1), own)
+    assert before.min() < 0.5 and after.min() > before.min() and after.mean() > before.mean()
+    clear = before > 0.9
+    assert 0.2 < clear.float().mean() < 1 and torch.equal(drawn[clear], alone[clear])
+
+
+@pytest.fixture(scope="module")
+def labelled(tmp_path_factory):
+    """A folder of a model whose mixture knows two classes: dark bars, and bright ones."""
+    folder = tmp_path_factory.mktemp("labelled") / "model"
+    data = pictures(300)
+    data.labels, data.classes = (data.images.amax((1, 2, 3)) > 160).long(), ["dark", "bright"]
+    save(network(0), folder)
+    priors.write(weight_files(folder), priors.fit_priors(load(folder), data, ["mixture", "gaussian"]))
+    return folder
+
+
+def test_one_class_is_drawn_by_its_name_or_number_from_the_same_noise(labelled):
+    model = load(labelled)
+    assert model.fitted_priors["mixture"].classes == ("dark", "bright") and not model.fitted_priors["gaussian"].classes
+    bright = latents(model, 5, seed=2, label="bright")
+    assert torch.equal(bright, latents(model, 5, seed=2, prior="mixture", label=1))
+    assert torch.equal(bright[:3], latents(model, 3, seed=2, label="1"))
+    assert not torch.equal(bright, latents(model, 5, seed=2, label="dark"))
+    assert torch.equal(sample(model, 2, seed=2, label="bright"), model.decode(bright[:2]))
+    core = model.fitted_priors["mixture"].core
+    assert not torch.equal(core.labels, torch.zeros_like(core.labels)) and core.weights.sum().item() == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "match"),
+    [
+        ({"label": "green"}, "no class 'green'; it has dark, bright"),
+        ({"label": 2}, "no class '2'"),
+        ({"label": -1}, "no class '-1'"),
+        ({"label": "dark", "prior": "gaussian"}, "of one come from mixture"),
+        ({"label": "dark", "prior": "flow"}, "no flow prior yet"),
+    ],
+)
+def test_a_class_that_there_is_not_is_refused(labelled, asked, match):
+    with pytest.raises(InputError, match=match):
+        sample_latents(load(labelled), 2, **asked)
+
+
+def test_without_labels_there_are_no_classes(fitted):
+    for prior in ("normal", "mixture"):
+        with pytest.raises(InputError, match="needs a mixture fitted to labelled images"):
+            sample(load(fitted[0]), 1, prior=prior, label=0)
+
+
+def test_files_of_earlier_versions_are_read(labelled, tmp_path):
+    """They have no classes, and a mixture's roots whole, in 32 bits."""
+    folder = shutil.copytree(labelled, tmp_path / "old")
+    path, belongs = folder / priors.FILE, sidecar.fingerprint(weight_files(folder))
+    content, tensors = sidecar.read(path, belongs, "")
+    mixture = load(labelled).fitted_priors["mixture"]
+    for name in ("triangles", "labels"):
+        del tensors[f"mixture.core.{name}"]
+    tensors |= {"mixture.core.roots": mixture.core.roots, "mixture.core.means": mixture.core.means}
+    del content["priors"]["mixture"]["classes"]
+    sidecar.write(path, belongs, content, tensors)
+    old = load(folder).fitted_priors["mixture"]
+    assert old.classes == () and torch.equal(old(noise(5)), mixture(noise(5)))
+
+
+@pytest.mark.parametrize("classes", [["dark"], ["dark", "bright", "green"]])
+def test_classes_without_gaussians_are_damage(labelled, tmp_path, classes):
+    folder = shutil.copytree(labelled, tmp_path / "copy")
+    path, belongs = folder / priors.FILE, sidecar.fingerprint(weight_files(folder))
+    content, tensors = sidecar.read(path, belongs, "")
+    content["priors"]["mixture"]["classes"] = classes
+    sidecar.write(path, belongs, content, tensors)
+    assert "is damaged" in load(folder).refused_priors
+
+
 def test_the_gaussian_has_the_points_covariance():
     points = two_moons(3000)
     drawn = Gaussian.fit(points)(torch.randn(50000, 3, generator=torch.Generator().manual_seed(1)))

@@ -14,7 +14,7 @@ POINT = {"kind": "point", "z": packed(np.linspace(-1, 1, 64)), "model": "m", "la
 SAMPLE = {"kind": "sample", "index": 5, "seed": 7, "prior": "flow", "temperature": 0.8, "model": "m"}
 
 
-@pytest.mark.parametrize("end", [{"kind": "seed", "seed": 12}, SAMPLE, POINT])
+@pytest.mark.parametrize("end", [{"kind": "seed", "seed": 12}, SAMPLE, SAMPLE | {"of": "T-shirt: red"}, POINT])
 def test_an_end_comes_back_from_its_link(end):
     again = read_link(write_link(end, "m"), "m")
     first, second = read_endpoint(end, "m"), read_endpoint(again, "m")

@@ -174,6 +174,7 @@ def test_fitted_priors_are_sampled_and_gone_through(client, place):
     data = ImageSet("blocks", (1, 16, 16), None, None)
     blocks = torch.randint(0, 255, (200, 1, 2, 2)).to(torch.uint8)
     data.images = blocks.repeat_interleave(8, 2).repeat_interleave(8, 3)
+    data.labels, data.classes = torch.arange(200) % 2, ["odd", "even"]
     fitted = priors.fit_priors(vae.load(folder), data, ["gaussian", "mixture"])
     priors.write((folder / "model.safetensors",), fitted)
     named = {"model": str(folder), "seed": 1}
@@ -182,7 +183,11 @@ def test_fitted_priors_are_sampled_and_gone_through(client, place):
         path, facts = client.predict(**named, prior=prior, api_name="/sample")
         grids[prior] = Path(path).read_bytes()
         assert facts["prior"] == prior
-    assert len(set(grids.values())) == 3
+    path, facts = client.predict(**named, label="even", api_name="/sample")
+    assert (facts["prior"], facts["label"]) == ("mixture", "even")
+    grids["even"] = Path(path).read_bytes()
+    assert len(set(grids.values())) == 4
+    assert "no class" in refused(client, **named, label="seven", api_name="/sample")
     assert Path(client.predict(**named, api_name="/sample")[0]).read_bytes() == grids["normal"]
     _, facts = client.predict(model=str(folder), mode="prior", api_name="/interpolate")
     assert facts["mode"] == "prior" and facts["prior"] == "gaussian"

@@ -18,6 +18,7 @@ from vae.cli.serve import serve
 from vae.cli.terminal import (
     Device,
     Json,
+    Label,
     Mode,
     Model,
     Prior,
@@ -170,6 +171,7 @@ def sample(
     n: Annotated[int, typer.Option("-n", help="How many.")] = 64,
     seed: Seed = 0,
     prior: Prior = "normal",
+    label: Label = None,
     temperature: Annotated[float, typer.Option(help="Scales the standard deviation; 1 is the prior itself.")] = 1.0,
     output: Annotated[
         Path,
@@ -188,14 +190,16 @@ def sample(
     from vae.files import replacing, writing
     from vae.images import enlarge, grid, png_bytes, to_image, to_uint8
     from vae.inference import sample_batches
+    from vae.latents.priors import chosen
 
     into_folder = not output.suffix or (output.is_dir() and output.suffix.lower() != ".png")
     output_folder(output) if into_folder else output_path(output, (".png",))
     loaded = load(model, device=device)
     start = time.perf_counter()
     with fit_prior_advised(model), bar_of(n, "image") as bar:
+        used, _ = chosen(loaded, prior, label)
         pixels, done = [], 0
-        for batch in sample_batches(loaded, n, seed=seed, temperature=temperature, prior=prior):
+        for batch in sample_batches(loaded, n, seed, temperature, prior, label=label):
             for image in to_uint8(batch):
                 if into_folder:
                     with writing(output), replacing(output / f"{done:06d}.png", durable=False) as part:
@@ -209,7 +213,8 @@ def sample(
     if not into_folder:
         with writing(output), replacing(output) as part:
             part.write_bytes(png_bytes(grid(torch.stack(pixels), scale=scale)))
-    say({"output": str(output), "n": n, "seed": seed, "prior": prior, "seconds": seconds}, json_)
+    facts = {"output": str(output), "n": n, "seed": seed, "prior": used.kind if used else "normal", "seconds": seconds}
+    say(facts if label is None else facts | {"label": label}, json_)
 
 
 @app.command()

@@ -19,6 +19,9 @@ ValueRange = Annotated[
 Json = Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else, on stdout.")]
 Seed = Annotated[int, typer.Option(help="The same seed gives the same result.")]
 Prior = Annotated[str, typer.Option(help="normal is N(0, I); fit-prior adds gaussian, mixture, flow and diffusion.")]
+Label = Annotated[
+    str | None, typer.Option(help="Draw one class alone, by its name or number, where a prior was fitted to labels.")
+]
 Mode = Annotated[
     str, typer.Option(help="slerp, along the great circle; lerp, straight; prior, through the space of a fitted prior.")
 ]

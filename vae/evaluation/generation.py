@@ -29,8 +29,9 @@ def measure_generation(
     frechet: {floor: of as many training images, reconstructions: of the test images, through the posterior's mean,
     and for each of `model.priors` of `count` samples}; a distance of few images comes out larger than of many, so
     that all but the reconstructions are of the same number, or of all training images if those are fewer.
-    recognised: {test, reconstructions, and each prior}. classifier: {accuracy on the test images, version of its
-    recipe}. `samples` is the number drawn, `seed` theirs. on_progress(what, done, total) is called now and then.
+    recognised: {test, reconstructions, and each prior}. of_class: {class: the share taken for it of those drawn of it
+    alone}, of `count` in all, where a prior has the data's classes. classifier: {accuracy on the test images, version
+    of its recipe}. `samples` is the number drawn, `seed` theirs. on_progress(what, done, total) is called now and then.
     Raises InputError for a count below 2, and for data that no classifier can be trained on.
     """
     if not 2 <= count <= 1_000_000:
@@ -53,11 +54,21 @@ def measure_generation(
         compare("reconstructions", _reconstructed(model, test), len(test))
         for name in model.priors:
             compare(name, _drawn(model, name, count, seed), count)
+        names = train.classes or [str(label) for label in range(int(train.labels.max()) + 1)]
+        of_class = {}
+        for name, prior in model.fitted_priors.items():
+            if prior.classes == tuple(names):
+                for index, label in enumerate(names):
+                    drawn = _drawn(model, name, max(1, count // len(names)), seed, label)
+                    report(f"class {label}", index, len(names))
+                    taken_for = torch.cat([judge(classifier, pixels)[1].argmax(1) for pixels in drawn])
+                    of_class[label] = (taken_for == index).double().mean().item()
     return {
         "samples": count,
         "seed": seed,
         "frechet": distances,
         "recognised": shares,
+        "of_class": of_class,
         "classifier": {"accuracy": classifier.accuracy, "version": RECIPE["version"]},
     }
 
@@ -81,8 +92,8 @@ def _reconstructed(model: AutoEncoder, data: ImageSet, batch_size: int = 256):
         yield _pixels(model, posterior.mode(), pixels.shape[-2:])
 
 
-def _drawn(model: AutoEncoder, name: str, count: int, seed: int):
-    for z in sample_latents(model, count, seed, prior=name, batch_size=256):
+def _drawn(model: AutoEncoder, name: str, count: int, seed: int, label: str | None = None):
+    for z in sample_latents(model, count, seed, prior=name, batch_size=256, label=label):
         yield _pixels(model, z, None)
 
 

@@ -22,6 +22,7 @@ KEYS = (
     "image",
     "prior",
     "seed",
+    "label",
     "n",
     "temperature",
     "a",

@@ -57,7 +57,12 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         return written(found.image, "reconstruction.png"), figures(found)
 
     def sample(
-        model: str | None = None, n: int = 16, seed: int | None = None, temperature: float = 1.0, prior: str = "normal"
+        model: str | None = None,
+        n: int = 16,
+        seed: int | None = None,
+        temperature: float = 1.0,
+        prior: str = "normal",
+        label: str | None = None,
     ) -> tuple:
         """Draw new images from a variational auto-encoder's prior.
 
@@ -68,15 +73,20 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
             temperature: Scales the standard deviation of the draw; 1 is the prior itself.
             prior: Which of the model's priors to draw from: normal is N(0, I); gaussian, mixture, flow and diffusion
                 are there where they were fitted to the model.
+            label: Draw one class alone, by its name or number: "7", "Sneaker". It takes a prior that was fitted to
+                labelled images; the mixture is then used unless another is named.
         """
         n = whole("n", n, 1, MAX_SAMPLES)
         used = draw_seed() if seed is None else whole("The seed", seed, 0, MAX_SEED)
-        found = server.sample(model, n, used, number("The temperature", temperature, 0, 10), str(prior or "normal"))
+        wanted = None if label in (None, "") else str(label)
+        temperature = number("The temperature", temperature, 0, 10)
+        found = server.sample(model, n, used, temperature, str(prior or "normal"), label=wanted)
         facts = {
             "n": n,
             "seed": used,
             "temperature": temperature,
             "prior": found.prior,
+            "label": wanted,
             "seconds": round(found.seconds, 4),
         }
         return written(images.grid(found.pixels), f"samples-seed-{used}.png"), facts
@@ -160,7 +170,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
     )
     endpoint(
         sample,
-        {"model": "str", "n": "int", "seed": "int", "temperature": "float", "prior": "str"},
+        {"model": "str", "n": "int", "seed": "int", "temperature": "float", "prior": "str", "label": "str"},
         {"image": "file", "facts": "json"},
     )
     endpoint(

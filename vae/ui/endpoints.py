@@ -26,6 +26,7 @@ def read_endpoint(value: object, model: str | None) -> Endpoint:
             whole("The sample", value.get("index"), 0, MAX_INDEX),
             number("The temperature", value.get("temperature"), 0, 10),
             str(value.get("prior")),
+            None if value.get("of") is None else str(value["of"]),
         )
     if value.get("kind") == "point" and value.get("model") == model:
         return read_point(value.get("z"))
@@ -33,15 +34,17 @@ def read_endpoint(value: object, model: str | None) -> Endpoint:
 
 
 def write_link(value: object, model: str | None) -> str | None:
-    """An end as a link has it: `7`, a seed; `sample:5:7:flow:1.0`, index, seed, prior and temperature; `point:…`. None
-    for one that no link can hold: an image, or what belongs to another model."""
+    """An end as a link has it: `7`, a seed; `sample:5:7:flow:1.0`, index, seed, prior and temperature, and after one
+    more colon the class it is of, if of one; `point:…`. None for one that no link can hold: an image, or what belongs
+    to another model."""
     value = value if isinstance(value, dict) else {}
     if value.get("kind") == "seed":
         return str(value.get("seed"))
     if value.get("model") != model:
         return None
     if value.get("kind") == "sample":
-        return ":".join(["sample", *(str(value.get(key)) for key in ("index", "seed", "prior", "temperature"))])
+        parts = [str(value.get(key)) for key in ("index", "seed", "prior", "temperature")]
+        return ":".join(["sample", *parts] + ([] if value.get("of") is None else [str(value["of"])]))
     text = f"point:{value.get('z')}"
     return text if value.get("kind") == "point" and len(text) <= MAX_LINK else None
 
@@ -51,9 +54,10 @@ def read_link(text: str, model: str | None) -> dict:
     kind, _, rest = text.partition(":")
     if text.isdecimal() and len(text) <= 19:
         value = {"kind": "seed", "seed": int(text)}
-    elif kind == "sample" and re.fullmatch(r"\d{1,4}:\d{1,19}:[a-z]+:[\d.]{1,8}", rest):
-        index, seed, prior, temperature = rest.split(":")
+    elif kind == "sample" and re.fullmatch(r"\d{1,4}:\d{1,19}:[a-z]+:[\d.]{1,8}(:.{1,100})?", rest):
+        index, seed, prior, temperature, *of = rest.split(":", 4)
         facts = {"index": int(index), "seed": int(seed), "prior": prior, "temperature": float(temperature)}
+        facts["of"] = of[0] if of else None
         value = {"kind": "sample", "label": f"sample {int(index) + 1} of seed {seed}", "model": model} | facts
     elif kind == "point":
         value = {"kind": "point", "z": rest, "label": "a point of the link", "model": model}

@@ -4,7 +4,7 @@ They are fitted after the fact and belong to one checkpoint, beside whose weight
 """
 
 from vae.latents.priors.fitting import encode_all, fit_priors
-from vae.latents.priors.prior import KINDS, QUICK, TITLES, Prior, PriorNotFitted, best, can_pass, for_paths, of
+from vae.latents.priors.prior import KINDS, QUICK, TITLES, Prior, PriorNotFitted, best, can_pass, chosen, for_paths, of
 from vae.latents.priors.store import FILE, attach, read, write
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "attach",
     "best",
     "can_pass",
+    "chosen",
     "encode_all",
     "fit_priors",
     "for_paths",

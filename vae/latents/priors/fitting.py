@@ -17,6 +17,7 @@ from vae.latents.priors.prior import KINDS, QUICK, Prior
 from vae.latents.priors.standardizer import Standardizer, fit_channels, fit_standardizer
 from vae.models import AutoEncoder
 
+MOST_CLASSES = 100  # that a mixture tells apart
 PARTS, ENOUGH = 16, 120_000  # views of an image's parts that a diffusion learns from; fewer of many images
 UPDATES = {"flow": 8000, "diffusion": 20_000}
 
@@ -82,7 +83,8 @@ def fit_priors(
     on_progress: Progress | None = None,
     weights: Sequence[Path] | None = None,
 ) -> dict[str, Prior]:
-    """Priors of those kinds, fitted to the posteriors of an ImageSet (the training images) under the model.
+    """Priors of those kinds, fitted to the posteriors of an ImageSet (the training images) under the model. Where it
+    has labels, of 2 to MOST_CLASSES classes, the mixture can draw each class alone.
 
     updates: of the weights of a flow or a diffusion; UPDATES if left out. on_progress(what, done, total) is called now
     and then. weights: the model's weight files; beside them a diffusion's training is stored while it goes on, and
@@ -93,7 +95,7 @@ def fit_priors(
     for kind in kinds:
         if kind not in KINDS:
             raise InputError(f"A prior to fit is one of {', '.join(KINDS)}, not {kind!r}.")
-    shape = tuple(model.latent_shape())
+    shape, classes = tuple(model.latent_shape()), _classes(data)
     if len(data) < 2:
         raise InputError(f"{data.name} has {len(data)} picture; a prior is fitted to two or more.")
     report = on_progress or (lambda what, done, total: None)
@@ -104,8 +106,8 @@ def fit_priors(
         report(kind, 0, 1)
         core = fit()
         report(kind, 1, 1)
-        facts = {"data": data.name, "images": len(data), "seed": seed}
-        fitted[kind] = Prior(kind, shape, frame, core, facts | {"seconds": round(time.perf_counter() - start, 1)})
+        facts = {"data": data.name, "images": len(data), "seed": seed, "seconds": round(time.perf_counter() - start, 1)}
+        fitted[kind] = Prior(kind, shape, frame, core, facts, tuple(classes or ()) if kind == "mixture" else ())
 
     def steps(kind: str) -> dict:
         done = {"updates": updates or UPDATES[kind]}
@@ -117,7 +119,7 @@ def fit_priors(
         if "gaussian" in kinds:
             keep("gaussian", frame, lambda: Gaussian.fit(points))
         if "mixture" in kinds:
-            keep("mixture", frame, lambda: Mixture.fit(points, seed))
+            keep("mixture", frame, lambda: Mixture.fit(points, seed, data.labels if classes else None))
         if "flow" in kinds:
             keep("flow", frame, lambda: fit_flow(points.to(model.device), **steps("flow")))
     if "diffusion" in kinds:
@@ -129,3 +131,13 @@ def fit_priors(
             lambda: fit_diffusion(encoded, model.device, unfinished=place, **steps("diffusion")),
         )
     return fitted
+
+
+def _classes(data) -> list[str] | None:
+    """The names of an ImageSet's classes, if there are as many as a mixture tells apart and images of each."""
+    if data.labels is None:
+        return None
+    count = int(data.labels.max()) + 1
+    if not 2 <= count <= MOST_CLASSES or len(data.labels.unique()) < count or len(data.labels) != len(data):
+        return None
+    return list(data.classes[:count]) if data.classes else [str(label) for label in range(count)]

@@ -42,7 +42,7 @@ class PriorNotFitted(InputError):
 class Prior:
     """A map of noise onto latents. core: it, in the standardised space of the latent dimensions in use; see Frame.
 
-    facts: {data, images, seed, seconds}, what it was fitted to.
+    facts: {data, images, seed, seconds}, what it was fitted to. classes: their names, where it can draw one alone.
     """
 
     kind: str
@@ -50,6 +50,7 @@ class Prior:
     frame: Standardizer
     core: Gaussian | Mixture | Flow | Diffusion
     facts: dict = field(default_factory=dict)
+    classes: tuple[str, ...] = ()
 
     @property
     def title(self) -> str:
@@ -60,14 +61,27 @@ class Prior:
         """Whether there is an `inverse`, and so a way between latents through the space of the noise."""
         return hasattr(self.core, "inverse")
 
-    def __call__(self, noise: Tensor, temperature: float = 1.0) -> Tensor:
+    def class_index(self, label: str | int) -> int:
+        """The place among `classes` of the one of that name or, if none is called so, in that place. Raises InputError
+        for one that there is not."""
+        name = str(label)
+        index = self.classes.index(name) if name in self.classes else int(name) if name.isdecimal() else -1
+        if not 0 <= index < len(self.classes):
+            shown = ", ".join(self.classes[:20]) + (", …" if len(self.classes) > 20 else "")
+            raise InputError(f"This model's prior has no class {name[:40]!r}; it has {shown}.")
+        return index
+
+    def __call__(self, noise: Tensor, temperature: float = 1.0, label: int | None = None) -> Tensor:
         """Latents (n, C, h, w) for noise of that shape, drawn from N(0, I): a function of it and of nothing else.
 
         temperature scales the spread: of the noise, or for the mixture that of each component, which is still chosen
-        as at 1. Raises InputError for another latent size than the prior was fitted at.
+        as at 1. label: an index among `classes`, to draw that one alone. Raises InputError for another latent size than
+        the prior was fitted at.
         """
         flat = self._flat(noise)
-        return self.frame.place(temperature * flat, self.core(flat[:, self.frame.used], temperature)).view(noise.shape)
+        used = flat[:, self.frame.used]
+        drawn = self.core(used, temperature) if label is None else self.core.of_class(used, temperature, label)
+        return self.frame.place(temperature * flat, drawn).view(noise.shape)
 
     def inverse(self, z: Tensor) -> Tensor:
         """The noise (n, C, h, w) that this maps to the latents z. Raises InputError for a mixture and for a diffusion,
@@ -96,6 +110,24 @@ def of(model: AutoEncoder, name: str) -> Prior:
         raise InputError(f"This model has no prior {str(name)[:40]!r}; it has {', '.join(model.priors)}.")
     fact = f"This model has no {name} prior yet; it has {', '.join(model.priors)}."
     raise PriorNotFitted(name, model.refused_priors or fact)
+
+
+def chosen(model: AutoEncoder, name: str, label: str | int | None = None) -> tuple[Prior | None, int | None]:
+    """The model's prior of that name, None for "normal", and the label as `class_index` gives it.
+
+    N(0, I) has no classes: with a label, "normal" is the prior that has. Raises InputError as `of` and `class_index`
+    do, and for a prior without classes.
+    """
+    if label is None:
+        return (None if name == "normal" else of(model, name)), None
+    with_classes = [kind for kind in reversed(model.fitted_priors) if model.fitted_priors[kind].classes]
+    if not with_classes:
+        fact = "To draw one class, the model needs a mixture fitted to labelled images, and it has none."
+        raise PriorNotFitted("mixture", model.refused_priors or fact)
+    prior = of(model, with_classes[0] if name == "normal" else name)
+    if not prior.classes:
+        raise InputError(f"The {name} prior draws all classes; those of one come from {' or '.join(with_classes)}.")
+    return prior, prior.class_index(label)
 
 
 def best(model: AutoEncoder) -> str:

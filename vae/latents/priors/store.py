@@ -24,13 +24,16 @@ def write(weights: Sequence[Path], fitted: dict[str, Prior]) -> Path:
     content, tensors = {"priors": {}}, {}
     for kind, prior in fitted.items():
         content["priors"][kind] = {"shape": list(prior.shape), "facts": prior.facts}
+        if prior.classes:
+            content["priors"][kind]["classes"] = list(prior.classes)
         parts = {f"frame.{name}": value for name, value in vars(prior.frame).items()}
         if isinstance(prior.core, Flow | Diffusion):
             content["priors"][kind][kind] = prior.core.settings
             # Rounded to 16 bits when it was fitted, so that nothing is lost here.
             parts |= {f"core.{name}": value.half() for name, value in prior.core.state_dict().items()}
         else:
-            parts |= {f"core.{name}": value for name, value in vars(prior.core).items()}
+            stored = prior.core.parts() if isinstance(prior.core, Mixture) else vars(prior.core)
+            parts |= {f"core.{name}": value for name, value in stored.items()}
         tensors |= {f"{kind}.{name}": value for name, value in parts.items()}
     path = weights[0].parent / FILE
     sidecar.write(path, sidecar.fingerprint(weights), content, tensors)
@@ -62,8 +65,11 @@ def _rebuild(kind: str, entry: dict, tensors: dict[str, Tensor]) -> Prior:
         core.load_state_dict({name: value.float() for name, value in parts.items()}, assign=True)
         core.eval().requires_grad_(False)
     else:
-        core = {"gaussian": Gaussian, "mixture": Mixture}[kind](**parts)
-    return Prior(kind, tuple(entry["shape"]), Standardizer(**under(f"{kind}.frame.")), core, entry["facts"])
+        core = Mixture.of_parts(parts) if kind == "mixture" else Gaussian(**parts)
+    classes = tuple(entry.get("classes", ()))
+    if classes and (kind != "mixture" or set(parts["labels"].tolist()) != set(range(len(classes)))):
+        raise ValueError("classes without Gaussians of their own")
+    return Prior(kind, tuple(entry["shape"]), Standardizer(**under(f"{kind}.frame.")), core, entry["facts"], classes)
 
 
 def attach(model: AutoEncoder, weights: Sequence[Path]) -> None:

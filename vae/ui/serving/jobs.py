@@ -42,12 +42,14 @@ class Call:
 
 @dataclass(frozen=True)
 class Drawn(Generated):
-    """Also, of the model: all its priors, whether one can be interpolated through, and why some beside it were not
-    taken."""
+    """Also, of the model: all its priors, whether one can be interpolated through, why some beside it were not taken,
+    and the classes that can be drawn alone. label: the one they are of, if of one."""
 
     priors: tuple[str, ...] = ()
     passable: bool = False
     refused: str | None = None
+    classes: tuple[str, ...] = ()
+    label: str | None = None
 
 
 def answer(
@@ -94,19 +96,25 @@ def sample(
     prior: str | None,
     small: bool,
     instead: bool,
+    label: str | None = None,
 ) -> Drawn:
-    """n new images from the prior of that name, or the best there is if none is named.
+    """n new images from the prior of that name, or the best there is if none is named; of one class, if label says so.
 
-    instead: the best, too, where the one named is not fitted. beside: another model, whose priors decide which it is.
+    instead: the best, too, where the one named is not fitted, and of all classes where there is no such label. beside:
+    another model, whose priors decide which it is.
     small: at most DRAWN pixels wide, if the model can. Raises InputError beyond MAX_PIXELS in all.
     """
     chooser = model if beside is None else beside
-    if not prior or (instead and prior not in chooser.priors):
+    if instead and label not in _classes(chooser):
+        label = None
+    if label is not None:
+        prior = prior or "normal"
+    elif not prior or (instead and prior not in chooser.priors):
         prior = priors.best(chooser)
-    size = _side(model, small, [prior])
+    size = _side(model, small, [prior if label is None else "mixture"])
     _check_shown(model)
     _check_room(n, size)
-    return _with_priors(model, inference.generate(model, n, seed, temperature, prior, size))
+    return _with_priors(model, inference.generate(model, n, seed, temperature, prior, size, label=label), label)
 
 
 def interpolate(
@@ -148,9 +156,18 @@ def opened(model: AutoEncoder) -> None:
     """Nothing: the model is loaded by then."""
 
 
-def _with_priors(model: AutoEncoder, found: Generated) -> Drawn:
+def _classes(model: AutoEncoder) -> tuple[str, ...]:
+    return next((prior.classes for prior in model.fitted_priors.values() if prior.classes), ())
+
+
+def _with_priors(model: AutoEncoder, found: Generated, label: str | None = None) -> Drawn:
     return Drawn(
-        **vars(found), priors=tuple(model.priors), passable=priors.can_pass(model), refused=model.refused_priors
+        **vars(found),
+        priors=tuple(model.priors),
+        passable=priors.can_pass(model),
+        refused=model.refused_priors,
+        classes=_classes(model),
+        label=label,
     )
 
 

@@ -98,12 +98,19 @@ class ModelServer:
         return self.answer(self._call("pixels", [name], z=z))
 
     def sample(
-        self, name: str | None, n: int, seed: int, temperature: float, prior: str | None, small: bool = False
+        self,
+        name: str | None,
+        n: int,
+        seed: int,
+        temperature: float,
+        prior: str | None,
+        small: bool = False,
+        label: str | None = None,
     ) -> Drawn:
         """n new images, of the model's best prior if none is named; InputError beyond MAX_PIXELS in all.
 
-        small: at most DRAWN pixels wide, if the model can."""
-        return self.answer(self.sample_call(name, n, seed, temperature, prior, small))
+        small: at most DRAWN pixels wide, if the model can. label: as vae.sample has it."""
+        return self.answer(self.sample_call(name, n, seed, temperature, prior, small, label=label))
 
     def sample_call(
         self,
@@ -115,9 +122,11 @@ class ModelServer:
         small: bool = False,
         instead: bool = False,
         beside: str | None = None,
+        label: str | None = None,
     ) -> Call:
-        """instead, beside: as jobs.sample has them."""
-        options = {"n": n, "seed": seed, "temperature": temperature, "prior": prior, "small": small, "instead": instead}
+        """instead, beside, label: as jobs.sample has them."""
+        options = {"n": n, "seed": seed, "temperature": temperature, "prior": prior}
+        options |= {"small": small, "instead": instead, "label": label}
         return self._call("sample", [name, beside] if beside else [name], **options)
 
     def fitted(self, name: str | None) -> bool:

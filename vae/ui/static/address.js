@@ -7,7 +7,7 @@ import { announce, button } from "./dom.js";
 import { shortName } from "./format.js";
 import { listen, tell } from "./topics.js";
 
-const KEYS = ["tab", "model", "image", "prior", "seed", "n", "temperature", "a", "b", "run"]; // as address.py has them
+const KEYS = ["tab", "model", "image", "prior", "seed", "label", "n", "temperature", "a", "b", "run"]; // as address.py has them
 const SETTLES = 350; // ms, in which what follows from one act comes to rest
 const COPIED = 2000; // ms, for which it is said
 

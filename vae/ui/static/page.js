@@ -30,6 +30,7 @@ const others = {
   latent_space: () => import("./latent_space.js"),
   not_generative: () => import("./not_generative.js"),
   prior_choice: () => import("./prior_choice.js"),
+  sample_choice: () => import("./sample_choice.js"),
   sample_grids: () => import("./sample_grids.js"),
   training: () => import("./training.js"),
   training_data: () => import("./training_data.js"),

@@ -8,6 +8,8 @@ import { squareGrid } from "./grid_layout.js";
 import { isSmall } from "./pixel_scale.js";
 
 const MANY = 144; // samples, from which on the gaps between them are narrow
+const FADE = 600; // ms
+const STAGGER = 500; // ms, from the first cell to the last
 const GREY = "#808080"; // the gaps in a downloaded grid
 
 /** A text in which `…` stands for code. @param {string} text */
@@ -82,6 +84,18 @@ export function sampleGrid({ picked }) {
     context2d(canvas).drawImage(image, ...cellOf(i, sprite), width, height, 0, 0, width, height);
     return canvas.toDataURL("image/png");
   };
+  /** The cells' old images fade over the new ones of the same noise, one after another. @param {string[]} old */
+  const morph = (old) => {
+    if (matchMedia("(prefers-reduced-motion: reduce)").matches) return;
+    cells().forEach((cell, i) => {
+      const { backgroundSize, backgroundPosition } = cell.style;
+      const before = h("span", { class: "vs-before", "aria-hidden": "true" });
+      Object.assign(before.style, { backgroundImage: old[i], backgroundSize, backgroundPosition });
+      cell.append(before);
+      const timing = { duration: FADE, delay: (STAGGER * i) / old.length, fill: /** @type {const} */ ("backwards") };
+      before.animate([{ opacity: 1 }, { opacity: 0 }], timing).onfinish = () => before.remove();
+    });
+  };
   /** What files of these samples are called. */
   const name = () => fileName(shortName(value?.model ?? "", 1), value?.prior ?? "", `seed ${seed}`);
   /** All samples as a PNG at their true size, with thin gaps that tell them apart. */
@@ -154,6 +168,9 @@ export function sampleGrid({ picked }) {
         if (same) return;
         image = loaded;
       }
+      const moved =
+        value?.sprite && news.sprite && news.model === value.model && newSeed === seed && news.n === value.n;
+      const old = moved ? cells().map((cell) => cell.style.backgroundImage) : null;
       value = news;
       seed = newSeed;
       chosen = null;
@@ -169,6 +186,7 @@ export function sampleGrid({ picked }) {
       grid.setAttribute("aria-label", `Samples of ${news.model}`);
       fill();
       lay();
+      if (old) morph(old);
     },
   };
 }

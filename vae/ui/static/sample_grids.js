@@ -18,6 +18,8 @@ export default function mount({ root, props, trigger, watch, options }) {
     grids.map((grid) => grid.node),
   );
   root.append(h("div", { class: "vs-head" }, caption), row, bar);
+  /** @type {string | undefined} */
+  let shownModel; // the chosen one, beside its counterpart
   let turn = 0; // what was asked to be shown last; images that load late are not shown over it
 
   const drawActions = () => {
@@ -56,18 +58,21 @@ export default function mount({ root, props, trigger, watch, options }) {
   };
 
   /** @param {Samples} value */
-  const captionOf = ({ halves, seed, temperature }) => {
+  const captionOf = ({ halves, seed, temperature, label }) => {
     const drawn = halves.find((half) => half.sprite);
     if (!drawn?.n || !drawn.prior) return ["No samples"];
     const seconds = halves.reduce((sum, half) => sum + (half.seconds ?? 0), 0);
     const name = options.prior_names[drawn.prior] ?? drawn.prior;
     const prior = name[0].toLowerCase() + name.slice(1);
     const facts = `seed ${seed}, temperature ${temperature.toFixed(2)}, ${duration(seconds)}`;
-    return [h("strong", {}, plural(drawn.n, "sample")), `, prior: ${prior}, ${facts}`];
+    return [
+      h("strong", {}, plural(drawn.n, "sample")),
+      `${label === null ? "" : ` of ${label}`}, prior: ${prior}, ${facts}`,
+    ];
   };
 
   const mark = markStale(root, () => ({
-    model: grids[0].value()?.model,
+    model: shownModel,
     waiting: props.value?.waiting,
   }));
   const show = async () => {
@@ -86,21 +91,23 @@ export default function mount({ root, props, trigger, watch, options }) {
     value.halves.forEach((half, k) => {
       grids[k].show(half, value.seed, sprites[k]);
     });
-    mark();
     caption.replaceChildren(...captionOf(value));
+    shownModel = value.model;
+    mark();
     drawActions();
     if (value.halves.some((half) => half.waiting)) return;
-    const { seed, temperature, prior, halves } = value;
+    const { model, seed, temperature, prior, label, halves } = value;
+    const n = halves.find((half) => half.sprite)?.n ?? null;
     const usual = { n: 25, temperature: 1 };
     tell("shown", {
       tab: "sample",
-      model: halves[0].model,
-      prior,
+      model,
+      prior: label === null ? prior : null,
+      label,
       seed,
-      n: halves[0].n === usual.n ? null : halves[0].n,
+      n: n === usual.n ? null : n,
       temperature: temperature === usual.temperature ? null : temperature,
     });
-    const n = value.halves.find((half) => half.sprite)?.n;
     announce(n ? `${plural(n, "sample")} drawn with seed ${value.seed}.` : (value.halves[0].missing ?? "No samples."));
   };
   watch("value", show);

@@ -176,10 +176,21 @@ export interface Shown {
 /** The Sample tab's result. */
 export interface Samples {
   waiting?: boolean;
+  model: string;
+  label: string | null;
   seed: number;
   temperature: number;
   prior: string;
   halves: SampleHalf[];
+}
+
+/** What the samples are drawn from; `learned`: the model's best fitted prior. */
+export interface SampleChoice {
+  classes?: string[];
+  label?: string | null;
+  prior?: string | null;
+  learned?: string | null;
+  linked?: boolean;
 }
 
 /** prior_texts.options() */

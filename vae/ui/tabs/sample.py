@@ -37,9 +37,8 @@ LARGE, FEW, FEW_MOST = 256, 4, 16  # images from that many pixels on: so many at
 LEAD = (
     "No picture goes in here: the decoder gets random numbers and draws what they would mean. A variational "
     'auto-encoder was trained so that <button data-prior="normal">plain noise</button> makes sense to it. A plain one '
-    'was not, and it shows. A prior fitted afterwards, like the <button data-prior="flow">learned prior</button>, '
-    "fixes "
-    "that: it draws where the latents of real pictures lie."
+    "was not, and draws shards. A prior learned afterwards repairs that: it leads the same noise to where the latents "
+    "of real pictures lie."
 )
 WHY = (
     "<p>Training pulls the cloud of every picture towards the standard normal distribution. So a draw from that "
@@ -51,7 +50,7 @@ WHY = (
     "pictures, so that f(ε) is distributed as they are.</p>"
     + formula('x = decoder(f(τ ε)) , " with " ε ∼ N(0, I)')
     + "<p>The same seed gives the same ε on both sides and for every prior. In a mixture, τ scales each of the "
-    "Gaussians.</p>"
+    "Gaussians. Each of these lies among the latents of one class, so that a mixture can also draw one class alone.</p>"
 )
 
 
@@ -86,6 +85,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]):
             with gr.Column(elem_classes=["vs-card"]):
+                choice = widget("sample_choice", events=["choose"])
                 view = widget(
                     "sample_grids", events=["send"], halves=2 if beside else 1, prior_names=prior_texts.names()
                 )
@@ -102,18 +102,24 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             return before, {count: gr.Slider(maximum=MOST, value=before), requested: None}
         return n, {}
 
-    def drawn(model, n, number_, tau, known, before, insisted: bool, looks: tuple | None = None) -> Iterator[dict]:
-        """The samples of the model, then those of its counterpart, from the prior that the visitor wants, or from the
-        model's best. insisted: whether that is kept to where the model has none such. looks: the notice's image, and
-        what it shows now, where it comes first."""
+    def drawn(
+        model, n, number_, tau, known, before, of_class, insisted: bool, looks: tuple | None = None
+    ) -> Iterator[dict]:
+        """The samples of the model, then those of its counterpart, from the prior that the visitor wants; until one is
+        wanted from plain noise, or of a model without a counterpart from its best. insisted: whether that is kept to
+        where the model has none such. looks: the notice's image, and what it shows now, where it comes first."""
         n, changes = bearable(model, n, before)
         model = model or server.catalog.first()
         other = server.catalog.counterpart(model)
         known = known if isinstance(known, dict) else {}
         wanted = known.get("wanted") if known.get("wanted") in list(prior_texts.PRIORS) else None
-        request = (n, number_, tau, wanted, True, not insisted)
-        calls = [partial(server.sample_call, model, *request)]
-        calls += [partial(server.sample_call, other, *request, beside=model)] if other else []
+        of_class = of_class if isinstance(of_class, dict) else {}
+        label = None if of_class.get("label") is None else str(of_class["label"])
+        insisted = insisted or (label is not None and bool(of_class.get("linked")))
+        of_all = wanted or ("normal" if other else None)
+        request = (n, number_, tau, of_all if label is None else None, True, not insisted)
+        calls = [partial(server.sample_call, model, *request, label=label)]
+        calls += [partial(server.sample_call, other, *request, beside=model, label=label)] if other else []
         if looks and not_generative.concerns(server, model) and looks[1] != [model, looks[0]]:
             calls.append(partial(not_generative.asked, server, model, looks[0]))
         works = server.together(calls)
@@ -125,39 +131,49 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             prior_choice = {"chosen": name, "wanted": wanted, "has": list(found.priors), "refused": found.refused}
             if prior_choice != known:  # else let be, for the visitor may be choosing just now
                 changes[prior] = prior_choice
-        value = {"seed": number_, "temperature": tau, "prior": name}
-        yield {view: value | {"halves": [own, {"waiting": True}] if other else [own]}, **changes}
+            label = found.label
+            learned = next((each for each in reversed(found.priors) if each != "normal"), None)
+            shown = {"classes": list(found.classes), "label": label, "prior": name, "learned": learned}
+            if shown != of_class:
+                changes[choice] = shown
+        value = {"model": model, "seed": number_, "temperature": tau, "prior": name, "label": label}
+        yield {view: value | {"halves": in_order(own, {"waiting": True} if other else None)}, **changes}
         if other:
             theirs, _ = half(server, other, works[1])
             # A tab that is opened for the first time may have missed the first answer.
-            yield {view: value | {"halves": [own, theirs]}, **changes}
+            yield {view: value | {"halves": in_order(own, theirs)}, **changes}
 
     def checked(n, number_, tau) -> tuple[int, int, float]:
         n = whole("How many", n, 1, MOST)
         return n, read_seed(number_), number("The temperature", tau, 0, 2)
 
     @show_errors_of_steps(error_note)
-    def show(model, n, number_, tau, known, before, photograph, looked_at) -> Iterator[dict]:
+    def show(model, n, number_, tau, known, before, of_class, photograph, looked_at) -> Iterator[dict]:
         n, number_, tau = checked(n, number_, tau)
         if not_generative.concerns(server, model):
             yield {view: {"waiting": True}}
-        yield from drawn(model, n, number_, tau, known, before, False, (photograph, looked_at))
+        yield from drawn(model, n, number_, tau, known, before, of_class, False, (photograph, looked_at))
 
     @show_errors_of_steps(error_note)
-    def again(model, n, number_, tau, known, before) -> Iterator[dict]:
-        yield from drawn(model, *checked(n, number_, tau), known, before, True)
+    def again(model, n, number_, tau, known, before, of_class) -> Iterator[dict]:
+        yield from drawn(model, *checked(n, number_, tau), known, before, of_class, True)
 
     @show_errors_of_steps(error_note)
-    def anew(model, n, _, tau, known, before) -> Iterator[dict]:
+    def from_prior(model, n, number_, tau, known, before, _) -> Iterator[dict]:
+        yield from drawn(model, *checked(n, number_, tau), known, before, None, True)
+
+    @show_errors_of_steps(error_note)
+    def anew(model, n, _, tau, known, before, of_class) -> Iterator[dict]:
         n, number_, tau = checked(n, draw_seed(), tau)
-        for step in drawn(model, n, number_, tau, known, before, True):
+        for step in drawn(model, n, number_, tau, known, before, of_class, True):
             yield step | {seed: number_}
 
     def seen(model, photograph, known) -> dict:
         (work,) = server.together([partial(not_generative.asked, server, model, photograph)])
         return not_generative.look(server, notice, model, photograph, known, work)
 
-    inputs, outputs = [picker, count, seed, temperature, prior, requested], [view, prior, count, requested, error_note]
+    inputs = [picker, count, seed, temperature, prior, requested, choice]
+    outputs = [view, prior, count, requested, choice, error_note]
     private = {"api_visibility": "private", "show_progress_on": view}
     refresh = {
         "fn": show,
@@ -168,11 +184,12 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
     draw.click(anew, inputs, [*outputs, seed], **private)
     for control in (count, temperature, seed):
         control.input(again, inputs, outputs, **private, trigger_mode="always_last")
-    prior.choose(again, inputs, outputs, **private, trigger_mode="always_last")
+    choice.choose(again, inputs, outputs, **private, trigger_mode="always_last")
+    prior.choose(from_prior, inputs, outputs, **private, trigger_mode="always_last")
     notice.picture.change(seen, [picker, *notice.inputs], notice.outputs, **private)
 
     def set_to(query: dict[str, str], model: str | None) -> dict:
-        news = {count: COUNT, temperature: 1.0}
+        news = {count: COUNT, temperature: 1.0, choice: {"label": query.get("label"), "linked": True}}
         if "seed" in query:
             news[seed] = link_number(query, "seed")
         if "n" in query:
@@ -188,7 +205,14 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             news[prior] = {"chosen": query["prior"], "wanted": query["prior"], "linked": True}
         return news
 
-    return Parts(view, refresh, Linked([seed, count, temperature, prior], set_to))
+    return Parts(view, refresh, Linked([seed, count, temperature, prior, choice], set_to))
+
+
+def in_order(own: dict, theirs: dict | None) -> list[dict]:
+    """The halves as they stand on the page, the plain auto-encoder first whichever is the chosen one."""
+    if theirs is None:
+        return [own]
+    return [theirs, own] if own["variational"] else [own, theirs]
 
 
 def half(server: ModelServer, model: str, work: Work) -> tuple[dict, Drawn | None]:
