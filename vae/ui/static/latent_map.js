@@ -5,12 +5,13 @@
 /** @import { Place } from "./map_geometry.js" */
 /** @import { IconName } from "./dom.js" */
 import { barChart } from "./bar_chart.js";
-import { announce, button, context2d, download, errorLine, h, icon, NO_ANSWER } from "./dom.js";
+import { announce, button, context2d, errorLine, h, icon, NO_ANSWER } from "./dom.js";
 import { fileName, number, shortName, twoDecimals, withArticle } from "./format.js";
 import { cellOf } from "./geometry.js";
 import { classMark, unpackFloats } from "./map_geometry.js";
 import { newestFirst, projector } from "./newest_first.js";
 import { enlargement, isSmall } from "./pixel_scale.js";
+import { saveAt } from "./save_file.js";
 import { scatterPlot } from "./scatter_plot.js";
 
 const ROOM = 144; // CSS pixels for an image beside a map
@@ -242,7 +243,7 @@ export function latentMap(facts, { server, send, hovered }) {
     send({ to, model: name, z: base.z, uri, label: `${base.says} in ${title}` });
   };
   const save = () => {
-    if (base) download(base.pictures[base.pictures.length - 1], `${fileName(title, base.says)}.png`);
+    if (base) saveAt(base.pictures[base.pictures.length - 1], `${fileName(title, base.says)}.png`);
   };
   /** @param {string} text @param {() => void} action @param {IconName} [symbol] */
   const smallButton = (text, action, symbol) =>

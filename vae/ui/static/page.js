@@ -8,6 +8,7 @@ import image_input from "./image_input.js";
 import model_picker from "./model_picker.js";
 import progress from "./progress.js";
 import reconstruction from "./reconstruction.js";
+import { shareDownloads } from "./save_file.js";
 import { watchTabKeys } from "./tab_keys.js";
 
 export { tell } from "./topics.js";
@@ -35,6 +36,7 @@ const others = {
   training_data: () => import("./training_data.js"),
 };
 watchTabKeys();
+shareDownloads();
 const SETTLED = 3000; // ms, after which the first tab has its result and the others' modules can be fetched
 setTimeout(() => {
   for (const load of Object.values(others)) load().catch(() => {}); // then when it is needed
