@@ -70,7 +70,7 @@ export async function saveAt(uri, name) {
 /** On a phone, links that download are offered to be shared, too. */
 export function shareDownloads() {
   document.addEventListener("click", (event) => {
-    const link = event.target instanceof Element && event.target.closest("a.vs-button[download]");
+    const link = event.target instanceof Element && event.target.closest(":is(.vs-button, .vs-link)[download]");
     if (!(link instanceof HTMLAnchorElement) || !canShare(new File([], link.download, { type: "image/png" }))) return;
     event.preventDefault();
     saveAt(link.href, link.download);
