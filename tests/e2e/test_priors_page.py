@@ -144,7 +144,7 @@ def test_a_grid_between_four(visit):
     page.locator("#vs-keep-size").select_option("1080")
     with page.expect_download() as saved:
         page.get_by_role("button", name="Sheet (PNG)").click()
-    assert Image.open(saved.value.path()).size == (4 * 224, 4 * 224)
+    assert Image.open(saved.value.path()).size == (1080, 1080), "to post"
     page.get_by_label("A path").check()
     expect(page.get_by_label("Position between A and B")).to_be_visible()
     expect(page.locator(".vs-end:visible")).to_have_count(2)
@@ -187,7 +187,8 @@ def test_files_of_the_size_wanted(visit, size):
         return saved.value.path()
 
     gif = Image.open(kept("Animation (GIF)"))
-    assert gif.format == "GIF" and gif.size == (side, side)
+    whole = 1080 if size == 1080 else side  # to post, with a caption
+    assert gif.format == "GIF" and gif.size == (whole, whole)
     assert Image.open(kept("Strip (PNG)")).size == (5 * (side + 2) - 2, side)
     # Chromium itself is asked whether it plays the video.
     data = kept("Video (MP4)").read_bytes()
@@ -202,4 +203,28 @@ def test_files_of_the_size_wanted(visit, size):
         }""",
         list(data),
     )
-    assert video == [side, side, pytest.approx(8 / 16, abs=0.02)]
+    assert video == [whole, whole, pytest.approx(8 / 16, abs=0.02)]
+
+
+def test_on_a_phone_a_file_can_be_shared(visit):
+    phone = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
+    page = visit("?tab=sample&model=fashion-vae&seed=3&prior=normal", **phone)
+    page.evaluate(
+        """() => {
+            navigator.canShare = ({ files }) => files.length === 1;
+            navigator.share = async ({ files: [file] }) => { window.shared = [file.name, file.type, file.size]; };
+        }"""
+    )
+    page.get_by_role("button", name="All, to post").first.click()
+    page.get_by_role("button", name="Share").click()
+    expect(page.get_by_role("group", name="The file is ready")).to_have_count(0)
+    name, kind, size = page.evaluate("window.shared")
+    assert (name, kind) == ("fashion-vae-normal-seed3-1080.png", "image/png") and size > 1000
+    # a plain download link is offered the same way, and can be saved all the same
+    page.goto(page.url.partition("?")[0])
+    page.evaluate("() => { navigator.canShare = () => true; navigator.share = () => Promise.reject(new Error()); }")
+    page.get_by_role("link", name="Reconstruction").click()
+    page.get_by_role("button", name="Share").click()
+    with page.expect_download() as saved:
+        page.get_by_role("button", name="Save", exact=True).click()
+    assert saved.value.suggested_filename.endswith("-reconstruction.png")

@@ -7,6 +7,7 @@ import sys
 import tempfile
 import threading
 
+import numpy as np
 import pytest
 import torch
 from PIL import Image
@@ -302,6 +303,35 @@ def test_photographs_are_given_the_size_itself(tmp_path):
     gif = Image.open(downloads.animation(frames(2, 160, 3), tmp_path, "loop", "gif", 256))
     assert gif.size == (256, 256) and gif.n_frames == 2
     assert Image.open(downloads.animation(frames(4, 160, 3), tmp_path, "grid", "png", 256)).size == (320, 320)
+
+
+@pytest.mark.parametrize(("kind", "suffix"), [("path", "gif"), ("grid", "png")])
+def test_what_is_to_be_posted_is_a_square_in_whole_pixels_with_a_caption(tmp_path, kind, suffix):
+    pixels = frames(4, side=28)
+
+    def made(caption):
+        return Image.open(downloads.animation(pixels, tmp_path, kind, suffix, downloads.POST, caption)).convert("L")
+
+    image, side = made("mnist-vae, seed 3 to seed 4"), 28 if kind == "path" else 56
+    factor = 1016 // side
+    left, top = (1080 - side * factor) // 2, (1016 - side * factor) // 2
+    inner = image.crop((left, top, left + side * factor, top + side * factor)).resize((side, side), Image.NEAREST)
+    expected = images.to_image(pixels[0]) if kind == "path" else images.grid(pixels, columns=2, gap=0)
+    assert image.size == (1080, 1080) and inner.tobytes() == expected.tobytes()
+
+    def inked(image):
+        return np.asarray(image)[1020:].max(0).nonzero()[0]
+
+    assert 20 < inked(image)[0] < 40 and 1040 < inked(image)[-1] < 1060
+    # one that is too long ends before the project's name, which stays where it is
+    long = inked(made("a very long name of a model " * 9))
+    gaps = np.diff(long)
+    assert gaps.max() >= downloads.MARGIN and long[-1] == inked(image)[-1]
+
+
+def test_a_photograph_to_be_posted_fills_the_square_smoothly(tmp_path):
+    gif = Image.open(downloads.animation(frames(2, 160, 3), tmp_path, "loop", "gif", downloads.POST, "a caption"))
+    assert gif.size == (1080, 1080) and gif.convert("L").crop((0, 0, 1080, 1016)).getbbox()[2] > 1000
 
 
 def test_files_leave_nothing_behind(tmp_path, monkeypatch):

@@ -25,6 +25,12 @@ def bundled() -> dict[str, Path]:
     return {path.parent.name: path.parent for path in sorted(BUNDLED.glob(f"*/{CONFIG}"))}
 
 
+def beta_runs() -> dict[int, Path]:
+    """Of the bundled runs that show what beta does: beta -> folder, in rising order. They are no models to choose, so
+    `bundled` leaves them out."""
+    return {int(path.parent.name): path.parent for path in sorted(BUNDLED.glob(f"beta/*/{CONFIG}"))}
+
+
 @dataclass(frozen=True)
 class Opened:
     config: ModelConfig

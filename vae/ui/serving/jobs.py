@@ -22,6 +22,7 @@ from vae.latents import priors
 from vae.models import AutoEncoder
 from vae.tiling import decode
 from vae.ui.serving.latent_spread import spread
+from vae.ui.serving.overview import overview
 
 DRAWN = 256  # side in pixels of what is drawn from noise on the page, for models that take any size and are large
 MAX_PIXELS = 48_000_000  # in one answer of many images
@@ -202,7 +203,9 @@ JOBS: dict[str, Callable] = {
     "pixels": pixels,
     "sample": sample,
     "interpolate": interpolate,
+    "overview": overview,
     "opened": opened,
 }
 MOVING = ("pixels", "sketch")  # jobs asked for many times a second, whose results are seen once
+LIGHT = (*MOVING, "overview")  # and of small models or few images, for which no GPU is taken where it is lent
 TELLING = ("reconstruct", "across", "interpolate")  # jobs that say how far they are

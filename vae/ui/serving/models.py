@@ -6,6 +6,7 @@ What is computed is in jobs.py, and where: in this process, on ZeroGPU or on a c
 import hashlib
 import threading
 from collections.abc import Callable, Hashable, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from PIL import Image
@@ -92,6 +93,10 @@ class ModelServer:
         """How the model's latents lie, shown on an image of at most DRAWN pixels."""
         side = min(DRAWN, self.catalog.facts(name)["image_size"])
         return self._call("spread", [name], image=image, side=side, seed=seed)
+
+    def overview_call(self, folder: Path, **arguments) -> Call:
+        """A small bundled run at a glance, as overview.py has it; no visitor names its folder."""
+        return Call("overview", (str(folder),), arguments)
 
     def decode(self, name: str | None, z: Tensor) -> Tensor:
         """uint8 images (n, C, H, W) that latents (n, C, h, w) decode to."""

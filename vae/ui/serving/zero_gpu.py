@@ -15,7 +15,7 @@ from vae.checkpoints.store import load
 from vae.device import pick_device
 from vae.errors import InputError
 from vae.models import AutoEncoder
-from vae.ui.serving.jobs import DRAWN, MOVING, Call, answer, frames, stamp
+from vae.ui.serving.jobs import DRAWN, LIGHT, Call, answer, frames, stamp
 from vae.ui.serving.loaded_models import KEPT, LoadedModels
 from vae.ui.serving.lru_cache import LruCache
 
@@ -56,9 +56,9 @@ class ZeroGpuModels:
         self._on_gpu = spaces.GPU(self._answers, duration=self._duration)
 
     def answers(self, calls: Sequence[Call], progress: inference.Progress | None = None) -> list[Any]:
-        """As LoadedModels has it. What moving over a map or drawing asks for many times a second is computed
-        here on the CPU."""
-        if all(call.job in MOVING for call in calls):
+        """As LoadedModels has it. What moving over a map or drawing asks for many times a second is computed here on
+        the CPU, and so is what needs no more."""
+        if all(call.job in LIGHT for call in calls):
             return self._beside.answers(calls)
         return self._on_gpu(list(calls))
 

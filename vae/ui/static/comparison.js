@@ -7,21 +7,10 @@
 import { addGestures } from "./comparison_gestures.js";
 import { comparisonPane, layerOf } from "./comparison_pane.js";
 import { areComparable, bestOf, limitsOf, mostAlike, panned, settled, zoomed } from "./comparison_view.js";
-import {
-  announce,
-  button,
-  context2d,
-  download,
-  h,
-  icon,
-  loadImage,
-  onResize,
-  pixelRatio,
-  themeColour,
-  uniqueId,
-} from "./dom.js";
+import { announce, button, context2d, h, icon, loadImage, onResize, pixelRatio, themeColour, uniqueId } from "./dom.js";
 import { fileName, number } from "./format.js";
 import { showShare } from "./progress.js";
+import { saveAt, saveCanvas } from "./save_file.js";
 import { listen } from "./topics.js";
 
 const LETTERS = "ABCD";
@@ -385,8 +374,9 @@ export default function mount({ root, props, trigger, server, watch, options }) 
     if (!pane.result) return;
     const what = { difference: `difference-x${gain}`, image: "reconstruction", original: "original" }[layer];
     const image = layerOf(pane.result, layer, gain);
-    const uri = image instanceof HTMLCanvasElement ? image.toDataURL("image/png") : image.src;
-    download(uri, `${fileName(label(pane), what)}.png`);
+    const name = `${fileName(label(pane), what)}.png`;
+    if (image instanceof HTMLCanvasElement) saveCanvas(image, name);
+    else saveAt(image.src, name);
   };
   /** The panes as they are seen now, with their names and figures below. */
   const savePanes = () => {
@@ -415,7 +405,7 @@ export default function mount({ root, props, trigger, server, watch, options }) 
       const figures = `${number(pane.result.psnr)} dB, SSIM ${number(pane.result.ssim)}${what}`;
       c.fillText(figures, left, side + line * 1.6, side);
     });
-    download(canvas.toDataURL("image/png"), `${fileName(panes.map(label).join(" beside "))}.png`);
+    saveCanvas(canvas, `${fileName(panes.map(label).join(" beside "))}.png`);
   };
 
   // ---- what is chosen elsewhere on the page

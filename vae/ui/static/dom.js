@@ -67,13 +67,6 @@ export function download(uri, name) {
   link.remove();
 }
 
-/** Downloads what is not at an address yet. @param {Blob} blob @param {string} name of the file */
-export function downloadBlob(blob, name) {
-  const uri = URL.createObjectURL(blob);
-  download(uri, name);
-  setTimeout(() => URL.revokeObjectURL(uri), 60_000);
-}
-
 /** @param {string} uri @returns {Promise<HTMLImageElement>} */
 export function loadImage(uri) {
   return new Promise((done, fail) => {

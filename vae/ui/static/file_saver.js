@@ -1,13 +1,11 @@
-// Saves a file that Python hands over as {uri, name}; through a Blob, since browsers refuse large data: downloads.
+// Saves a file that Python hands over as {uri, name}.
 
 /** @import { Context } from "./types" */
-import { downloadBlob } from "./dom.js";
+import { saveAt } from "./save_file.js";
 
 /** @param {Context<{ uri: string, name: string } | null>} context */
 export default function mount({ props, watch }) {
-  watch("value", async () => {
-    if (!props.value) return;
-    const { uri, name } = props.value;
-    downloadBlob(await (await fetch(uri)).blob(), name);
+  watch("value", () => {
+    if (props.value) saveAt(props.value.uri, props.value.name);
   });
 }

@@ -2,11 +2,13 @@
 // shown from it, so that scrubbing asks the server for nothing.
 
 /** @import { Context, Interpolation } from "./types" */
-import { announce, button, context2d, download, h, icon, loadImage, onResize, showPlaying } from "./dom.js";
+import { announce, button, context2d, h, icon, loadImage, onResize, showPlaying } from "./dom.js";
 import { duration, fileName, shortName } from "./format.js";
 import { cellOf, clamp } from "./geometry.js";
 import { describe, endFrames, filmstrip, frameAt, placeOf, SIDES, timeOf } from "./interpolation_frames.js";
 import { enlargement, isSmall } from "./pixel_scale.js";
+import { POST, post } from "./post.js";
+import { saveCanvas } from "./save_file.js";
 import { markStale } from "./stale_mark.js";
 import { tell } from "./topics.js";
 
@@ -26,7 +28,9 @@ export default function mount({ root, props, trigger, watch, options }) {
   const first = h("span", { "aria-hidden": "true" }, "A");
   const scrub = h("div", { class: "vs-scrub-row" }, play, first, range, last, where);
   const strip = h("div", { class: "vs-strip", role: "group", "aria-label": "Filmstrip" });
-  const sizes = options.sizes.map((pixels) => h("option", { value: pixels }, `${pixels} px`));
+  const sizes = options.sizes.map((pixels) =>
+    h("option", { value: pixels }, pixels === POST ? `${pixels} px, to post` : `${pixels} px`),
+  );
   const size = h("select", { id: "vs-keep-size", class: "vs-select" }, sizes);
   const saves = h("div", { class: "vs-actions vs-saves" });
   const caption = h("p", { class: "vs-caption" });
@@ -143,14 +147,17 @@ export default function mount({ root, props, trigger, watch, options }) {
     at = Math.round(share * (n - 1));
   };
   /** @param {Interpolation} value */
-  const drawSaves = ({ kind, labels, model }) => {
+  const drawSaves = ({ kind, labels, model, width }) => {
     /** @param {string} label @param {string} format */
     const keep = (label, format) =>
-      button([icon("download"), label], () => trigger("keep", { format, size: Number(size.value), name }));
-    const name = fileName(shortName(model ?? "", 1), labels.join(" to "));
+      button([icon("download"), label], () => trigger("keep", { format, size: Number(size.value), name, caption }));
+    const title = shortName(model ?? "", 1);
+    const name = fileName(title, labels.join(" to "));
+    const caption = `${title}, ${labels.join(" to ")}`;
     const saveFrame = () => {
-      const enlarged = frame(at, null, Number(size.value));
-      download(enlarged.toDataURL("image/png"), `${fileName(name, `frame ${at + 1}`)}.png`);
+      const side = Number(size.value);
+      const saved = side === POST ? post(frame(at, null), caption, isSmall(width)) : frame(at, null, side);
+      saveCanvas(saved, `${fileName(name, `frame ${at + 1}`)}.png`);
     };
     const buttons =
       kind === "grid"

@@ -6,7 +6,7 @@
 /** @import { Place } from "./map_geometry.js" */
 /** @import { How } from "./scatter_plot.js" */
 /** @import { IconName } from "./dom.js" */
-import { announce, button, download, errorLine, h, icon, NO_ANSWER } from "./dom.js";
+import { announce, button, errorLine, h, icon, NO_ANSWER } from "./dom.js";
 import { fileName, number, shortName } from "./format.js";
 import { latentBars } from "./latent_bars.js";
 import { latentDirection } from "./latent_direction.js";
@@ -19,6 +19,7 @@ import { mapLens } from "./map_lens.js";
 import { mapTools } from "./map_tools.js";
 import { mapTour, tourStops } from "./map_tour.js";
 import { newestFirst } from "./newest_first.js";
+import { saveAt } from "./save_file.js";
 import { scatterPlot } from "./scatter_plot.js";
 import { sheetImages } from "./sheet_images.js";
 
@@ -303,7 +304,7 @@ export function latentMap(facts, { server, send, hovered, touched }) {
     if (base) send({ to, model: name, z: base.z, uri: lastOf(base), label: `${base.says} in ${title}` });
   };
   const save = () => {
-    if (base) download(lastOf(base), `${fileName(title, base.says)}.png`);
+    if (base) saveAt(lastOf(base), `${fileName(title, base.says)}.png`);
   };
   /** @param {string} text @param {() => void} action @param {IconName} [symbol] */
   const smallButton = (text, action, symbol) =>

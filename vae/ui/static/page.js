@@ -8,6 +8,7 @@ import image_input from "./image_input.js";
 import model_picker from "./model_picker.js";
 import progress from "./progress.js";
 import reconstruction from "./reconstruction.js";
+import { shareDownloads } from "./save_file.js";
 import { watchTabKeys } from "./tab_keys.js";
 
 export { tell } from "./topics.js";
@@ -23,6 +24,7 @@ const first = { address, error_note, image_input, model_picker, progress, recons
 
 /** @type {Record<string, () => Promise<{ default: Draw }>>} */
 const others = {
+  beta_runs: () => import("./beta_runs.js"),
   comparison: () => import("./comparison.js"),
   file_saver: () => import("./file_saver.js"),
   interpolation: () => import("./interpolation.js"),
@@ -37,6 +39,7 @@ const others = {
   training_outlook: () => import("./training_outlook.js"),
 };
 watchTabKeys();
+shareDownloads();
 const SETTLED = 3000; // ms, after which the first tab has its result and the others' modules can be fetched
 setTimeout(() => {
   for (const load of Object.values(others)) load().catch(() => {}); // then when it is needed

@@ -1,11 +1,13 @@
 // One model's samples. They come in one sprite; every cell is a button.
 
 /** @import { SampleHalf, Sprite } from "./types" */
-import { button, context2d, download, h, icon, onResize } from "./dom.js";
+import { button, context2d, h, icon, onResize } from "./dom.js";
 import { fileName, shortName } from "./format.js";
 import { cellOf } from "./geometry.js";
 import { squareGrid } from "./grid_layout.js";
 import { isSmall } from "./pixel_scale.js";
+import { post } from "./post.js";
+import { saveCanvas } from "./save_file.js";
 
 const MANY = 144; // samples, from which on the gaps between them are narrow
 const FADE = 600; // ms
@@ -25,8 +27,11 @@ export function sampleGrid({ picked }) {
   let grid = h("div", { class: "vs-grid", role: "group" });
   const missing = h("p", { class: "vs-missing", hidden: true });
   const stage = h("div", { class: "vs-square" }, grid, missing);
-  const save = button([icon("download"), "All as PNG"], () => downloadAll(), { disabled: true });
-  const node = h("section", { class: "vs-half" }, h("div", { class: "vs-head" }, title, save), stage, says);
+  const save = button([icon("download"), "All as PNG"], () => saveAll(false), { disabled: true });
+  const toPost = { disabled: true, "aria-label": "All, to post: a square of 1080 pixels with a caption" };
+  const savePost = button([icon("download"), "1080 px"], () => saveAll(true), toPost);
+  const saves = h("div", { class: "vs-actions" }, save, savePost);
+  const node = h("section", { class: "vs-half" }, h("div", { class: "vs-head" }, title, saves), stage, says);
 
   /** @type {HTMLImageElement | null} */
   let image = null;
@@ -82,7 +87,7 @@ export function sampleGrid({ picked }) {
     const { width, height } = sprite;
     const canvas = h("canvas", { width, height });
     context2d(canvas).drawImage(image, ...cellOf(i, sprite), width, height, 0, 0, width, height);
-    return canvas.toDataURL("image/png");
+    return canvas;
   };
   /** The cells' old images fade over the new ones of the same noise, one after another. @param {string[]} old */
   const morph = (old) => {
@@ -98,8 +103,9 @@ export function sampleGrid({ picked }) {
   };
   /** What files of these samples are called. */
   const name = () => fileName(shortName(value?.model ?? "", 1), value?.prior ?? "", `seed ${seed}`);
-  /** All samples as a PNG at their true size, with thin gaps that tell them apart. */
-  const downloadAll = () => {
+  /** All samples as a PNG, with thin gaps that tell them apart: at their true size, or as a post.
+   * @param {boolean} toPost */
+  const saveAll = (toPost) => {
     const now = shown();
     if (!now || !value) return;
     const { n, width, height } = now.sprite;
@@ -115,7 +121,10 @@ export function sampleGrid({ picked }) {
       const [x, y] = cellOf(i, { columns, width: width + gap, height: height + gap });
       context.drawImage(now.image, ...cellOf(i, now.sprite), width, height, x, y, width, height);
     }
-    download(canvas.toDataURL("image/png"), `${name()}.png`);
+    const model = shortName(value.model, 1);
+    const caption = `${model}, ${value.prior === "normal" ? "noise" : value.prior}, seed ${seed}`;
+    if (toPost) saveCanvas(post(canvas, caption, isSmall(width)), `${fileName(name(), "1080")}.png`);
+    else saveCanvas(canvas, `${name()}.png`);
   };
 
   stage.addEventListener("keydown", (event) => {
@@ -146,9 +155,10 @@ export function sampleGrid({ picked }) {
 
   return {
     node,
-    cut,
     /** @param {number} i */
-    save: (i) => download(cut(i), `${fileName(name(), `sample ${i + 1}`)}.png`),
+    cut: (i) => cut(i).toDataURL("image/png"),
+    /** @param {number} i */
+    save: (i) => saveCanvas(cut(i), `${fileName(name(), `sample ${i + 1}`)}.png`),
     value: () => value,
     seed: () => seed,
     chosen: () => chosen,
@@ -182,7 +192,7 @@ export function sampleGrid({ picked }) {
       missing.replaceChildren(...withCode(news.missing ?? ""));
       missing.hidden = !news.missing;
       if (news.missing) stage.style.aspectRatio = "";
-      grid.hidden = save.disabled = !news.sprite;
+      grid.hidden = save.disabled = savePost.disabled = !news.sprite;
       grid.setAttribute("aria-label", `Samples of ${news.model}`);
       fill();
       lay();

@@ -9,6 +9,7 @@ import { number } from "./format.js";
 import { namedRow } from "./named_row.js";
 import { runList } from "./run_list.js";
 import { tell } from "./topics.js";
+import { trainingAfter } from "./training_after.js";
 import { trainingCurves } from "./training_curves.js";
 import { hasStopped, isLive, trainingFacts } from "./training_facts.js";
 import { trainingPreviews } from "./training_previews.js";
@@ -40,6 +41,7 @@ export default function mount({ root, props, server, watch, options }) {
   let follow = true; // changes to a training that begins
   let host = false;
   let live = false;
+  let hasModel = false;
   let next = 0; // when to ask again
   let announced = "";
   let refusal = ""; // what the server said to the last change
@@ -93,6 +95,7 @@ export default function mount({ root, props, server, watch, options }) {
       ask();
     },
   });
+  const after = trainingAfter({ change });
   const choice = h("div", { class: "vs-run" }, h("label", { for: "vs-run" }, "Run"), select, chip);
   const actions = h("div", { class: "vs-actions" }, stop, goOn, use);
   root.append(
@@ -100,8 +103,9 @@ export default function mount({ root, props, server, watch, options }) {
     facts,
     bar,
     reason.node,
-    curves.node,
+    after.node,
     previews.node,
+    curves.node,
     list.node,
   );
 
@@ -172,11 +176,16 @@ export default function mount({ root, props, server, watch, options }) {
     curves.set([...data.values()].sort((a, b) => names.indexOf(a.name) - names.indexOf(b.name)));
     list.set({ runs: all, chosen: run, compared: names.length > 1 ? names : compared.concat(run ?? []), host });
     drawSelect(all);
-    drawActions(host || Boolean(run !== null && entries.get(run)?.mine));
+    const entry = run === null ? undefined : entries.get(run);
+    drawActions(host || Boolean(entry?.mine));
     chip.textContent = state.state ?? "nothing yet";
     chip.classList.toggle("live", live);
     bar.value = state.steps ? (state.step ?? 0) / state.steps : 0;
     bar.classList.toggle("live", live);
+    previews.setLive(live);
+    const own = options.training && (host || Boolean(entry?.mine)) && !entry?.bundled;
+    const ended = state.state !== undefined && !live;
+    after.set({ run, ready: hasModel && ended, own });
     const sentence = refusal || (state.state !== "finished" && state.reason) || "";
     if (reason.node.textContent !== sentence) reason.say(sentence);
     reason.node.classList.toggle("plain", !refusal && state.state === "stopped");
@@ -239,7 +248,8 @@ export default function mount({ root, props, server, watch, options }) {
     state = news.state;
     const moments = news.previews.map((values) => namedRow(options.preview_fields, values));
     previews.add(/** @type {PreviewMoment[]} */ (moments), run === null ? undefined : data.get(run)?.perEpoch);
-    use.disabled = !news.has_model;
+    hasModel = news.has_model;
+    use.disabled = !hasModel;
     if (live !== isLive(state.state)) {
       refusal = "";
       live = !live;

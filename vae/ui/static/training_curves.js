@@ -3,9 +3,10 @@
 /** @import { RunCurve } from "./curve_series.js" */
 /** @import { SharedView } from "./line_chart.js" */
 import { moreTerms, seriesOf } from "./curve_series.js";
-import { button, context2d, downloadBlob, fontFamily, h, onThemeChange, themeColour } from "./dom.js";
+import { button, context2d, fontFamily, h, onThemeChange, themeColour } from "./dom.js";
 import { number } from "./format.js";
 import { lineChart } from "./line_chart.js";
+import { saveCanvas, saveFile } from "./save_file.js";
 
 const CHARTS = [
   ["loss", "Total loss", "reconstruction + β · KL"],
@@ -116,7 +117,7 @@ export function trainingCurves({ csv }) {
   const fileName = () => runs.map((run) => run.name).join("-and-");
   const saveCsv = async () => {
     const text = await csv(runs.map((run) => run.name));
-    downloadBlob(new Blob([text], { type: "text/csv" }), `${fileName()}.csv`);
+    saveFile(new Blob([text], { type: "text/csv" }), `${fileName()}.csv`);
   };
   /** The charts below each other, each under its title and what its lines are. */
   const savePicture = () => {
@@ -137,7 +138,7 @@ export function trainingCurves({ csv }) {
       c.restore();
       top += tall + head;
     });
-    canvas.toBlob((blob) => blob && downloadBlob(blob, `${fileName()}.png`));
+    saveCanvas(canvas, `${fileName()}.png`);
   };
   const saveAsCsv = button("CSV", saveCsv, small);
   const saveAsPng = button("PNG", savePicture, small);

@@ -3,13 +3,14 @@
 
 /** @import { PreviewMoment, PreviewWanted } from "./types" */
 import { button, context2d, h, icon, loadImage, onResize, showPlaying } from "./dom.js";
-import { number } from "./format.js";
+import { number, plural } from "./format.js";
 import { enlargement } from "./pixel_scale.js";
 import { KINDS, nextPreviews, previewKey, wantedOf, withMore } from "./preview_order.js";
 
 const TITLES = ["Samples from noise", "Originals and reconstructions"]; // of KINDS
 const AT_ONCE = 12; // images in one answer
 const IDLE_RATE = 1500; // bytes a second for images nobody asked for
+const LIVE_RATE = 15_000; // of a training that runs, whose images are what one waits for
 const RETRY = 3000; // ms
 const FRAME = 120; // ms, while the training is played
 const MOST = 4; // times that an image is enlarged
@@ -73,14 +74,15 @@ export function trainingPreviews({ fetchPreviews }) {
   const playAttributes = { class: "vs-button small vs-play", disabled: true, "aria-label": "Play the training" };
   const play = button(icon("play"), () => (timer ? halt() : start()), playAttributes);
   const views = KINDS.map((kind, i) => previewView(kind, TITLES[i]));
-  const title = h("h3", {}, "Replay", h("small", {}, "what it drew after each epoch"));
+  const says = h("small");
+  const title = h("h3", {}, "Flipbook", says);
   const row = h("div", { class: "vs-time-row" }, title, play, slider, when);
   const previews = h(
     "div",
     { class: "vs-previews" },
     views.map((view) => view.node),
   );
-  const node = h("section", { class: "vs-time", "aria-label": "Replay of the training" }, row, previews);
+  const node = h("section", { class: "vs-time", "aria-label": "Flipbook of the training" }, row, previews);
 
   /** @type {string | null} */
   let run = null;
@@ -98,6 +100,7 @@ export function trainingPreviews({ fetchPreviews }) {
   let next = 0; // when the newest may be fetched again, to spare those who only watch
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
+  let live = false;
 
   /** @param {string} key */
   const known = (key) => fetched.has(key) || missing.has(key);
@@ -110,6 +113,8 @@ export function trainingPreviews({ fetchPreviews }) {
     slider.max = String(Math.max(0, moments.length - 1));
     slider.value = String(Math.max(0, at));
     when.textContent = moment ? describe(moment) : "";
+    const pages = plural(moments.length, "page");
+    says.textContent = live ? `${pages} so far, one more with each epoch` : `what it drew after each epoch, ${pages}`;
     slider.setAttribute("aria-valuetext", moment ? describe(moment) : "no preview yet");
     if (!moment) return;
     for (const view of views) {
@@ -127,7 +132,7 @@ export function trainingPreviews({ fetchPreviews }) {
     for (const [key, preview] of loaded) fetched.set(key, preview);
     for (const each of wanted) if (!fetched.has(previewKey(...each))) missing.add(previewKey(...each));
     const bytes = found.reduce((sum, [, uri]) => sum + uri.length, 0);
-    next = Date.now() + (bytes / IDLE_RATE) * 1000;
+    next = Date.now() + (bytes / (live ? LIVE_RATE : IDLE_RATE)) * 1000;
     draw();
   };
   const pump = async () => {
@@ -207,6 +212,12 @@ export function trainingPreviews({ fetchPreviews }) {
       if (followsNewest) at = moments.length - 1;
       draw();
       pump();
+    },
+    /** @param {boolean} is whether the run trains now */
+    setLive(is) {
+      if (is === live) return;
+      live = is;
+      draw();
     },
     lastStep: () => moments.at(-1)?.step ?? -1,
   };

@@ -349,6 +349,29 @@ export interface SketchServer {
   sketch_map?(asked: { model: string }): Promise<SketchMap | { error: string }>;
 }
 
+/** One of the runs of BetaRuns.beta_runs(). points: two float32 for each image, in base64. */
+export interface BetaRun {
+  beta: number;
+  kl: number;
+  psnr: number;
+  points: string;
+  centre: number[];
+  reconstructions: string;
+  samples: string;
+}
+
+/** serving/beta_runs.py. labels: the digit of each point; images as data URIs. */
+export interface BetaRuns {
+  seed: number;
+  labels: number[];
+  originals: string;
+  runs: BetaRun[];
+}
+
+export interface BetaServer {
+  beta_runs(asked: object): Promise<BetaRuns | { error: string }>;
+}
+
 /** A run in the list, of Watcher._entry(). mine: whether this browser may change it. */
 export interface RunEntry {
   name: string;
@@ -405,7 +428,7 @@ export interface RunNews {
 /** What train.changer()'s function is asked for, and its answer. */
 export interface RunChange {
   run?: string | null;
-  do: "stop" | "continue" | "rename" | "delete";
+  do: "stop" | "continue" | "rename" | "delete" | "map" | "fit";
   epochs?: number;
   name?: string;
 }

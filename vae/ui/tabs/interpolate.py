@@ -143,10 +143,11 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
     @show_errors_of_steps(file_note)
     def keep(event: gr.EventData, *values) -> Iterator[dict]:
         request, asked = read(*values), event._data if isinstance(event._data, dict) else {}
-        form, size, name = asked.get("format"), asked.get("size"), str(asked.get("name"))
+        form, size = asked.get("format"), asked.get("size")
+        name, caption = str(asked.get("name")), str(asked.get("caption") or "")[:200]
         if form not in list(FORMATS) or size not in list(SIZES):
             raise InputError(f"A file is one of {', '.join(FORMATS)}, of {', '.join(map(str, SIZES))} pixels.")
-        for step in worked(tasks, partial(file, server, request, form, size, name)):
+        for step in worked(tasks, partial(file, server, request, form, size, name, caption)):
             yield {busy: None, saver: step.result} if isinstance(step, Done) else {busy: step}
 
     inputs = [picker, make, path, stops, *counts.values(), *ends]
@@ -238,9 +239,9 @@ def view_value(request: Request, found: Drawn) -> dict:
     return sprite(found.pixels) | facts
 
 
-def file(server: ModelServer, request: Request, form: str, size: int, name: str, report: Report) -> dict:
+def file(server: ModelServer, request: Request, form: str, size: int, name: str, caption: str, report: Report) -> dict:
     """The value of the component "file_saver"."""
     found = travel(server, request, report)
     report(f"Writing the {form.upper()}", None)
-    uri, ending = linked(found.pixels, request.kind, form, size)
+    uri, ending = linked(found.pixels, request.kind, form, size, caption)
     return {"uri": uri, "name": re.sub(r"[^\w.]+", "-", name).strip("-.")[:100] + ending}

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 import gradio as gr
 
+from vae.checkpoints.find_model import beta_runs
 from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
+from vae.ui.serving.beta_runs import BetaRuns
 from vae.ui.serving.latent_maps import LatentMaps
 
 MAPS = {
@@ -23,6 +25,10 @@ LEAD = (
     "To the model, each picture is one point in a space, flattened here to two dimensions; the decoder draws what any "
     "place on it means. The plain auto-encoder leaves islands with empty land between them, the variational one fills "
     "its space."
+)
+BETA = (
+    "The same network, trained three times on the same digits. Only one number of the training is different: β, how "
+    "strongly every picture's cloud is pulled towards the circle that noise comes from. Move it."
 )
 WHY = (
     "<p>A map is a flat view z ↦ y of the encoder's means. The base point (the large dot, at first the mean of all "
@@ -67,6 +73,10 @@ def build(latent_maps: LatentMaps, picker: gr.HTML) -> Parts:
             view = widget("latent_space", events=["send"], functions=functions)
         with gr.Column(elem_classes=["vs-card", "vs-controls", "vs-map-choice"]):
             fold("The maths behind this", WHY)
+    if beta_runs():
+        with gr.Column(elem_classes=["vs-card", "vs-beta"]):
+            gr.HTML(f"<h3>What β does</h3><p>{BETA}</p>", apply_default_css=False, container=False)
+            widget("beta_runs", functions=[raising_gradio_errors(BetaRuns(latent_maps.server).beta_runs)])
 
     @show_errors(error_note)
     def show(model: str | None, chosen: str | None) -> dict:

@@ -16,6 +16,7 @@ from vae.ui.components import error_text, fold, lead, note, raising_gradio_error
 from vae.ui.formulas import formula
 from vae.ui.serving.catalog import HUB, Catalog
 from vae.ui.training import outlook
+from vae.ui.training.after_run import AfterRun
 from vae.ui.training.controls import channels, control, meant, shown
 from vae.ui.training.metric_rows import EPOCH_FIELDS
 from vae.ui.training.training_data import Previews, checked, choices
@@ -261,10 +262,12 @@ def watchers(catalog: Catalog, previews: Previews) -> list[Callable[[object], di
 
 
 def changer(catalog: Catalog, training_job: TrainingJob):
-    """The function with which the page's script stops, continues, renames and deletes runs."""
+    """The function with which the page's script stops, continues, renames, deletes and measures runs."""
+    after_run = AfterRun(catalog.audience)
 
     def change_run(asked: object) -> dict:
-        """asked: {run, token, do: "stop" | "continue" | "rename" | "delete", epochs or name} -> {run} or {error}."""
+        """asked: {run, token, do: "stop" | "continue" | "rename" | "delete" | "map" | "fit", epochs or name} ->
+        {run} or {error}."""
         asked = asked if isinstance(asked, dict) else {}
         try:
             run, who = catalog.run(asked.get("run")), catalog.audience.visitor(asked.get("token"))
@@ -278,8 +281,12 @@ def changer(catalog: Catalog, training_job: TrainingJob):
                 case "delete":
                     training_job.delete(run, who)
                     return {"run": None}
+                case "map" if training_job.allowed:
+                    after_run.map(run, who)
+                case "fit" if training_job.allowed:
+                    after_run.fit(run, who)
                 case _:
-                    raise InputError("A run can be stopped, continued, renamed or deleted.")
+                    raise InputError("A run can be stopped, continued, renamed, deleted, mapped or fitted to.")
             return {"run": run.name}
         except Exception as error:
             return {"error": error_text(error, "change_run")}
