@@ -140,7 +140,7 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
             copy_button = address.copy_button()
             model = picker.build(catalog, server)
         link_note = address.link_note()
-        with gr.Tabs() as tabs:
+        with gr.Tabs(overflow_behavior="wrap") as tabs:  # phone.css has them in one line that scrolls
             with gr.Tab("Reconstruct", id="reconstruct") as reconstruct_tab:
                 rebuilt = reconstruct.build(server, model, tasks)
             with gr.Tab("Sample", id="sample") as sample_tab:

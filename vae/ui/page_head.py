@@ -20,7 +20,7 @@ from vae.ui.address import TABS
 from vae.ui.theme import variables
 from vae.ui.uploads import examples
 
-STYLES = ("studio", "picker", "train", "compare", "priors", "latent", "touch")
+STYLES = ("studio", "picker", "train", "compare", "priors", "latent", "touch", "phone")
 PAGE = b"window.gradio_config"  # is in Gradio's page and in nothing else it answers
 END = b"</head>"
 GRADIOS = re.compile(rb'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>')  # what a link to any Gradio app shows

@@ -136,10 +136,10 @@ export function onResize(element, draw) {
   };
 }
 
-/** Opens a tab; where there is no room for all, some are in a menu. @param {string} label */
+/** Opens a tab. @param {string} label */
 export function openTab(label) {
   /** @type {NodeListOf<HTMLElement>} */
-  const buttons = document.querySelectorAll('[role="tab"], .overflow-dropdown button');
+  const buttons = document.querySelectorAll('[role="tab"]');
   [...buttons].find((button) => button.textContent?.trim() === label)?.click();
 }
 

@@ -6,6 +6,7 @@ import { keepConnection } from "./connection.js";
 import error_note from "./error_note.js";
 import image_input from "./image_input.js";
 import model_picker from "./model_picker.js";
+import { watchPhone } from "./phone_bar.js";
 import progress from "./progress.js";
 import reconstruction from "./reconstruction.js";
 import { watchTabKeys } from "./tab_keys.js";
@@ -35,6 +36,7 @@ const others = {
   training_data: () => import("./training_data.js"),
 };
 watchTabKeys();
+watchPhone();
 const SETTLED = 3000; // ms, after which the first tab has its result and the others' modules can be fetched
 setTimeout(() => {
   for (const load of Object.values(others)) load().catch(() => {}); // then when it is needed
