@@ -46,6 +46,9 @@ export function onThemeChange(draw) {
 
 export const fontFamily = () => getComputedStyle(document.body).fontFamily;
 
+/** Pixels of type on a canvas, larger where the page's type is. @param {number} pixels at the browser's usual size */
+export const typeSize = (pixels) => (pixels * parseFloat(getComputedStyle(document.documentElement).fontSize)) / 16;
+
 const announcer = () =>
   document.querySelector(".vs-voice") ?? h("div", { class: "vs-voice", "aria-live": "polite", role: "status" });
 

@@ -10,6 +10,7 @@ import { watchPhone } from "./phone_bar.js";
 import progress from "./progress.js";
 import reconstruction from "./reconstruction.js";
 import { watchTabKeys } from "./tab_keys.js";
+import { watchTeaching } from "./teach.js";
 
 export { tell } from "./topics.js";
 export { visitorToken } from "./visitor_token.js";
@@ -37,6 +38,7 @@ const others = {
 };
 watchTabKeys();
 watchPhone();
+watchTeaching();
 const SETTLED = 3000; // ms, after which the first tab has its result and the others' modules can be fetched
 setTimeout(() => {
   for (const load of Object.values(others)) load().catch(() => {}); // then when it is needed

@@ -109,9 +109,8 @@ export function watchPhone() {
     if (begun) return;
     begun = true;
     document.querySelector(".gradio-container")?.append(bar);
-    const tabs = document.querySelector(".tab-wrapper");
     const selected = { subtree: true, attributeFilter: ["aria-selected"] };
-    if (tabs) new MutationObserver(() => setTimeout(follow)).observe(tabs, selected); // once its panel is there
+    new MutationObserver(() => setTimeout(follow)).observe(document.body, selected); // then the tab's panel is there
     document.addEventListener("keydown", (event) => {
       if (event.key !== "Escape" || !isOpen() || event.defaultPrevented) return;
       open(false);

@@ -4,7 +4,7 @@
 
 /** @import { MapPrior } from "./types" */
 /** @import { Place, Square } from "./map_geometry.js" */
-import { context2d, fontFamily, h, onResize, pixelRatio, themeColour } from "./dom.js";
+import { context2d, fontFamily, h, onResize, pixelRatio, themeColour, typeSize } from "./dom.js";
 import { clamp, directionOf } from "./geometry.js";
 import { classMark, fitsNear, nearestPoint, outlineOf, projection, squareAround } from "./map_geometry.js";
 
@@ -84,7 +84,7 @@ export function scatterPlot({ label, moved, chosen }) {
     }
     c.globalAlpha = 1;
     if (!labels || !classes || classes.length > MOST_CLASSES) return;
-    c.font = `700 12px ${fontFamily()}`;
+    c.font = `700 ${typeSize(12)}px ${fontFamily()}`;
     c.textAlign = "center";
     c.textBaseline = "middle";
     c.lineWidth = 3;

@@ -9,7 +9,7 @@ from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS, preset
 from vae.training.setting import settings_of
 from vae.ui.address import Linked
-from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, widget
+from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, term, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
@@ -26,7 +26,7 @@ SHOWN = ("epochs", "learning_rate", "beta")  # the others are folded away
 
 LEAD = (
     "Watch a model learn. Two goals compete: to redraw every picture exactly (reconstruction), and to keep the latents "
-    "close to plain noise (KL), so that noise can be decoded later. β is the weight of the second."
+    f"close to plain noise ({term('KL')}), so that noise can be decoded later. {term('β')} is the weight of the second."
 )
 WHY = (
     "<p>How likely the model finds a picture cannot be computed, but a lower bound can (the ELBO), and training raises "
