@@ -12,6 +12,7 @@ from gradio.context import LocalContext
 
 from vae.errors import InputError
 from vae.inference import MAX_SEED
+from vae.ui import tour
 from vae.ui.components import note, widget
 from vae.ui.serving.catalog import Catalog
 
@@ -28,6 +29,7 @@ KEYS = (
     "a",
     "b",
     "run",
+    "tour",
 )  # static/address.js knows them too
 DIGITS = 19  # of the largest seed
 LONGEST = 8000  # characters of an address that are read
@@ -86,9 +88,12 @@ def build(
 
     def go(now: str | None, event: gr.EventData) -> dict:
         asked = event._data if isinstance(event._data, dict) else {}
-        query = parse(asked.get("query"))
+        query, news, wrong = parse(asked.get("query")), {address: None}, []
+        try:
+            query = tour.opened(query)
+        except InputError as error:
+            wrong.append(str(error))
         tab, wanted = query.get("tab", TABS[0]), query.get("model") or catalog.first()
-        news, wrong = {address: None}, []
         if tab not in TABS:
             wrong.append(f"The link leads to a tab that there is not, {tab[:40]}.")
             tab = TABS[0]

@@ -42,6 +42,12 @@ MARK = (
     '<svg viewBox="0 0 28 24" width="28" height="24" fill="currentColor" aria-hidden="true">'
     '<path d="M0 2v20l11-6.4V8.4zM28 2v20l-11-6.4V8.4z"/><rect x="12.6" y="9" width="2.8" height="6" rx="1"/></svg>'
 )
+BRAND = (
+    f'<div class="vs-brand"><div class="vs-title"><h1>{MARK}{TITLE}</h1>'
+    '<button type="button" class="vs-button" data-tour>Try this</button>'
+    '<button type="button" class="vs-button" data-size aria-label="Large type" title="Large type, to present with" '
+    f'aria-pressed="false"><small>A</small>A</button></div><p>{SENTENCE}</p></div>'
+)
 CACHE_HOURS = 1
 SWEEPS = 10.0  # seconds from one to the next
 
@@ -142,12 +148,11 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
     with Studio(title=TITLE, analytics_enabled=False, delete_cache=(age, age), fill_width=True) as demo:
         demo.audience, demo.shares = audience, shares
         with gr.Row(elem_classes=["vs-header"]):
-            brand = f'<div class="vs-brand"><h1>{MARK}{TITLE}</h1><p>{SENTENCE}</p></div>'
-            gr.HTML(brand, apply_default_css=False, container=False)
+            gr.HTML(BRAND, apply_default_css=False, container=False)
             copy_button = address.copy_button()
             model = picker.build(catalog, server)
         link_note = address.link_note()
-        with gr.Tabs() as tabs:
+        with gr.Tabs(overflow_behavior="wrap") as tabs:  # phone.css has them in one line that scrolls
             with gr.Tab("Reconstruct", id="reconstruct") as reconstruct_tab:
                 rebuilt = reconstruct.build(server, model, tasks, sketches)
             with gr.Tab("Sample", id="sample") as sample_tab:

@@ -73,6 +73,11 @@ def lead(tab: str, text: str) -> gr.HTML:
     return gr.HTML(f'{heading}<p class="vs-lead">{text}</p>', apply_default_css=False, container=False)
 
 
+def term(word: str) -> str:
+    """A word that static/glossary.js explains, for a text of the page."""
+    return f'<button type="button" class="vs-term" data-term="{word}">{word}</button>'
+
+
 def fold(title: str, body: str) -> gr.HTML:
     """Formulas and why, folded away. MathML: browsers set it themselves."""
     return gr.HTML(

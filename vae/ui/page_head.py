@@ -15,12 +15,12 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from vae.ui import scripts
+from vae.ui import scripts, tour
 from vae.ui.address import TABS
 from vae.ui.theme import variables
 from vae.ui.uploads import examples
 
-STYLES = ("studio", "picker", "train", "compare", "priors", "latent", "draw", "touch")
+STYLES = ("studio", "picker", "train", "compare", "priors", "latent", "draw", "touch", "teach", "phone")
 PAGE = b"window.gradio_config"  # is in Gradio's page and in nothing else it answers
 END = b"</head>"
 GRADIOS = re.compile(rb'<meta\s+(?:property|name)="(?:og|twitter):[^>]*>')  # what a link to any Gradio app shows
@@ -28,20 +28,38 @@ PREVIEW = f"{scripts.FOLDER}/preview.png"
 PREVIEW_SAYS = "VAE Studio: handwritten digits drawn by a variational auto-encoder, one turning into another"
 # The tab of a link is open from the beginning, not only once the first has been seen.
 OPEN_TAB = (
-    "{const tab = new URLSearchParams(location.search).get('tab');"
+    "{const asked = new URLSearchParams(location.search);"
+    f"const tab = asked.get('tab') ?? {json.dumps([step.opens['tab'] for step in tour.STEPS])}[asked.get('tour') - 1];"
     "const tabs = window.gradio_config?.components?.find((c) => c.type === 'tabs');"
     f"if (tabs && {json.dumps(TABS)}.includes(tab)) tabs.props.selected = tab;}}"
 )
+# Large type is there from the beginning, too; static/teach.js keeps the choice.
+SIZE = (
+    "{let size = new URLSearchParams(location.search).get('size');"
+    "try { size ??= localStorage.getItem('vs-size'); } catch {}"
+    "document.documentElement.classList.toggle('vs-large', size === 'large');}"
+)
+TYPE = re.compile(r"\b(font-size|line-height): ([\d.]+)px")
 
 
 def page_head() -> str:
     """The style is not given to launch(css=) either, which puts Gradio's own selectors before each of ours."""
-    style = variables() + "\n".join((scripts.STATIC / f"{name}.css").read_text(encoding="utf-8") for name in STYLES)
-    data = json.dumps(examples()).replace("<", "\\u003c")
+    style = variables() + "\n".join(in_rem((scripts.STATIC / f"{name}.css").read_text("utf-8")) for name in STYLES)
     return (
-        f"{scripts.head()}<style>{style}</style><script>{OPEN_TAB}</script>"
-        f'<script type="application/json" id="vs-examples">{data}</script>'
+        f"{scripts.head()}<style>{style}</style><script>{OPEN_TAB}{SIZE}</script>"
+        f"{_data('vs-examples', examples())}{_data('vs-tour', tour.as_json())}"
     )
+
+
+def in_rem(style: str) -> str:
+    """The style with the size of its type, which is written in pixels, in what the browser's own size gives: large type
+    is one number then."""
+    return TYPE.sub(lambda found: f"{found[1]}: {float(found[2]) / 16:.6g}rem", style)
+
+
+def _data(name: str, value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False).replace("<", "\\u003c")
+    return f'<script type="application/json" id="{name}">{text}</script>'
 
 
 def link_preview(title: str, sentence: str, root: str, query: str) -> str:

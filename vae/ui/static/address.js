@@ -7,7 +7,8 @@ import { announce, button } from "./dom.js";
 import { shortName } from "./format.js";
 import { listen, tell } from "./topics.js";
 
-const KEYS = ["tab", "model", "image", "prior", "seed", "label", "n", "temperature", "a", "b", "run"]; // as address.py has them
+// As address.py has them.
+const KEYS = ["tab", "model", "image", "prior", "seed", "label", "n", "temperature", "a", "b", "run", "tour"];
 const SETTLES = 350; // ms, in which what follows from one act comes to rest
 const COPIED = 2000; // ms, for which it is said
 
@@ -24,6 +25,8 @@ export default function mount({ root, props, trigger, watch }) {
   /** @type {Map<string, Shown>} by tab */
   const shown = new Map();
   let acted = false; // whether the visitor did something since the page was last set to an address
+  /** @type {number | null} the step of the tour that is shown */
+  let tour = null;
   let settled = ""; // what was seen last, once it had come to rest; the address may say less of it
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let due;
@@ -46,7 +49,7 @@ export default function mount({ root, props, trigger, watch }) {
     if (state?.model && state.model !== model) return null;
     const params = query();
     for (const key of KEYS) params.delete(key);
-    for (const [key, value] of Object.entries({ tab, model, ...state }))
+    for (const [key, value] of Object.entries({ tab, model, ...state, tour }))
       if (value !== null && value !== undefined) params.set(key, String(value));
     return `?${params}`;
   };
@@ -78,6 +81,14 @@ export default function mount({ root, props, trigger, watch }) {
   listen("shown", (/** @type {Shown} */ state) => {
     shown.set(state.tab, state);
     follow();
+  });
+  listen("tour", (/** @type {number | null} */ step) => {
+    tour = step;
+    follow();
+  });
+  listen("open-link", (/** @type {string} */ link) => {
+    history.pushState(null, "", link);
+    go();
   });
   const tabs = document.querySelector(".tab-wrapper");
   const watchTabs = { subtree: true, childList: true, attributeFilter: ["aria-selected"] };

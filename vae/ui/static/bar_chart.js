@@ -2,6 +2,7 @@
 
 import { announce, context2d, h, onResize, pixelRatio, themeColour } from "./dom.js";
 import { clamp } from "./geometry.js";
+import { glossed } from "./term.js";
 
 const BOTTOM = 12; // pixels, for the dots of the active ones
 const TOP = 4;
@@ -19,7 +20,7 @@ const TOP = 4;
 export function barChart({ title, term, label, bars, total, describe }) {
   const canvas = h("canvas", { class: "vs-bars", tabindex: 0, role: "img", "aria-label": label });
   const reading = h("p", { class: "vs-caption vs-bar-says" }, total);
-  const heading = h("figcaption", {}, h("strong", {}, title), h("small", {}, term));
+  const heading = h("figcaption", {}, h("strong", {}, title), h("small", {}, glossed(term)));
   const node = h("figure", { class: "vs-bar-figure" }, heading, canvas, reading);
   /** @type {number | null} */
   let at = null;

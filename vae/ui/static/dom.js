@@ -46,6 +46,9 @@ export function onThemeChange(draw) {
 
 export const fontFamily = () => getComputedStyle(document.body).fontFamily;
 
+/** Pixels of type on a canvas, larger where the page's type is. @param {number} pixels at the browser's usual size */
+export const typeSize = (pixels) => (pixels * parseFloat(getComputedStyle(document.documentElement).fontSize)) / 16;
+
 const announcer = () =>
   document.querySelector(".vs-voice") ?? h("div", { class: "vs-voice", "aria-live": "polite", role: "status" });
 
@@ -129,10 +132,10 @@ export function onResize(element, draw) {
   };
 }
 
-/** Opens a tab; where there is no room for all, some are in a menu. @param {string} label */
+/** Opens a tab. @param {string} label */
 export function openTab(label) {
   /** @type {NodeListOf<HTMLElement>} */
-  const buttons = document.querySelectorAll('[role="tab"], .overflow-dropdown button');
+  const buttons = document.querySelectorAll('[role="tab"]');
   [...buttons].find((button) => button.textContent?.trim() === label)?.click();
 }
 

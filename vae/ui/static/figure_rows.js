@@ -1,6 +1,7 @@
 // Figures of a reconstruction, in words a visitor knows with the field's term beside them.
 
 import { h } from "./dom.js";
+import { glossed } from "./term.js";
 
 /**
  * @typedef {object} FigureRow
@@ -17,7 +18,7 @@ export const SSIM_MEANS = "Structural similarity: 1 means the same picture";
 
 /** @param {FigureRow} row @returns {HTMLDivElement} for a <dl> */
 export function figureRow({ word, term, value, unit, title, best }) {
-  const name = h("dt", {}, word, term ? h("small", {}, term) : null);
+  const name = h("dt", {}, word, term ? h("small", {}, glossed(term)) : null);
   const text = h("dd", { class: best ? "best" : null }, value);
   if (unit) text.append(" ", h("small", {}, unit));
   if (best) text.append(" ", h("em", {}, "best"));

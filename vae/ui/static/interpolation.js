@@ -22,7 +22,7 @@ export default function mount({ root, props, trigger, watch, options }) {
   );
   const stage = h("div", { class: "vs-stage vs-morph" }, h("div", { class: "vs-sheet" }, canvas, ...corners));
   const range = h("input", { type: "range", max: 1, value: 0, class: "vs-scrub", "aria-label": "Position" });
-  const play = button(null, () => (playing ? stop() : start()));
+  const play = button(null, () => (playing ? stop() : start()), { class: "vs-button vs-play-path" });
   const where = h("output", { class: "vs-where" });
   const last = h("span", { "aria-hidden": "true" }, "B");
   const first = h("span", { "aria-hidden": "true" }, "A");

@@ -2,9 +2,10 @@
 
 /** @import { Point, Series } from "./chart_data.js" */
 import { axisRange, endOf, pointBefore, pointsWithin, shareOf, ticks, zoomRange } from "./chart_data.js";
-import { announce, context2d, fontFamily, h, onResize, pixelRatio, themeColour } from "./dom.js";
+import { announce, context2d, fontFamily, h, onResize, pixelRatio, themeColour, typeSize } from "./dom.js";
 import { number } from "./format.js";
 import { clamp } from "./geometry.js";
+import { glossed } from "./term.js";
 
 const PAD = { left: 46, right: 10, top: 8, bottom: 22 };
 const DRAG = 5; // pixels, from which on a press is meant to zoom
@@ -81,7 +82,7 @@ function paintChart(c, { width, height, series, range, log, cursor, brush }) {
   };
 
   const drawAxes = () => {
-    c.font = `11px ${fontFamily()}`;
+    c.font = `${typeSize(11)}px ${fontFamily()}`;
     c.lineWidth = 1;
     c.textAlign = "right";
     c.textBaseline = "middle";
@@ -150,7 +151,7 @@ function paintChart(c, { width, height, series, range, log, cursor, brush }) {
 export function lineChart(title, term, view) {
   const canvas = h("canvas", { tabindex: 0, role: "img" });
   const reading = h("span", { class: "vs-reading" });
-  const heading = h("figcaption", {}, h("strong", {}, title, h("small", {}, term)), reading);
+  const heading = h("figcaption", {}, h("strong", {}, glossed(title), h("small", {}, glossed(term))), reading);
   const node = h("figure", { class: "vs-chart" }, heading, canvas);
   /** @type {Series[]} */
   let series = [];

@@ -6,10 +6,12 @@ import { keepConnection } from "./connection.js";
 import error_note from "./error_note.js";
 import image_input from "./image_input.js";
 import model_picker from "./model_picker.js";
+import { watchPhone } from "./phone_bar.js";
 import progress from "./progress.js";
 import reconstruction from "./reconstruction.js";
 import { shareDownloads } from "./save_file.js";
 import { watchTabKeys } from "./tab_keys.js";
+import { watchTeaching } from "./teach.js";
 
 export { tell } from "./topics.js";
 export { visitorToken } from "./visitor_token.js";
@@ -40,6 +42,8 @@ const others = {
 };
 watchTabKeys();
 shareDownloads();
+watchPhone();
+watchTeaching();
 const SETTLED = 3000; // ms, after which the first tab has its result and the others' modules can be fetched
 setTimeout(() => {
   for (const load of Object.values(others)) load().catch(() => {}); // then when it is needed

@@ -2,6 +2,7 @@
 
 /** @import { Context, PriorOption, PriorValue } from "./types" */
 import { h } from "./dom.js";
+import { glossed } from "./term.js";
 
 /** @param {Context<PriorValue | null, object, { priors: PriorOption[] }>} context */
 export default function mount({ root, props, trigger, watch, options }) {
@@ -20,7 +21,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     const text = h("span", {}, h("strong", {}, name), h("small", {}, term), lacking);
     return { prior, input, lacking, node: h("label", {}, input, text) };
   });
-  const legend = h("legend", {}, "Where to draw from", h("small", {}, "the prior"));
+  const legend = h("legend", {}, "Where to draw from", h("small", {}, glossed("the prior")));
   root.append(
     h(
       "fieldset",

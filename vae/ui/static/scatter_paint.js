@@ -1,7 +1,7 @@
 // How a map of points is painted: dots coloured by class, the class written in here and there, the prior's outline.
 
 /** @import { Place, Square } from "./map_geometry.js" */
-import { context2d, fontFamily, pixelRatio, themeColour } from "./dom.js";
+import { context2d, fontFamily, pixelRatio, themeColour, typeSize } from "./dom.js";
 import { classMark, projection } from "./map_geometry.js";
 
 export const PAD = 14; // pixels around the points
@@ -73,7 +73,7 @@ export function paintGround(canvas, size, { points, labels, classes, outline, se
   });
   c.globalAlpha = 1;
   if (!labels || !classes || classes.length > MOST_CLASSES) return;
-  c.font = `700 12px ${fontFamily()}`;
+  c.font = `700 ${typeSize(12)}px ${fontFamily()}`;
   c.textAlign = "center";
   c.textBaseline = "middle";
   c.lineWidth = 3;

@@ -2,9 +2,8 @@
 
 import { openTab } from "./dom.js";
 
-/** The names of all tabs, in their order: of those by which Gradio measures which have room beside each other. */
-const names = () =>
-  [...document.querySelectorAll(".tab-container.visually-hidden button")].map((tab) => tab.textContent?.trim());
+/** The names of all tabs, in their order. */
+const names = () => [...document.querySelectorAll("[role=tablist] [role=tab]")].map((tab) => tab.textContent?.trim());
 
 /** @param {KeyboardEvent} event */
 function move(event) {

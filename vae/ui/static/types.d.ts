@@ -29,6 +29,14 @@ export type ImageValue =
   | { kind: "file"; file: UploadedFile }
   | { kind: "inline"; uri: string; label: string };
 
+/** tour.as_json() */
+export interface TourStep {
+  idea: string;
+  says: string;
+  tries: string;
+  opens: Record<string, string>;
+}
+
 /** uploads.examples() */
 export interface Example {
   name: string;

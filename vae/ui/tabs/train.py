@@ -12,7 +12,7 @@ from vae.training.presets import PRESETS, preset
 from vae.training.setting import settings_of
 from vae.training.trained_model import with_its_network
 from vae.ui.address import Linked
-from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, widget
+from vae.ui.components import error_text, fold, lead, note, raising_gradio_errors, show_errors, term, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.catalog import HUB, Catalog
 from vae.ui.training import outlook
@@ -31,7 +31,7 @@ NEW = ("new weights", "")  # what a training starts from if nothing is chosen
 
 LEAD = (
     "Watch a model learn. Two goals compete: to redraw every picture exactly (reconstruction), and to keep the latents "
-    "close to plain noise (KL), so that noise can be decoded later. β is the weight of the second."
+    f"close to plain noise ({term('KL')}), so that noise can be decoded later. {term('β')} is the weight of the second."
 )
 WHY = (
     "<p>How likely the model finds a picture cannot be computed, but a lower bound can (the ELBO), and training raises "

@@ -1,0 +1,72 @@
+"""On a phone: six tabs in reach, the result on top, the main action at the thumb, the settings in a sheet."""
+
+import re
+
+import pytest
+from playwright.sync_api import Page, expect
+from tabs import tab
+
+PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
+MAIN = {  # what is done most on each tab
+    "Reconstruct": "Choose a picture",
+    "Sample": "Draw new samples",
+    "Interpolate": "Play",
+    "Latent space": None,
+    "Compare": "Choose a picture",
+    "Train": "Start training",
+}
+SETTINGS = ".vs-controls:visible"
+
+
+def bar(page: Page):
+    return page.get_by_role("group", name="At hand")
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "light"), (320, "dark")])
+def test_all_is_within_three_screens_and_the_main_action_in_reach(visit, width, theme):
+    page = visit(f"?__theme={theme}", **PHONE | {"width": width})
+    expect(page.locator(".vs-frame img.after")).to_have_attribute("src", re.compile("^data:image/png"))
+    for name, says in MAIN.items():
+        tab(page, name)
+        at = page.get_by_role("tab", name=name, exact=True).bounding_box()
+        expect(page.locator(SETTINGS)).to_have_count(0)
+        page.wait_for_timeout(1500)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        if width == PHONE["width"]:
+            assert page.evaluate("document.documentElement.scrollHeight") <= 3 * PHONE["height"], name
+        assert 0 <= at["x"] and at["x"] + at["width"] <= width, name
+        if says:
+            box = bar(page).get_by_role("button", name=says, exact=True).bounding_box()
+            assert box["height"] >= 44 and box["y"] + box["height"] <= PHONE["height"], name
+
+
+def test_the_bar_does_what_the_tab_does_and_the_sheet_leaves_the_picture_in_sight(visit):
+    page = visit(**PHONE)
+    after = page.locator(".vs-frame img.after")
+    expect(after).to_have_attribute("src", re.compile("^data:image/png"))
+    page.mouse.wheel(0, 900)
+    settings = bar(page).get_by_role("button", name="Settings")
+    settings.click()
+    expect(page.locator(SETTINGS)).to_be_focused()
+    page.wait_for_timeout(300)
+    stage, sheet = page.locator(".vs-stage:visible").bounding_box(), page.locator(SETTINGS).bounding_box()
+    tabs = page.locator(".tab-wrapper").bounding_box()
+    assert tabs["y"] == 0 and tabs["height"] <= stage["y"] and stage["y"] + stage["height"] * 0.9 < sheet["y"]
+    before = after.get_attribute("src")
+    page.get_by_title("Digit 7").first.click()
+    page.wait_for_function("old => document.querySelector('.vs-frame img.after').src !== old", arg=before)
+    page.keyboard.press("Escape")
+    expect(page.locator(SETTINGS)).to_have_count(0)
+    expect(settings).to_be_focused()
+
+    with page.expect_file_chooser() as chooser:
+        bar(page).get_by_role("button", name="Choose a picture").click()
+    chooser.value.set_files({"name": "words.png", "mimeType": "image/png", "buffer": b"no"})
+    expect(page.locator(SETTINGS)).to_contain_text("words.png is not a picture")  # it opens by itself to say so
+
+    tab(page, "Interpolate")
+    expect(page.locator(SETTINGS)).to_have_count(0)
+    expect(page.locator(".vs-strip .vs-cell").first).to_be_visible()
+    bar(page).get_by_role("button", name="Play").click()
+    bar(page).get_by_role("button", name="Pause").click()
+    expect(page.locator(".vs-play-path")).to_have_attribute("aria-label", "Play")
