@@ -15,7 +15,6 @@ import { test } from "node:test";
   }),
 };
 const { glossed } = await import("../../vae/ui/static/term.js");
-const { MEANINGS } = await import("../../vae/ui/static/glossary.js").catch(() => ({ MEANINGS: null }));
 
 /** @param {string} text */
 const parts = (text) =>
