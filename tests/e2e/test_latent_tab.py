@@ -22,6 +22,9 @@ RESTS = """(k) => {
 SEEN = "c => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size"
 
 
+STILL = {"reduced_motion": "reduce"}  # without the tour
+
+
 def explored(page: Page) -> None:
     """Opens the tab and waits until both maps, what is decoded at the mean and the images' sheet are there."""
     tab(page, "Latent space")
@@ -29,7 +32,7 @@ def explored(page: Page) -> None:
     for k in range(2):
         expect(page.locator(".vs-painted").nth(k)).to_have_attribute("src", re.compile("^data:image/png"))
         page.wait_for_function(
-            f"() => {{ const seen = {SEEN}; return seen(document.querySelectorAll('.vs-here canvas')[{k}]) > 8; }}"
+            f"() => {{ const seen = {SEEN}; return seen(document.querySelectorAll('.vs-near')[{k}].firstChild) > 8; }}"
         )
 
 
@@ -65,7 +68,7 @@ def said(page: Page, k: int) -> list[str]:
     ("k", "title"), [(0, "Auto-encoder\nmnist-ae"), (1, "Variational auto-encoder\nmnist-vae-large")]
 )
 def test_a_map_decodes_what_the_pointer_is_on(visit, k, title):
-    page = visit()
+    page = visit(**STILL)
     explored(page)
     assert page.locator(".vs-space h3").nth(k).inner_text() == title
     scatter = page.locator(".vs-scatter").nth(k)
@@ -76,11 +79,14 @@ def test_a_map_decodes_what_the_pointer_is_on(visit, k, title):
     assert said(page, k)[0] == "this place" and re.fullmatch(r"an? \d", said(page, k)[1])
     assert scatter.evaluate("c => c.toDataURL()") != ground, "the place is marked"
     assert changes(page, k, lambda: goes(page, k, 0.3, 0.6)) != there
+    lens = page.locator(".vs-lens").nth(k)
+    assert lens.bounding_box()["width"] == 128 and lens.locator("img").get_attribute("src") == painted(page, k)
     assert changes(page, k, lambda: page.mouse.move(5, 5)) == mean, "back at the base point"
+    expect(lens).to_be_hidden()
 
 
 def test_frames_come_fast_and_never_two_at_a_time(visit):
-    page = visit()
+    page = visit(**STILL)
     explored(page)
     flying = [0, 0]  # requests now, and at most
 
@@ -106,7 +112,7 @@ def test_frames_come_fast_and_never_two_at_a_time(visit):
 
 
 def test_a_click_chooses_a_picture_or_a_place_and_sends_it_on(visit):
-    page = visit()
+    page = visit(**STILL)
     explored(page)
     goes(page, 1, 0.5, 0.45)  # amid the points
     changes(page, 1, lambda: page.mouse.click(*place(page, 1, 0.5, 0.45)))
@@ -132,7 +138,7 @@ def test_a_click_chooses_a_picture_or_a_place_and_sends_it_on(visit):
 
 
 def test_sliders_bars_and_other_maps(visit):
-    page = visit()
+    page = visit(**STILL)
     explored(page)
     slider = page.get_by_label(re.compile("Latent dimension .* of mnist-vae-large")).first
     mean = painted(page, 1)
@@ -167,8 +173,81 @@ def test_sliders_bars_and_other_maps(visit):
     expect(page.get_by_role("alert").filter(has_text="whole number from 0 to 63")).to_be_hidden()
 
 
-def test_the_keyboard_moves_chooses_and_leaves(visit):
+def test_what_is_selected_becomes_a_direction(visit):
+    page = visit(**STILL)
+    explored(page)
+    space = page.locator(".vs-space").nth(1)
+    space.get_by_role("button", name="Select").click()
+    goes(page, 1, 0.2, 0.6)
+
+    def around() -> None:
+        page.mouse.down()
+        for x, y in [(0.35, 0.6), (0.35, 0.85), (0.2, 0.85), (0.2, 0.6)]:
+            goes(page, 1, x, y)
+        page.mouse.up()
+        page.mouse.move(5, 5)
+
+    mean = changes(page, 1, around)
+    panel = space.locator(".vs-selection")
+    n = int(re.match(r"(\d+) pictures selected: ", panel.locator("p").inner_text())[1])
+    assert n > 20 and panel.get_by_role("button", name="Leave out").count() == min(n, 24)
+    expect(space.locator(".vs-here figcaption span").first).to_have_text(f"the mean of {n} pictures")
+    assert changes(page, 1, lambda: panel.get_by_role("button", name="Leave out").first.click()) != mean
+    expect(panel.locator("p")).to_contain_text(f"{n - 1} pictures selected")
+
+    panel.get_by_role("button", name="Keep as set A").click()
+    changes(page, 1, lambda: page.get_by_role("button", name="Back to the mean").nth(1).click())
+    slider = space.get_by_role("slider", name="More like set A than like all pictures, mnist-vae-large")
+    there = changes(page, 1, lambda: slider.fill("1"))
+    expect(space.locator(".vs-here figcaption span").first).to_have_text("the mean, more like set A")
+    slider.fill("0")
+    page.wait_for_function(RESTS, arg=1, polling=50)
+    assert changes(page, 1, lambda: space.get_by_role("button", name="Go to the mean of set A").click()) == there
+
+    space.get_by_label("Than like these").select_option("set A")
+    space.get_by_label("More like these").select_option("1")
+    changes(page, 1, lambda: space.get_by_role("slider", name="More like 1 than like set A").fill("1"))
+    expect(space.locator(".vs-here figcaption span").nth(1)).to_have_text("a 1")
+
+
+def test_a_map_is_zoomed_and_moved(visit):
+    page = visit(**STILL)
+    explored(page)
+    space, scatter = page.locator(".vs-space").nth(1), page.locator(".vs-scatter").nth(1)
+    expect(space.get_by_role("button", name="All", exact=True)).to_be_disabled()
+    goes(page, 1, 0.5, 0.5)
+    page.keyboard.down("Control")
+    page.mouse.wheel(0, -400)
+    page.keyboard.up("Control")
+    expect(space.get_by_role("button", name="All", exact=True)).to_be_enabled()
+    near = scatter.evaluate("c => c.toDataURL()")
+    page.mouse.down()
+    goes(page, 1, 0.3, 0.4)
+    page.mouse.up()
+    page.wait_for_function("old => document.querySelectorAll('.vs-scatter')[1].toDataURL() !== old", arg=near)
+    assert said(page, 1)[0] != "a place", "moving the map chooses nothing"
+    space.get_by_role("button", name="All", exact=True).click()
+    expect(space.get_by_role("button", name="Zoom out")).to_be_disabled()
+
+
+def test_the_maps_tour_themselves_until_the_first_touch(visit):
     page = visit()
+    explored(page)
+    seen = {painted(page, k) for k in (0, 1)}
+    for k in (0, 1):
+        expect(page.locator(".vs-lens").nth(k)).to_be_visible()
+        changes_at = "([k, old]) => !old.includes(document.querySelectorAll('.vs-painted')[k].src)"
+        page.wait_for_function(changes_at, arg=[k, list(seen)])
+    page.locator(".vs-scatter").first.press("Escape")
+    page.locator(".vs-scatter").first.press("ArrowLeft")
+    page.locator(".vs-scatter").first.press("Escape")
+    for k in (0, 1):
+        page.wait_for_function(RESTS, arg=k, polling=50)
+        assert said(page, k)[0] == "the mean"
+
+
+def test_the_keyboard_moves_chooses_and_leaves(visit):
+    page = visit(**STILL)
     explored(page)
     scatter, mean = page.locator(".vs-scatter").nth(1), painted(page, 1)
     scatter.focus()
@@ -184,7 +263,7 @@ def test_the_keyboard_moves_chooses_and_leaves(visit):
 
 def test_a_model_without_a_map_says_so_until_it_is_measured(visit, tmp_path):
     folder = saved(tmp_path / "fresh")
-    page = visit()
+    page = visit(**STILL)
     page.get_by_role("button", name="Open…").click()
     page.get_by_label("Open another model").fill(folder)
     page.get_by_label("Open another model").press("Enter")
@@ -202,12 +281,18 @@ def test_a_model_without_a_map_says_so_until_it_is_measured(visit, tmp_path):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_a_phone_has_the_maps_first_and_all_can_be_read(visit, theme):
-    page = visit(f"?__theme={theme}", width=390, height=844, device_scale_factor=2, has_touch=True)
+    page = visit(f"?__theme={theme}", width=390, height=844, device_scale_factor=2, has_touch=True, **STILL)
     explored(page)
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     result = page.locator(".vs-result:visible").bounding_box()
-    assert result["y"] < page.locator(".vs-controls:visible").bounding_box()["y"]
+    assert result["y"] < page.locator(".vs-controls:visible").first.bounding_box()["y"]
     page.locator(".vs-scatter").first.scroll_into_view_if_needed()
+    touch, (x, y) = page.context.new_cdp_session(page), place(page, 0, 0.4, 0.5)
+    for kind, dx in [("touchStart", 0), *(("touchMove", 4 * step) for step in range(6))]:
+        touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x + dx, "y": y}]})
+    lens = page.locator(".vs-lens").first.bounding_box()
+    assert 0 <= lens["y"] and lens["y"] + lens["height"] < y - 10, "above the finger, on the screen"
+    touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     page.touchscreen.tap(*place(page, 0, 0.6, 0.4))
     expect(page.locator(".vs-here figcaption span").first).not_to_have_text("the mean")
     measure = (Path(__file__).parent / "contrast.js").read_text()

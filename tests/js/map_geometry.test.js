@@ -5,10 +5,13 @@ import {
   fitsNear,
   nearestPoint,
   outlineOf,
+  pointsInside,
   projection,
   quantile,
   squareAround,
   unpackFloats,
+  within,
+  zoomed,
 } from "../../vae/ui/static/map_geometry.js";
 
 const POINTS = new Float32Array([0, 0, 4, 1, -2, 3]);
@@ -96,4 +99,28 @@ test("classes are written by name if all are short", () => {
 test("numbers come as Python packs them", () => {
   const packed = Buffer.from(new Float32Array([1.5, -2]).buffer).toString("base64");
   assert.deepEqual([...unpackFloats(packed)], [1.5, -2]);
+});
+
+test("a zoom keeps the place under the pointer, and the view on the map", () => {
+  const whole = { x: 0, y: 0, half: 8 };
+  const near = zoomed(whole, whole, 2, [4, 2]);
+  assert.deepEqual(near, { x: 2, y: 1, half: 4 });
+  assert.deepEqual(projection(near, 100, 0).toPixel([4, 2]), projection(whole, 100, 0).toPixel([4, 2]));
+  assert.deepEqual(zoomed(near, whole, 0.1, [4, 2]), whole, "never more than the whole");
+  assert.ok(zoomed(whole, whole, 1e9).half > 0.1, "nor so near that nothing is seen");
+  assert.deepEqual(within({ x: 100, y: -100, half: 4 }, whole), { x: 4, y: -4, half: 4 });
+});
+
+test("the points inside an outline, also of one that is not convex", () => {
+  const points = new Float32Array([1, 1, 5, 1, 3, 4, 9, 9]);
+  /** @type {[number, number][]} */
+  const notched = [
+    [0, 0],
+    [6, 0],
+    [6, 6],
+    [3, 2],
+    [0, 6],
+  ];
+  assert.deepEqual(pointsInside(points, notched), [0, 1]);
+  assert.deepEqual(pointsInside(points, []), []);
 });

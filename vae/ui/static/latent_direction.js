@@ -4,6 +4,7 @@
 import { button, h } from "./dom.js";
 import { twoDecimals } from "./format.js";
 
+export const ALL = "all pictures"; // of the map, as a set
 const REACH = 2; // times the way from the one mean to the other
 const FIRST = 7; // the class that the slider leads to at first, if there are so many
 
@@ -17,7 +18,7 @@ const FIRST = 7; // the class that the slider leads to at first, if there are so
  */
 export function latentDirection({ title, classes, moved, goTo, turned }) {
   /** @type {Map<string, ImageSet>} what is in the two lists, by its name there */
-  const sets = new Map([["all images", /** @type {ImageSet} */ (null)]]);
+  const sets = new Map([[ALL, /** @type {ImageSet} */ (null)]]);
   classes?.forEach((name, i) => {
     sets.set(name, { class: i });
   });
@@ -90,7 +91,7 @@ export function latentDirection({ title, classes, moved, goTo, turned }) {
       to.value = others.length ? name : to.value;
       if (others.length) from.value = others[0];
       else to.value = name;
-      if (to.value === from.value) from.value = "all images";
+      if (to.value === from.value) from.value = ALL;
       turn();
     },
   };

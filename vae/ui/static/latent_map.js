@@ -7,9 +7,9 @@
 /** @import { How } from "./scatter_plot.js" */
 /** @import { IconName } from "./dom.js" */
 import { announce, button, errorLine, h, icon, NO_ANSWER } from "./dom.js";
-import { fileName, number, shortName } from "./format.js";
+import { fileName, plural, shortName } from "./format.js";
 import { latentBars } from "./latent_bars.js";
-import { latentDirection } from "./latent_direction.js";
+import { ALL, latentDirection } from "./latent_direction.js";
 import { latentPictures } from "./latent_pictures.js";
 import { latentSelection } from "./latent_selection.js";
 import { latentSliders } from "./latent_sliders.js";
@@ -25,6 +25,7 @@ import { sheetImages } from "./sheet_images.js";
 
 const SPEECH = 500; // ms, so that not every step of the keyboard is spoken
 const MEAN = "the mean";
+const NARROW = "(max-width: 640px)";
 
 /**
  * What the images under the map are of: the last chosen place.
@@ -145,7 +146,7 @@ export function latentMap(facts, { server, send, hovered, touched }) {
   const wish = newestFirst({
     /** @param {object} request @returns {Promise<LatentLook | { error: string }>} */
     ask: (request) => server.latent_space_look(request).catch(() => ({ error: NO_ANSWER })),
-    waiting: (late) => frame.parentElement?.classList.toggle("late", late),
+    waiting: (late) => node.classList.toggle("late", late),
     show(answer, /** @type {LookWish} */ asked) {
       error.say(answer.error);
       if (!("pictures" in answer)) {
@@ -257,7 +258,7 @@ export function latentMap(facts, { server, send, hovered, touched }) {
     classes: labels && classes,
     goTo: (of, says) => {
       touched();
-      goToMean(of, says === "all images" ? MEAN : `the mean of ${says}`);
+      goToMean(of, says === ALL ? MEAN : `the mean of ${says}`);
     },
     turned: () => {
       origin = null;
@@ -282,7 +283,7 @@ export function latentMap(facts, { server, send, hovered, touched }) {
     keep: direction.setOwn,
     changed(points) {
       scatter.setSelected(points);
-      if (points.length) goToMean({ points }, `the mean of ${points.length === 1 ? "one" : number(points.length)}`);
+      if (points.length) goToMean({ points }, `the mean of ${plural(points.length, "picture")}`);
     },
   });
   const sliders = latentSliders(facts.sliders, title, (dim, value) => {
@@ -343,11 +344,13 @@ export function latentMap(facts, { server, send, hovered, touched }) {
   };
 
   const bars = latentBars(facts, title);
-  const turning = h("h4", {}, "Change one latent number", h("small", {}, "the most active ones, ±3 σ"));
+  const heading = h("summary", {}, "Change one latent number", h("small", {}, "the most active ones, ±3 σ"));
+  const open = !matchMedia(NARROW).matches; // folded where there is little room
+  const numbers = h("details", { class: "vs-numbers", open }, heading, sliders.node, bars.node);
   const node = h(
     "section",
     { class: "vs-space", "aria-label": `${kind} ${title}` },
-    h("h3", {}, kind, h("small", {}, title), tools.node),
+    h("div", { class: "vs-space-head" }, h("h3", {}, kind, h("small", {}, title)), tools.node),
     h("div", { class: "vs-map-and-here" }, frame, pictures.node),
     h("div", { class: "vs-map-note" }, note, choice.node),
     legendOf(classes),
@@ -355,9 +358,7 @@ export function latentMap(facts, { server, send, hovered, touched }) {
     selection.node,
     actions,
     direction.node,
-    turning,
-    sliders.node,
-    bars.node,
+    numbers,
   );
   return {
     node,

@@ -28,7 +28,7 @@ export function latentSelection({ nameOf, classOf, thumbnail, changed, keep }) {
   const keepAs = (name) => button(`Keep as ${name}`, () => keep(name, points), { class: "vs-button small" });
   const clear = button("Clear", () => set([]), { class: "vs-button small" });
   const actions = h("div", { class: "vs-selection-actions" }, keepAs("set A"), keepAs("set B"), clear);
-  const node = h("section", { class: "vs-selection", "aria-label": "Selected images", hidden: true }, says, images);
+  const node = h("section", { class: "vs-selection", "aria-label": "Selected pictures", hidden: true }, says, images);
   node.append(actions);
 
   /** How many there are of each class, the most first. */
@@ -46,7 +46,7 @@ export function latentSelection({ nameOf, classOf, thumbnail, changed, keep }) {
     node.hidden = !selecting && !points.length;
     const of = tally();
     const more = points.length > SHOWN ? `. ${SHOWN} of them:` : "";
-    says.textContent = points.length ? `${plural(points.length, "image")} selected${of && `: ${of}`}${more}` : HINT;
+    says.textContent = points.length ? `${plural(points.length, "picture")} selected${of && `: ${of}`}${more}` : HINT;
     actions.hidden = !points.length;
     // Spread over all of them, so that one sees what the region holds.
     const n = Math.min(SHOWN, points.length);
