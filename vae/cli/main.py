@@ -95,6 +95,13 @@ def reconstruct(
         int | None,
         typer.Option(help="Side in pixels of the tiles of large images; 0: never. As the memory needs unless given."),
     ] = None,
+    clean_photo: Annotated[
+        bool,
+        typer.Option(
+            "--clean-photo/--no-clean-photo",
+            help="Show a model of digits a dark digit on bright paper in white on black, cropped and centred.",
+        ),
+    ] = True,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
@@ -116,7 +123,7 @@ def reconstruct(
     with phases() as report:
         for done, path in enumerate(images):
             progress = report if len(images) == 1 else None
-            options = {"max_side": max_side, "tile": tile, "progress": progress}
+            options = {"max_side": max_side, "tile": tile, "progress": progress, "clean_photo": clean_photo}
             result = rebuild(loaded, open_image(path), sample=sample, seed=seed if sample else None, **options)
             name = _free_name(path.stem, names)
             target = output / f"{name}.png" if into_folder else output
@@ -133,6 +140,7 @@ def reconstruct(
                     "seconds": result.seconds,
                     "seed": result.seed,
                     "tile": result.tile,
+                    "cleaned": result.cleaned,
                 }
             )
             if progress is None:
@@ -142,6 +150,8 @@ def reconstruct(
     else:
         for row in facts:
             print(f"{row['output']}  {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['seconds']:.2f} s")
+            if row["cleaned"]:
+                print(f"  {row['cleaned']}")
 
 
 def _free_name(stem: str, names: set[str]) -> str:

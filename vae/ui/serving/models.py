@@ -119,10 +119,11 @@ class ModelServer:
         max_side: int | None = 1024,
         tile: int | None = None,
         report: Report | None = None,
+        clean_photo: bool = True,
     ) -> Reconstruction:
         """vae.reconstruct with the model of that name. report(what is done now, which share of it) may raise, which
         ends the work."""
-        options = {"max_side": max_side, "tile": tile, "progress": self._progress(report)}
+        options = {"max_side": max_side, "tile": tile, "progress": self._progress(report), "clean_photo": clean_photo}
         return self._call(inference.reconstruct, [name], image, sample, seed, **options)
 
     def compare(

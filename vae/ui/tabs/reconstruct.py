@@ -121,6 +121,7 @@ def figures(found: Reconstruction) -> dict:
         "seconds": round(found.seconds, 4),
         "seed": found.seed,
         "tile": found.tile,
+        "cleaned": found.cleaned,
     }
 
 
