@@ -64,7 +64,8 @@ def load(
         model = build(opened.config)
     limits.check_memory(model.parameter_count * wanted.itemsize, f"The model's {model.parameter_count:,} parameters")
     _fill(model, opened, device, wanted)
-    priors.attach(model, opened.weights.files)
+    model.weight_files = tuple(opened.weights.files)
+    priors.attach(model, model.weight_files)
     to_fast_layout(model.eval().requires_grad_(False))
     return use_mixed_precision(model) if dtype == "auto" else model
 

@@ -105,8 +105,9 @@ def reconstruct(
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Encode images, decode them again, and say how near the result is."""
+    """Encode images, decode them again, and say how near the result is, and how unusual the image for the model."""
     from vae.checkpoints.store import load
+    from vae.evaluation.unusual import if_measured
     from vae.files import replacing, writing
     from vae.images import open_image, png_bytes
     from vae.inference import reconstruct as rebuild
@@ -124,7 +125,9 @@ def reconstruct(
         for done, path in enumerate(images):
             progress = report if len(images) == 1 else None
             options = {"max_side": max_side, "tile": tile, "progress": progress, "clean_photo": clean_photo}
-            result = rebuild(loaded, open_image(path), sample=sample, seed=seed if sample else None, **options)
+            image = open_image(path)
+            result = rebuild(loaded, image, sample=sample, seed=seed if sample else None, **options)
+            unusual = if_measured(loaded, image, clean_photo)
             name = _free_name(path.stem, names)
             target = output / f"{name}.png" if into_folder else output
             with writing(target), replacing(target) as part:
@@ -141,6 +144,7 @@ def reconstruct(
                     "seed": result.seed,
                     "tile": result.tile,
                     "cleaned": result.cleaned,
+                    "unusual": unusual and unusual.summary(),
                 }
             )
             if progress is None:
@@ -149,7 +153,8 @@ def reconstruct(
         print(json.dumps(facts))
     else:
         for row in facts:
-            print(f"{row['output']}  {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['seconds']:.2f} s")
+            word = f"  {row['unusual']['word']}" if row["unusual"] else ""
+            print(f"{row['output']}  {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['seconds']:.2f} s{word}")
             if row["cleaned"]:
                 print(f"  {row['cleaned']}")
 

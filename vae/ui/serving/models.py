@@ -18,6 +18,7 @@ from torch import Tensor
 from vae import inference
 from vae.checkpoints.store import load
 from vae.errors import InputError
+from vae.evaluation.unusual import Unusual, if_measured
 from vae.images import flatten, to_uint8
 from vae.inference import Draw, Endpoint, Generated, Reconstruction
 from vae.latents import priors
@@ -44,6 +45,13 @@ class Drawn(Generated):
     priors: tuple[str, ...] = ()
     passable: bool = False
     refused: str | None = None
+
+
+@dataclass(frozen=True)
+class Seen(Reconstruction):
+    """Also, how unusual the image is for the model; None for a model whose test images were not measured."""
+
+    unusual: Unusual | None = None
 
 
 class ModelServer:
@@ -120,11 +128,11 @@ class ModelServer:
         tile: int | None = None,
         report: Report | None = None,
         clean_photo: bool = True,
-    ) -> Reconstruction:
-        """vae.reconstruct with the model of that name. report(what is done now, which share of it) may raise, which
-        ends the work."""
+    ) -> Seen:
+        """vae.reconstruct and vae.how_unusual with the model of that name. report(what is done now, which share of
+        it) may raise, which ends the work."""
         options = {"max_side": max_side, "tile": tile, "progress": self._progress(report), "clean_photo": clean_photo}
-        return self._call(inference.reconstruct, [name], image, sample, seed, **options)
+        return self._call(_reconstruct, [name], image, sample, seed, **options)
 
     def compare(
         self, encoder: str, decoder: str, image: Image.Image, max_side: int = 1024, report: Report | None = None
@@ -187,6 +195,11 @@ class ModelServer:
             found = self._call(_interpolate, [name], endpoints, steps, mode, kind, small, **options)
             self._interpolations.put(key, found)
         return found
+
+
+def _reconstruct(model: AutoEncoder, image: Image.Image, sample: bool, seed: int | None, **options) -> Seen:
+    found = inference.reconstruct(model, image, sample, seed, **options)
+    return Seen(**vars(found), unusual=if_measured(model, image, options["clean_photo"]))
 
 
 def _across(encoder: AutoEncoder, decoder: AutoEncoder, image: Image.Image, **options) -> Reconstruction:
