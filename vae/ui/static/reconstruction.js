@@ -125,14 +125,15 @@ export default function mount({ root, props, trigger, watch }) {
    * @param {number[][][] | null} channels
    * @param {number} limit
    * @param {boolean} diverging
+   * @param {boolean} [large] of one map, which says what it shows
    */
-  const section = (title, term, sentence, channels, limit, diverging) => {
+  const section = (title, term, sentence, channels, limit, diverging, large = false) => {
     const heading = h("h3", {}, title, h("small", {}, term));
     const node = h("section", {}, heading, h("p", {}, sentence));
     if (!channels) return node;
     const colours = legend(limit, diverging);
     const cells = channels.map((rows, i) => {
-      const caption = `channel ${i + 1}`;
+      const caption = large ? "Hover, or use the arrow keys, to read it" : `channel ${i + 1}`;
       return heatmap({ rows, limit, diverging, label: `${term}, ${caption}`, caption });
     });
     drawnMaps.push(...cells);
@@ -141,7 +142,7 @@ export default function mount({ root, props, trigger, watch }) {
     node.append(
       h(
         "div",
-        { class: "vs-map-row" },
+        { class: large ? "vs-map-row large" : "vs-map-row" },
         cells.map((cell) => cell.node),
       ),
     );
@@ -210,10 +211,13 @@ export default function mount({ root, props, trigger, watch }) {
         value.error,
         value.error_limit,
         false,
+        true,
       ),
     );
     lay();
-    announce(`Reconstructed: PSNR ${number(value.psnr)} decibels, SSIM ${number(value.ssim)}.`);
+    const { cleaned, unusual, advice } = value;
+    const more = [cleaned, unusual && `For this model ${unusual.word}.`, advice?.says].filter(Boolean).join(" ");
+    announce(`Reconstructed: PSNR ${number(value.psnr)} decibels, SSIM ${number(value.ssim)}. ${more}`);
   };
   onThemeChange(() => {
     for (const draw of themed) draw();
