@@ -84,8 +84,10 @@ def test_a_photographed_digit(doors, tmp_path):
         assert (row["psnr"], row["cleaned"]) == (wanted.psnr, wanted.cleaned)
         file, figures = client.predict(image=image, model="mnist-vae", **options, api_name="/reconstruct")
         assert figures["cleaned"] == wanted.cleaned and pixels(file) == wanted.image.convert("RGB").tobytes()
+        judged = vae.how_unusual(vae.load("mnist-vae", device="cpu"), path, wanted is ours).summary()
+        assert row["unusual"] == figures["unusual"] == judged
         page = server.reconstruct("mnist-vae", images.open_image(path), **options)
-        assert page.original.tobytes() == wanted.original.tobytes()
+        assert page.unusual.summary() == judged and page.original.tobytes() == wanted.original.tobytes()
 
 
 def test_sample(doors, tmp_path):
