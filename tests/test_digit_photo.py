@@ -52,6 +52,13 @@ def test_it_is_as_large_as_mnists_and_its_mass_in_the_middle():
         assert np.allclose(centre, 13.5, atol=0.6) and pixels.max() == 255 and np.median(pixels) == 0
 
 
+def test_for_scikit_learns_digits_it_fills_the_image():
+    for digit in DIGITS:
+        pixels = np.asarray(clean_digit(paper(digit), 32, 1.0).image)
+        spans = [np.ptp(np.nonzero(pixels.max(axis) > 60)[0]) + 1 for axis in (0, 1)]
+        assert max(spans) >= 31
+
+
 def test_the_box_is_where_the_digit_is():
     left, top, right, bottom = clean_digit(paper(DIGITS[0], (300, 20), 280), 28).box
     assert right - left == pytest.approx(bottom - top) and 200 < right - left < 330

@@ -40,7 +40,7 @@ class Statistics:
     projections: {"pca": …, "lda": …}; "lda" is missing where there are no labels, or too few classes or images.
     sheet: a WebP image of the n images' thumbnails, `side` pixels each, 60 in a row, in the embeddings' order.
     quantiles: (2, 65), of the images' `figures`, PSNR in dB and KL in nats, at LEVELS; None in files of earlier
-    versions.
+    versions, and for a model that gives images in other colours than it takes.
     """
 
     data: str
@@ -152,8 +152,10 @@ def figures(model: AutoEncoder, pixels: Tensor) -> Tensor:
     return torch.stack([psnr(pixels.cpu(), rebuilt).clamp_max(MOST_PSNR), posterior.kl().cpu()], 1)
 
 
-def reference(model: AutoEncoder, data) -> Tensor:
-    """Statistics.quantiles over an ImageSet."""
+def reference(model: AutoEncoder, data) -> Tensor | None:
+    """Statistics.quantiles over an ImageSet; None for a model that gives images in other colours than it takes."""
+    if getattr(model.config, "out_channels", model.in_channels) != model.in_channels:
+        return None
     count = min(len(data), REFERENCES)
     each = max(1, AT_ONCE // model.config.sample_size**2)
     parts = data.batches((torch.arange(count) * len(data) // count).split(each))

@@ -42,7 +42,8 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         max_side: int = 1024,
         clean_photo: bool = True,
     ) -> tuple:
-        """Encode an image with a variational auto-encoder and decode it again, and measure what was lost.
+        """Encode an image with a variational auto-encoder and decode it again; measure what was lost, and how unusual
+        the image is for the model beside those it was tested on (null if that was not measured).
 
         Args:
             image: The image, in any common format; it is fitted to the model's size and colours.
