@@ -22,9 +22,12 @@ STROKE = 0.11  # least width of a stroke, in longer sides of the digit; a pen's 
 PAPER = 90  # grey level from which on paper counts as bright
 CONTRAST = 0.25  # least share of the paper's light that ink takes away
 MOST_INK = 0.3  # share of the image
-BARE = 0.055, 0.25  # paper is so bare at most, on average and at its 95th percentile, in shares of the ink's darkness
+BARE = 0.055, 0.25  # bare paper is no darker, on average and at its 95th percentile, in shares of the ink's darkness
 SPECK = 0.05  # strokes with a smaller share of the largest's area are dust
-SAYS = "This looks like a digit on paper, so its shadows were taken out, and it was inverted, cropped and centred."
+SAYS = (
+    "This looks like a digit on paper, so shadows were taken out, contrast was set, and it was inverted, cropped and "
+    "centred."
+)
 
 
 @dataclass(frozen=True)
