@@ -80,6 +80,17 @@ def test_dust_and_what_leads_out_of_the_image_are_left_out():
     assert np.abs(wanted - found).mean() < 3
 
 
+def test_a_table_may_lie_around_the_paper():
+    page = paper(DIGITS[1], (150, 250), 300)
+    table = Image.new("L", (750, 960), 70)
+    table.paste(page, (75, 80))
+    found, wanted = clean_digit(table, 28), clean_digit(page, 28)
+    assert found.box == pytest.approx(
+        [edge + shift for edge, shift in zip(wanted.box, (75, 80) * 2, strict=True)], abs=4
+    )
+    assert np.abs(np.asarray(found.image, float) - np.asarray(wanted.image, float)).mean() < 6
+
+
 def test_transparent_drawings_and_small_ones_are_taken_too():
     drawing = Image.new("RGBA", (280, 280))
     drawing.putalpha(DIGITS[2].resize((280, 280)))

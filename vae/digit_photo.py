@@ -16,6 +16,7 @@ from torch import Tensor
 from vae.images import flatten
 
 SEEN = 480  # pixels of the longer side at which a photograph is looked at
+LARGE, MARGINS = 100, (0.0, 0.1, 0.2)  # pixels; shares of the sides around the middle in which paper is looked for then
 COARSE = 4  # of those pixels make one where light and connected strokes are looked for
 SHARES = {"mnist": 20 / 28, "digits": 1.0}  # of the image's side, without border, that a digit's longer side takes
 STROKE = 0.11  # least width of a stroke, in longer sides of the digit; a pen's is often less
@@ -54,20 +55,33 @@ def clean_digit(photo: Image.Image, side: int, share: float = SHARES["mnist"]) -
     grey = flatten(photo).convert("L")
     grey.thumbnail((SEEN, SEEN), Image.Resampling.BOX)
     light = torch.from_numpy(np.array(grey, np.float32))
-    rim = torch.cat([light[0], light[-1], light[:, 0], light[:, -1]])
-    if min(light.median(), rim.median()) < PAPER or rim.quantile(0.33) < 0.3 * light.median():
+    found = _found(light)
+    if found is None:
         return None
-    ink = _ink(light)
-    if ink is None or ink.max() < 0.5:
-        return None
+    (left, top), ink = found
     ink = _thickened(ink)
-    box = _square(ink, share)
-    scale = photo.width / grey.width
-    return DigitPhoto(_cut(ink, box, side), tuple(edge * scale for edge in box))
+    box, scale = _square(ink, share), photo.width / grey.width
+    corners = tuple((edge + shift) * scale for edge, shift in zip(box, (left, top, left, top), strict=True))
+    return DigitPhoto(_cut(ink, box, side), corners)
+
+
+def _found(light: Tensor) -> tuple[tuple[int, int], Tensor] | None:
+    """The ink (see `_ink`) of the whole image or, of a photograph with a table around the paper, of its middle;
+    and where that begins."""
+    height, width = light.shape
+    for margin in MARGINS if min(height, width) > LARGE else (0.0,):
+        top, left = int(margin * height), int(margin * width)
+        ink = _ink(light[top : height - top, left : width - left])
+        if ink is not None:
+            return (left, top), ink
+    return None
 
 
 def _ink(light: Tensor) -> Tensor | None:
     """How much ink (0 to 1) each pixel has, if the image is strokes on paper and nothing else."""
+    rim = torch.cat([light[0], light[-1], light[:, 0], light[:, -1]])
+    if min(light.median(), rim.median()) < PAPER or rim.quantile(0.33) < 0.3 * light.median():
+        return None
     dark = (1.0 - light / _paper(light).clamp_min(1.0)).clamp(0.0, 1.0)
     strokes = dark > _otsu(dark)
     if not 0.0 < strokes.float().mean() < MOST_INK:
@@ -78,7 +92,8 @@ def _ink(light: Tensor) -> Tensor | None:
         return None
     low = torch.maximum(noise, 0.1 * full).clamp_max(0.3 * full)
     kept = _dilated(_without_dust(strokes), 5)  # with their soft edges
-    return ((dark - low) / (full - low)).clamp(0.0, 1.0) * kept
+    ink = ((dark - low) / (full - low)).clamp(0.0, 1.0) * kept
+    return ink if ink.max() > 0.5 else None
 
 
 def _paper(light: Tensor) -> Tensor:
