@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from vae import metrics
-from vae.metrics import psnr, ssim
+from vae.metrics import error_map, psnr, ssim
 
 
 def pair(shape, noise=0.1, seed=0):
@@ -83,3 +83,12 @@ def test_a_large_image_is_compared_in_strips_with_the_same_figures(monkeypatch):
     for x, y in ((a, b), floats):
         torch.testing.assert_close(psnr(x, y), whole[0], atol=1e-4, rtol=0)
         torch.testing.assert_close(ssim(x, y), whole[1], atol=1e-6, rtol=0)
+
+
+def test_an_error_map_is_in_shares_of_the_range_and_thinned_where_large():
+    a, b = torch.zeros(1, 3, 8, 8, dtype=torch.uint8), torch.zeros(1, 3, 8, 8, dtype=torch.uint8)
+    b[0, :, 2, 3] = torch.tensor([255, 0, 51])
+    found = error_map(a, b)
+    assert found.shape == (8, 8) and found[2, 3].item() == pytest.approx((1 + 0.2) / 3) and found.sum() == found[2, 3]
+    large = error_map(torch.full((1, 1, 300, 100), -1.0), torch.ones(1, 1, 300, 100))
+    assert large.shape == (64, 21) and large.min() == large.max() == 1

@@ -15,6 +15,7 @@ if TYPE_CHECKING:  # the names of _HOME once more, with their types
     from vae.data.splits import split_dataset as split_dataset
     from vae.distributions import DiagonalGaussian as DiagonalGaussian
     from vae.errors import InputError as InputError
+    from vae.evaluation.unusual import how_unusual as how_unusual
     from vae.inference import Reconstruction as Reconstruction
     from vae.inference import reconstruct as reconstruct
     from vae.inference import sample as sample
@@ -41,6 +42,7 @@ _HOME = {
     "sample": "inference",
     "reconstruct": "inference",
     "Reconstruction": "inference",
+    "how_unusual": "evaluation.unusual",
     "interpolate": "latents.interpolation",
     "load_data": "data.sets",
     "split_dataset": "data.splits",

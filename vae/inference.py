@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vae import images, latents
 from vae.checks import as_image, real_number, whole_number
+from vae.digit_photo import DigitPhoto, clean_digit, share_of
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.latents import interpolation, priors
@@ -38,7 +39,8 @@ class Reconstruction:
     bottom in its pixels, reaching beyond it where there is a border. latent: (1, C, h, w); it and the posterior are on
     the CPU. psnr is in dB, compression in pixel values for each latent value. seconds: of computing.
     seed: of the posterior sample; None if the posterior's mean was decoded. tile: the side in pixels of the tiles it
-    was computed in; 0 if whole.
+    was computed in; 0 if whole. cleaned: what was done to a photographed digit before the model saw it, one sentence;
+    None if the image was only fitted to the model.
     """
 
     image: Image.Image
@@ -53,6 +55,7 @@ class Reconstruction:
     seconds: float
     seed: int | None
     tile: int
+    cleaned: str | None = None
 
     @property
     def bits_per_pixel(self) -> float:
@@ -99,22 +102,34 @@ def draw_seed() -> int:
     return int(torch.randint(0, 1_000_000, (), generator=torch.Generator().manual_seed(time.time_ns() % MAX_SEED)))
 
 
-def prepare(model: AutoEncoder, image: Image.Image, max_side: int | None = None) -> tuple[Image.Image, Box]:
-    """The image as the model is to see it, of its channels and, where that is fixed, of its size; and its box, as in
-    Reconstruction. max_side: where the size is free, a longer side is reduced to so many pixels."""
+def prepare(
+    model: AutoEncoder, image: Image.Image, max_side: int | None = None, clean_photo: bool = True
+) -> tuple[Image.Image, Box, str | None]:
+    """The image as the model is to see it, of its channels and, where that is fixed, of its size; and its box and
+    `cleaned`, as in Reconstruction. max_side: where the size is free, a longer side is reduced to so many pixels.
+    clean_photo: as `reconstruct` has it."""
     config, given = model.config, image.size
+    digit = _digit(model, image, config.sample_size) if clean_photo else None
+    if digit is not None:
+        return digit.image, digit.box, digit.says
     if not config.fixed_size:
         if max_side and max(given) > max_side:
             image = image.copy()
             image.thumbnail((max_side, max_side), Image.Resampling.LANCZOS)
-        return images.as_channels(image, model.in_channels), (0.0, 0.0, float(given[0]), float(given[1]))
+        return images.as_channels(image, model.in_channels), (0.0, 0.0, float(given[0]), float(given[1])), None
     size, border = config.sample_size, config.border
     image = images.fit(image, size, model.in_channels, border=border)
     if given == image.size:
-        return image, (0.0, 0.0, float(size), float(size))
+        return image, (0.0, 0.0, float(size), float(size)), None
     scale = min(given) / (size - 2 * border)  # pixels given for each pixel seen
     left, top = ((side - min(given)) / 2 - border * scale for side in given)
-    return image, (left, top, left + size * scale, top + size * scale)
+    return image, (left, top, left + size * scale, top + size * scale), None
+
+
+def _digit(model: AutoEncoder, image: Image.Image, size: int) -> DigitPhoto | None:
+    """The image as a model of grey digits knows them, if it is such a model and a digit on paper."""
+    share = share_of(model.config.trained_on) if model.in_channels == 1 else None
+    return None if share is None else clean_digit(image, size, share * (size - 2 * model.config.border) / size)
 
 
 @torch.inference_mode()
@@ -128,6 +143,7 @@ def reconstruct(
     max_side: int | None = None,
     tile: int | None = None,
     progress: Progress | None = None,
+    clean_photo: bool = True,
 ) -> Reconstruction:
     """Encode an image and decode it again, through the posterior's mean or, if `sample`, through one sample of it.
 
@@ -136,12 +152,14 @@ def reconstruct(
     the two images as shown, in 8 bits.
     decoder: another model of the same latent space, to decode what this one encoded. max_side: as `prepare` has it.
     tile: the side in pixels of the tiles a large image is computed in, 0 for never; as the memory needs unless given.
+    clean_photo: whether a dark digit on bright paper, as one photographs it, is shown to a model of digits as MNIST has
+    its digits (see digit_photo.py); `Reconstruction.cleaned` then says so.
     Raises InputError for what is no image, and for a decoder that takes other latents or gives other images.
     """
     model, report = as_model(model), progress or _silent
     if max_side is not None:
         max_side = whole_number("The longest side", max_side, 1)
-    original, box = prepare(model, as_image(image), max_side)
+    original, box, cleaned = prepare(model, as_image(image), max_side, clean_photo)
     if sample and seed is None:
         seed = draw_seed()
     generator = None if seed is None else make_generator(seed)
@@ -167,6 +185,7 @@ def reconstruct(
         seconds=seconds,
         seed=seed if sample else None,
         tile=side,
+        cleaned=cleaned,
     )
 
 
@@ -359,7 +378,8 @@ def latent_of(model: AutoEncoder, endpoint: Endpoint, prior: str = "normal", siz
             )
         return endpoint.float().cpu().view(shape)
     if isinstance(endpoint, Image.Image):
-        image = images.fit(endpoint, size, model.in_channels, border=model.config.border)
+        digit = _digit(model, endpoint, size)
+        image = digit.image if digit else images.fit(endpoint, size, model.in_channels, border=model.config.border)
         return encode(model, torch.from_numpy(images.to_array(image).copy())[None]).mode()[0].float().cpu()
     draw = endpoint if isinstance(endpoint, Draw) else Draw(endpoint)
     name = draw.prior or (prior if draw.label is None else "normal")

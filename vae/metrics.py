@@ -51,6 +51,20 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     return (total / a[0].numel()).float()
 
 
+def error_map(a: Tensor, b: Tensor, most: int = 64) -> Tensor:
+    """Where two images differ: the absolute difference of each pixel in shares of the whole range, averaged over the
+    channels, (H, W); of sides above `most` pixels averaged over blocks, so that it has at most that many.
+
+    a, b: (1, C, H, W) in [-1, 1], clamped to it, or uint8.
+    """
+    _check(a, b)
+    height, width = a.shape[-2:]
+    whole = torch.arange(height, device=a.device)
+    error = (_unit(a, whole) - _unit(b, whole)).abs().mean(1, keepdim=True)
+    scale = max(1.0, max(height, width) / most)
+    return F.adaptive_avg_pool2d(error, (max(1, round(height / scale)), max(1, round(width / scale))))[0, 0]
+
+
 def _check(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape or a.ndim != 4:
         raise ValueError(f"two batches (N, C, H, W) of one shape are compared, not {tuple(a.shape)}, {tuple(b.shape)}")

@@ -18,7 +18,8 @@ def latent_statistics(name):
 def test_what_lies_beside_the_weights_belongs_to_them(name):
     model, folder = vae.load(name, device="cpu"), vae.bundled()[name]
     assert model.refused_priors is None and len(model.priors) > 1
-    assert latent_statistics(name).mean.shape == model.latent_shape()
+    found = latent_statistics(name)
+    assert found.mean.shape == model.latent_shape() and found.quantiles.shape == (2, 65)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert f"{model.parameter_count:,} parameters" in card
     assert all((folder / file).is_file() for file in re.findall(r"!\[[^]]*\]\(([^)]*)\)", card))

@@ -42,6 +42,40 @@ def test_the_first_page_is_light_and_shows_a_result_at_once(app, chromium):
     context.close()
 
 
+def test_any_picture_is_taken_kindly(visit, tmp_path):
+    page = visit()
+    rebuilt(page)
+    paper, digit = Image.new("L", (320, 420), 235), Image.open(DIGIT).convert("L").resize((260, 260))
+    paper.paste(Image.new("L", digit.size, 40), (30, 70), digit)
+    paper.save(tmp_path / "paper.png")
+    page.locator(".vs-file").first.set_input_files(tmp_path / "paper.png")
+    remarks, left = page.locator(".vs-remarks"), page.locator(".vs-ends span").first
+    expect(remarks).to_contain_text("looks like a digit on paper")
+    expect(left).to_have_text("As the model sees it")
+    assert figure(page, "For this model") == "usual"
+    cleaned = rebuilt(page)
+    remarks.get_by_role("button", name="Undo").click()
+    expect(remarks).to_contain_text("as you gave it")
+    expect(left).to_have_text("Original")
+    assert figure(page, "For this model").startswith("very unusual") and rebuilt(page) != cleaned
+    page.get_by_label("A random draw").check()  # whatever else is changed, it stays undone
+    expect(page.locator(".vs-stats")).to_contain_text("seed")
+    expect(remarks).to_contain_text("as you gave it")
+    page.get_by_label("Most likely").check()
+    remarks.get_by_role("button", name="Clean it up").click()
+    expect(remarks.get_by_role("button", name="Undo")).to_be_visible()
+    assert rebuilt(page) == cleaned
+    expect(page.get_by_label("absolute difference")).to_be_visible()
+
+    page.locator('.vs-example[data-name="photo-parrot"]').first.click()
+    expect(remarks).to_contain_text("This model only knows digits.")
+    remarks.get_by_role("button", name="Try it with dogs-vae-16").click()
+    expect(remarks).to_be_empty()
+    expect(page.locator("#vs-model")).to_have_value("dogs-vae-16")
+    expect(page.locator(".vs-drop-name").first).to_have_text("Parrot")
+    assert float(figure(page, "Pixel accuracy").removesuffix("dB")) > 25
+
+
 def test_reconstruct_an_uploaded_digit(visit, tmp_path):
     page = visit()
     before = rebuilt(page)

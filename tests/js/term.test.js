@@ -18,7 +18,9 @@ const { glossed } = await import("../../vae/ui/static/term.js");
 
 /** @param {string} text */
 const parts = (text) =>
-  glossed(text).map((/** @type {any} */ part) => (typeof part === "string" ? part : { word: part.attributes["data-term"] }));
+  glossed(text).map((/** @type {any} */ part) =>
+    typeof part === "string" ? part : { word: part.attributes["data-term"] },
+  );
 
 test("the glossary's words in a text are buttons, the rest stays as it is", () => {
   assert.deepEqual(parts("reconstruction + β · KL"), ["reconstruction + ", { word: "β" }, " · ", { word: "KL" }]);

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from io import BytesIO
 
 import pytest
@@ -8,6 +9,8 @@ from vae.checkpoints.find_model import weight_files
 from vae.checkpoints.store import load, save
 from vae.data.image_set import ImageSet
 from vae.errors import InputError
+from vae.images import to_image
+from vae.inference import reconstruct
 from vae.latents import statistics
 from vae.latents.projections import lda, pca, two_dimensions
 from vae.models import build
@@ -54,6 +57,26 @@ def test_statistics_are_read_back_as_measured(folder):
             assert torch.equal(getattr(again, name), value), name
     assert again.sheet == found.sheet and again.classes == ["0", "1", "2"]
     assert torch.equal(again.map("lda").project(found.embeddings), found.map("lda").project(found.embeddings))
+
+
+def test_the_quantiles_are_of_each_images_own_figures(folder):
+    model, data = load(folder), pictures(50)
+    found = statistics.measure(model, data).quantiles
+    rebuilt = [reconstruct(model, to_image(pixels)) for pixels in data.images]
+    for row, figures in zip(
+        found, ([r.psnr for r in rebuilt], [r.posterior.kl().item() for r in rebuilt]), strict=True
+    ):
+        torch.testing.assert_close(row[[0, 32, 64]], torch.tensor(figures).quantile(torch.tensor([0, 0.5, 1])))
+        assert row.equal(row.sort().values)
+
+
+def test_a_file_of_an_earlier_version_is_read_without_quantiles(folder):
+    found = statistics.measure(load(folder), pictures(40))
+    statistics.write(weight_files(folder), replace(found, quantiles=None))
+    again = statistics.of(load(folder))
+    assert again.quantiles is None and torch.equal(again.embeddings, found.embeddings)
+    statistics.write(weight_files(folder), found)
+    assert torch.equal(statistics.of(load(folder)).quantiles, found.quantiles)
 
 
 def test_moments_are_those_of_the_posteriors(folder):

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 pytest.importorskip("gradio")
 
@@ -67,6 +67,27 @@ def test_reconstruct(doors, tmp_path):
     assert page.image.convert("RGB").tobytes() == expected
     assert reconstruct.figures(page) | {"seconds": 0} == figures | {"seconds": 0}
     assert (figures["psnr"], figures["ssim"]) == (round(ours.psnr, 3), round(ours.ssim, 5))
+
+
+def test_a_photographed_digit(doors, tmp_path):
+    _, path, command, client, server = doors
+    digit = Image.new("L", (300, 400), 230)
+    ImageDraw.Draw(digit).line([(90, 100), (220, 110), (130, 320)], fill=40, width=22)
+    digit.save(path)
+    ours = vae.reconstruct(vae.load("mnist-vae", device="cpu"), path)
+    given = vae.reconstruct(vae.load("mnist-vae", device="cpu"), path, clean_photo=False)
+    assert ours.cleaned and given.cleaned is None and ours.psnr > given.psnr + 8
+    image = gradio_client.handle_file(str(path))
+    for wanted, options in ((ours, {}), (given, {"clean_photo": False})):
+        flags = ["--no-clean-photo"] if options else []
+        (row,) = command("reconstruct", "mnist-vae", path, "-o", tmp_path / "out.png", *flags)
+        assert (row["psnr"], row["cleaned"]) == (wanted.psnr, wanted.cleaned)
+        file, figures = client.predict(image=image, model="mnist-vae", **options, api_name="/reconstruct")
+        assert figures["cleaned"] == wanted.cleaned and pixels(file) == wanted.image.convert("RGB").tobytes()
+        judged = vae.how_unusual(vae.load("mnist-vae", device="cpu"), path, wanted is ours).summary()
+        assert row["unusual"] == figures["unusual"] == judged
+        page = server.reconstruct("mnist-vae", images.open_image(path), **options)
+        assert page.unusual.summary() == judged and page.original.tobytes() == wanted.original.tobytes()
 
 
 def test_sample(doors, tmp_path):

@@ -5,7 +5,7 @@ import time
 
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageDraw
 
 pytest.importorskip("gradio")
 
@@ -107,6 +107,20 @@ def test_a_plain_auto_encoder_has_no_sigma_to_show(server, tmp_path):
     shown = reconstruct.view_value(server.reconstruct(saved(tmp_path / "vae"), picture, True, 4))
     assert len(shown["sigma"]) == len(shown["mean"]) == 4 and shown["seed"] == 4
     assert shown["mean_limit"] >= max(abs(v) for channel in shown["mean"] for row in channel for v in row)
+
+
+def test_a_colour_photograph_on_a_grey_model_is_told_which_model_to_try(server):
+    photo, catalog = read_picture({"kind": "example", "name": "photo-parrot"}), server.catalog
+
+    def advised(model, image=photo):
+        return reconstruct.advice(catalog, model, image, server.reconstruct(model, image))
+
+    assert advised("mnist-vae") == {"says": "This model only knows digits.", "model": "dogs-vae-16"}
+    assert advised("fashion-vae")["says"] == "This model only knows clothes."
+    assert advised("dogs-vae") is None and advised("mnist-vae", photo.convert("L").convert("RGB")) is None
+    pen = Image.new("RGB", (300, 300), (235, 215, 170))  # in warm light
+    ImageDraw.Draw(pen).line([(90, 60), (210, 70), (130, 240)], fill=(40, 50, 130), width=16)
+    assert advised("mnist-vae", pen) is None
 
 
 def test_a_sprite_holds_every_picture_where_the_page_looks_for_it():

@@ -69,7 +69,8 @@ def load(
         with torch.random.fork_rng(devices=[]):
             model = build(opened.config).to(device, wanted)
     _fill(model, opened, device, wanted)
-    priors.attach(model, opened.weights.files)
+    model.weight_files = tuple(opened.weights.files)
+    priors.attach(model, model.weight_files)
     model.eval().requires_grad_(False)
     if not own:  # whose views of its tensors may count on the usual layout
         to_fast_layout(model)

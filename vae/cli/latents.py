@@ -16,7 +16,8 @@ def statistics(
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Measure a model's latents over a data set, and store what the map of them needs beside the checkpoint."""
+    """Measure a model over a data set, and store beside the checkpoint what the map of its latents needs, and how its
+    images fare, which tells how unusual another is."""
     from vae.checkpoints.find_model import weight_files
     from vae.checkpoints.store import load
     from vae.data.sets import load_data

@@ -109,11 +109,19 @@ def reconstruct(
         int | None,
         typer.Option(help="Side in pixels of the tiles of large images; 0: never. As the memory needs unless given."),
     ] = None,
+    clean_photo: Annotated[
+        bool,
+        typer.Option(
+            "--clean-photo/--no-clean-photo",
+            help="Show a model of digits a dark digit on bright paper in white on black, cropped and centred.",
+        ),
+    ] = True,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
-    """Encode images, decode them again, and say how near the result is."""
+    """Encode images, decode them again, and say how near the result is, and how unusual the image for the model."""
     from vae.checkpoints.store import load
+    from vae.evaluation.unusual import if_measured
     from vae.files import replacing, writing
     from vae.images import open_image, png_bytes
     from vae.inference import reconstruct as rebuild
@@ -130,8 +138,10 @@ def reconstruct(
     with phases() as report:
         for done, path in enumerate(images):
             progress = report if len(images) == 1 else None
-            options = {"max_side": max_side, "tile": tile, "progress": progress}
-            result = rebuild(loaded, open_image(path), sample=sample, seed=seed if sample else None, **options)
+            options = {"max_side": max_side, "tile": tile, "progress": progress, "clean_photo": clean_photo}
+            image = open_image(path)
+            result = rebuild(loaded, image, sample=sample, seed=seed if sample else None, **options)
+            unusual = if_measured(loaded, image, clean_photo)
             name = _free_name(path.stem, names)
             target = output / f"{name}.png" if into_folder else output
             with writing(target), replacing(target) as part:
@@ -147,6 +157,8 @@ def reconstruct(
                     "seconds": result.seconds,
                     "seed": result.seed,
                     "tile": result.tile,
+                    "cleaned": result.cleaned,
+                    "unusual": unusual and unusual.summary(),
                 }
             )
             if progress is None:
@@ -155,7 +167,10 @@ def reconstruct(
         print(json.dumps(facts))
     else:
         for row in facts:
-            print(f"{row['output']}  {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['seconds']:.2f} s")
+            word = f"  {row['unusual']['word']}" if row["unusual"] else ""
+            print(f"{row['output']}  {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['seconds']:.2f} s{word}")
+            if row["cleaned"]:
+                print(f"  {row['cleaned']}")
 
 
 def _free_name(stem: str, names: set[str]) -> str:

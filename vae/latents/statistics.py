@@ -1,7 +1,9 @@
 """What a model's latents are like over a data set: measured once, kept beside the checkpoint as safetensors."""
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from io import BytesIO
 from pathlib import Path
 
@@ -13,12 +15,16 @@ from vae import images, sidecar
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.latents.projections import Projection, lda, pca, two_dimensions
+from vae.metrics import psnr
 from vae.models import AutoEncoder
 
 FILE = "statistics.safetensors"
 REMEDY = "measure it again with `python -m vae statistics`"
 ACTIVE = 0.01  # variance of a dimension's means from which on it counts as active
 POINTS, NUMBERS = 3000, 2**19  # embeddings kept: so many images, and so many numbers in all
+REFERENCES, AT_ONCE = 2000, 2**18  # images whose figures are kept as quantiles; pixels that are decoded at once
+LEVELS = tuple(math.sin(math.pi * i / 128) ** 2 for i in range(65))  # of the quantiles, closest together at both ends
+MOST_PSNR = 100.0  # dB, where an image comes back exactly
 THUMBNAIL, COLUMNS = 32, 60  # greatest side in pixels, and thumbnails in a row of the sheet
 
 
@@ -33,6 +39,8 @@ class Statistics:
     their places in the set. labels: (n,) with indices into `classes`, or None where the set has none.
     projections: {"pca": …, "lda": …}; "lda" is missing where there are no labels, or too few classes or images.
     sheet: a WebP image of the n images' thumbnails, `side` pixels each, 60 in a row, in the embeddings' order.
+    quantiles: (2, 65), of the images' `figures`, PSNR in dB and KL in nats, at LEVELS; None in files of earlier
+    versions, and for a model that gives images in other colours than it takes.
     """
 
     data: str
@@ -49,6 +57,7 @@ class Statistics:
     projections: dict[str, Projection]
     sheet: bytes
     side: int
+    quantiles: Tensor | None = None
 
     @property
     def std(self) -> Tensor:
@@ -130,7 +139,28 @@ def measure(
         projections=maps,
         sheet=sheet,
         side=side,
+        quantiles=reference(model, data),
     )
+
+
+@torch.inference_mode()
+def figures(model: AutoEncoder, pixels: Tensor) -> Tensor:
+    """(N, 2) on the CPU: each image's PSNR in dB, decoded from its posterior's mean and compared in 8 bits, and the KL
+    of its posterior from N(0, I) in nats. pixels: uint8 (N, C, H, W) of the model's sample_size."""
+    posterior = model.encode(images.to_float(pixels.to(model.device)))
+    rebuilt = images.to_uint8(model.decode(posterior.mode())).cpu()
+    return torch.stack([psnr(pixels.cpu(), rebuilt).clamp_max(MOST_PSNR), posterior.kl().cpu()], 1)
+
+
+def reference(model: AutoEncoder, data) -> Tensor | None:
+    """Statistics.quantiles over an ImageSet; None for a model that gives images in other colours than it takes."""
+    if getattr(model.config, "out_channels", model.in_channels) != model.in_channels:
+        return None
+    count = min(len(data), REFERENCES)
+    each = max(1, AT_ONCE // model.config.sample_size**2)
+    parts = data.batches((torch.arange(count) * len(data) // count).split(each))
+    found = torch.cat([figures(model, pixels) for pixels in parts])
+    return found.quantile(torch.tensor(LEVELS), 0).T.contiguous()
 
 
 def _sheet(data, indices: Tensor, border: int) -> tuple[bytes, int]:
@@ -182,3 +212,18 @@ def read(weights: Sequence[Path]) -> Statistics | None:
         return Statistics(**content, **({"labels": None} | tensors), projections=maps, sheet=sheet)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{FILE} is damaged, or of another version of this library; {REMEDY}.") from error
+
+
+def of(model: AutoEncoder) -> Statistics | None:
+    """The statistics stored beside the weights that a model was loaded from, read once; None if there are none. Raises
+    InputError as `read` does."""
+    files = (model.weight_files[0].parent / FILE, *model.weight_files) if model.weight_files else ()
+    if not files or not all(file.is_file() for file in files):
+        return None
+    return _read_once(files[1:], tuple(file.stat().st_mtime_ns for file in files))
+
+
+@lru_cache(maxsize=4)
+def _read_once(weights: tuple[Path, ...], stamp: tuple[int, ...]) -> Statistics | None:
+    """stamp: when the files were written, so that others are read anew."""
+    return read(weights)

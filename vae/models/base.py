@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -82,6 +83,7 @@ class AutoEncoder(nn.Module):
         super().__init__()
         self.fitted_priors: dict = {}
         self.refused_priors: str | None = None  # why priors that lie beside the weights were not taken
+        self.weight_files: tuple[Path, ...] = ()  # that it was loaded from
 
     def encode(self, x: Tensor | np.ndarray) -> DiagonalGaussian:
         """The posterior of images (N, C, H, W), floats in [-1, 1] or uint8 from 0 to 255, of any float type and device.

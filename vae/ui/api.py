@@ -41,8 +41,10 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         sample: bool = False,
         seed: int | None = None,
         max_side: int = 1024,
+        clean_photo: bool = True,
     ) -> tuple:
-        """Encode an image with a variational auto-encoder and decode it again, and measure what was lost.
+        """Encode an image with a variational auto-encoder and decode it again; measure what was lost, and how unusual
+        the image is for the model beside those it was tested on (null if that was not measured).
 
         Args:
             image: The image, in any common format; it is fitted to the model's size and colours.
@@ -50,10 +52,13 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
             sample: Decode a random draw from the posterior instead of its mean.
             seed: The seed of that draw; drawn and handed back if left out.
             max_side: For a model that takes any size: a longer side is reduced to so many pixels.
+            clean_photo: Show a model of digits a dark digit on bright paper in white on black, cropped and centred; the
+                figures' "cleaned" then says so.
         """
         longest = whole("max_side", max_side, 16, MAX_SIDE)
         number_ = None if seed is None else whole("The seed", seed, 0, MAX_SEED)
-        found = server.reconstruct(model, read_picture(image, longest), bool(sample), number_, longest)
+        picture, cleaned = read_picture(image, longest), bool(clean_photo)
+        found = server.reconstruct(model, picture, bool(sample), number_, longest, clean_photo=cleaned)
         return written(found.image, "reconstruction.png"), figures(found)
 
     def sample(
@@ -165,7 +170,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
     endpoint(models, {}, {"models": "list"}, queue=False)
     endpoint(
         reconstruct,
-        {"image": "picture", "model": "str", "sample": "bool", "seed": "int", "max_side": "int"},
+        {"image": "picture", "model": "str", "sample": "bool", "seed": "int", "max_side": "int", "clean_photo": "bool"},
         {"image": "file", "figures": "json"},
     )
     endpoint(

@@ -109,6 +109,11 @@ class Catalog:
         ]
         return min(others, key=likeness)["name"] if others else None
 
+    def for_photographs(self) -> str | None:
+        """The bundled model of colour photographs that keeps most of them; None if there is none."""
+        colour = [m for m in self.models() if m["kind"] == "bundled" and m["in_channels"] == 3]
+        return min(colour, key=lambda model: model["compression"])["name"] if colour else None
+
     def typed(self, name: str) -> str:
         """What to type for the model called `name` on the command line, where the app was started."""
         if name == self.wanted and self.audience.may_open_paths():

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from vae import inference, limits
 from vae.errors import InputError
+from vae.evaluation.unusual import Unusual, if_measured
 from vae.images import MODES, to_uint8
 from vae.inference import Draw, Endpoint, Generated, Reconstruction
 from vae.latents import priors
@@ -53,6 +54,13 @@ class Drawn(Generated):
     label: str | None = None
 
 
+@dataclass(frozen=True)
+class Seen(Reconstruction):
+    """Also, how unusual the image is for the model; None for a model whose test images were not measured."""
+
+    unusual: Unusual | None = None
+
+
 def answer(
     call: Call,
     open_model: Callable[[str], AutoEncoder],
@@ -75,6 +83,12 @@ def stamp(source: str) -> int:
         return ((place if place.is_dir() else place.parent) / priors.FILE).stat().st_mtime_ns
     except (OSError, ValueError):
         return 0
+
+
+def reconstruct(model: AutoEncoder, image: Image.Image, *, clean_photo: bool, **options) -> Seen:
+    """An image encoded and decoded again, and how unusual it is for the model."""
+    found = inference.reconstruct(model, image, clean_photo=clean_photo, **options)
+    return Seen(**vars(found), unusual=if_measured(model, image, clean_photo))
 
 
 def across(encoder: AutoEncoder, decoder: AutoEncoder, image: Image.Image, **options) -> Reconstruction:
@@ -196,7 +210,7 @@ def _check_room(n: int, size: int) -> None:
 
 
 JOBS: dict[str, Callable] = {
-    "reconstruct": inference.reconstruct,
+    "reconstruct": reconstruct,
     "sketch": inference.reconstruct,
     "across": across,
     "spread": spread,

@@ -18,7 +18,7 @@ from vae.images import flatten
 from vae.inference import Endpoint, Reconstruction
 from vae.models import AutoEncoder
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.jobs import DRAWN, MOVING, Call, Drawn, stamp
+from vae.ui.serving.jobs import DRAWN, MOVING, Call, Drawn, Seen, stamp
 from vae.ui.serving.loaded_models import LoadedModels
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.tasks import Report
@@ -65,10 +65,11 @@ class ModelServer:
         max_side: int | None = 1024,
         tile: int | None = None,
         report: Report | None = None,
-    ) -> Reconstruction:
-        """vae.reconstruct with the model of that name. report(what is done now, which share of it) may raise, which
-        ends the work."""
-        options = {"sample": sample, "seed": seed, "max_side": max_side, "tile": tile}
+        clean_photo: bool = True,
+    ) -> Seen:
+        """vae.reconstruct and vae.how_unusual with the model of that name. report(what is done now, which share of
+        it) may raise, which ends the work."""
+        options = {"sample": sample, "seed": seed, "max_side": max_side, "tile": tile, "clean_photo": clean_photo}
         return self.answer(self._call("reconstruct", [name], image=image, **options), report)
 
     def sketch(self, name: str | None, image: Image.Image, max_side: int) -> Reconstruction:

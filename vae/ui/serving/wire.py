@@ -14,13 +14,15 @@ from torch import Tensor
 
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
+from vae.evaluation.unusual import Unusual
 from vae.images import flatten
 from vae.inference import Draw, Generated, Reconstruction
 from vae.latents.priors import PriorNotFitted
-from vae.ui.serving.jobs import Call, Drawn
+from vae.ui.serving.jobs import Call, Drawn, Seen
 from vae.ui.serving.latent_spread import Spread
 
-RECORDS = {kind.__name__: kind for kind in (Call, Draw, Reconstruction, Generated, Drawn, Spread)}  # dataclasses
+KINDS = (Call, Draw, Reconstruction, Seen, Unusual, Generated, Drawn, Spread)  # dataclasses
+RECORDS = {kind.__name__: kind for kind in KINDS}
 DTYPES = {str(dtype): dtype for dtype in (torch.uint8, torch.int64, torch.float32, torch.bfloat16, torch.float16)}
 HEAD = struct.Struct("<Q")  # how long the JSON is
 

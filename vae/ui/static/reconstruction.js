@@ -1,8 +1,8 @@
 // The reconstruction: original and reconstruction under one divider, the figures, and the latent's maps.
 
-/** @import { Context, Reconstruction, SketchLook } from "./types" */
+/** @import { Context, ModelNews, Reconstruction, SketchLook, Unusual } from "./types" */
 import { gradient } from "./colour_scale.js";
-import { announce, h, icon, isDark, onResize, onThemeChange } from "./dom.js";
+import { announce, button, h, icon, isDark, onResize, onThemeChange } from "./dom.js";
 import { figureRow, PSNR_MEANS, SSIM_MEANS } from "./figure_rows.js";
 import { duration, fileName, number, shapeText, shortName } from "./format.js";
 import { heatmap } from "./heatmap.js";
@@ -22,14 +22,32 @@ function legend(limit, diverging) {
   return { node: h("span", { class: "vs-legend" }, number(diverging ? -limit : 0), bar, number(limit)), draw };
 }
 
+const LEAST_SHARE = 0.001; // below it the model's test images are too few to tell
+const UNUSUAL_MEANS =
+  "Beside the images the model was tested on: how well they came back, and how far their latents were from the prior. ";
+
+/** @param {Unusual} value */
+function unusualRow({ word, share, psnr, usual_psnr, kl, usual_kl }) {
+  const few = share < LEAST_SHARE ? "under 1 in 1000" : `1 in ${number(1 / share, 2)}`;
+  const here = `PSNR ${number(psnr)} dB, their median is ${number(usual_psnr)} dB`;
+  const divergence = usual_kl ? `; KL ${number(kl)} nats, their median is ${number(usual_kl)} nats` : "";
+  return figureRow({
+    word: "For this model",
+    value: word,
+    unit: word === "usual" ? "" : `${few} of its test images`,
+    title: `${UNUSUAL_MEANS}${here}${divergence}.`,
+  });
+}
+
 /** @param {Reconstruction} value */
 function figures(value) {
-  const { psnr, ssim, latent_shape, compression, seconds, tile, seed } = value;
+  const { psnr, ssim, latent_shape, compression, seconds, tile, seed, unusual } = value;
   const numbers = latent_shape.reduce((a, b) => a * b);
   const [channels, height, width] = latent_shape;
   return [
     figureRow({ word: "Pixel accuracy", term: "PSNR", value: number(psnr), unit: "dB", title: PSNR_MEANS }),
     figureRow({ word: "Structural similarity", term: "SSIM", value: number(ssim), title: SSIM_MEANS }),
+    ...(unusual ? [unusualRow(unusual)] : []),
     figureRow({
       word: "Stored as",
       term: "the latent",
@@ -63,7 +81,7 @@ function figures(value) {
 }
 
 /** @param {Context<Reconstruction | null>} context */
-export default function mount({ root, props, watch }) {
+export default function mount({ root, props, trigger, watch }) {
   const before = h("img", { alt: "" });
   const after = h("img", { alt: "", class: "after" });
   const range = { type: "range", min: 0, max: 100, step: 0.5, value: 50, class: "vs-divide", "aria-label": DIVIDER };
@@ -71,12 +89,14 @@ export default function mount({ root, props, watch }) {
   const handle = h("span", { class: "vs-handle", "aria-hidden": "true" });
   const frame = h("div", { class: "vs-frame" }, before, after, handle, divider);
   const stage = h("div", { class: "vs-stage" }, frame);
-  const ends = h("div", { class: "vs-ends" }, h("span", {}, "Original"), h("span", {}, "Reconstruction"));
+  const left = h("span", {}, "Original");
+  const ends = h("div", { class: "vs-ends" }, left, h("span", {}, "Reconstruction"));
+  const remarks = h("div", { class: "vs-remarks" });
   const stats = h("dl", { class: "vs-stats" });
   const saves = h("div", { class: "vs-actions" });
   const maps = h("div", { class: "vs-maps" });
   const side = h("div", { class: "vs-side" }, stats, saves);
-  root.append(h("div", { class: "vs-compare" }, h("div", { class: "vs-left" }, stage, ends), side), maps);
+  root.append(h("div", { class: "vs-compare" }, h("div", { class: "vs-left" }, stage, ends, remarks), side), maps);
 
   const divide = () => frame.style.setProperty("--at", `${divider.value}%`);
   divider.addEventListener("input", divide);
@@ -106,14 +126,15 @@ export default function mount({ root, props, watch }) {
    * @param {number[][][] | null} channels
    * @param {number} limit
    * @param {boolean} diverging
+   * @param {boolean} [large] of one map, which says what it shows
    */
-  const section = (title, term, sentence, channels, limit, diverging) => {
+  const section = (title, term, sentence, channels, limit, diverging, large = false) => {
     const heading = h("h3", {}, title, h("small", {}, term));
     const node = h("section", {}, heading, h("p", {}, sentence));
     if (!channels) return node;
     const colours = legend(limit, diverging);
     const cells = channels.map((rows, i) => {
-      const caption = `channel ${i + 1}`;
+      const caption = large ? "Hover, or use the arrow keys, to read it" : `channel ${i + 1}`;
       return heatmap({ rows, limit, diverging, label: `${term}, ${caption}`, caption });
     });
     drawnMaps.push(...cells);
@@ -122,11 +143,30 @@ export default function mount({ root, props, watch }) {
     node.append(
       h(
         "div",
-        { class: "vs-map-row" },
+        { class: large ? "vs-map-row large" : "vs-map-row" },
         cells.map((cell) => cell.node),
       ),
     );
     return node;
+  };
+
+  /** @type {ModelNews["choose"]} */
+  let choose = () => {};
+  listen("models", (/** @type {ModelNews} */ news) => {
+    choose = news.choose;
+  });
+
+  /** What was done to the image before the model saw it, and which model would suit it better. */
+  const remark = () => {
+    const { cleaned, undone, advice } = /** @type {Reconstruction} */ (props.value);
+    left.textContent = cleaned ? "As the model sees it" : "Original";
+    const undo = button(cleaned ? "Undo" : "Clean it up", () => trigger("undo"));
+    const wanted = advice?.model;
+    remarks.replaceChildren(
+      ...(cleaned || undone ? [h("p", {}, cleaned ?? "Shown to the model as you gave it."), undo] : []),
+      ...(advice ? [h("p", { class: "vs-advice" }, advice.says)] : []),
+      ...(wanted ? [button(`Try it with ${wanted}`, () => choose(wanted))] : []),
+    );
   };
 
   /** @param {string} label @param {string} href @param {string} name */
@@ -150,6 +190,7 @@ export default function mount({ root, props, watch }) {
       save("Reconstruction", value.image, `${fileName(name, drawn ? `seed ${value.seed}` : "reconstruction")}.png`),
       save("Original", value.original, `${fileName(name, "original")}.png`),
     );
+    remark();
     drawnMaps = [];
     themed = [];
     maps.replaceChildren(
@@ -169,9 +210,20 @@ export default function mount({ root, props, watch }) {
         value.sigma_limit ?? 1,
         false,
       ),
+      section(
+        "Where the error lies",
+        "absolute difference",
+        "How far each pixel is from what the model saw: 0 is the same, 1 is white for black.",
+        value.error,
+        value.error_limit,
+        false,
+        true,
+      ),
     );
     lay();
-    announce(`Reconstructed: PSNR ${number(value.psnr)} decibels, SSIM ${number(value.ssim)}.`);
+    const { cleaned, unusual, advice } = value;
+    const more = [cleaned, unusual && `For this model ${unusual.word}.`, advice?.says].filter(Boolean).join(" ");
+    announce(`Reconstructed: PSNR ${number(value.psnr)} decibels, SSIM ${number(value.ssim)}. ${more}`);
   };
   onThemeChange(() => {
     for (const draw of themed) draw();

@@ -117,6 +117,16 @@ export interface Figures {
   tile: number | null;
 }
 
+/** evaluation/unusual.py: Unusual.summary() */
+export interface Unusual {
+  word: string;
+  share: number;
+  psnr: number;
+  usual_psnr: number;
+  kl: number;
+  usual_kl: number;
+}
+
 /** reconstruct.view_value(), and what of: the model and the picture's label. mean, sigma: for each channel its rows. */
 export interface Reconstruction extends Figures {
   model: string | null;
@@ -132,6 +142,12 @@ export interface Reconstruction extends Figures {
   sigma: number[][][] | null;
   sigma_limit?: number;
   sigma_says: string;
+  error: number[][][];
+  error_limit: number;
+  cleaned: string | null;
+  undone: boolean;
+  advice: { says: string; model: string | null } | null;
+  unusual: Unusual | null;
 }
 
 /** compare.pane_value(). box: left, top, right, bottom of what the model saw, in the picture's pixels. */

@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from functools import partial
 
 import gradio as gr
+import numpy as np
+import torch
+from PIL import Image
 from torch import Tensor
 
-from vae.inference import Reconstruction, draw_seed
+from vae import images
+from vae.inference import draw_seed
+from vae.metrics import error_map
 from vae.ui.address import Linked, link_number
 from vae.ui.components import (
     fold,
@@ -24,6 +29,8 @@ from vae.ui.components import (
 from vae.ui.endpoints import label
 from vae.ui.formulas import formula
 from vae.ui.not_generative import FAMILIES
+from vae.ui.serving.catalog import Catalog
+from vae.ui.serving.jobs import Seen
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.sketches import Sketches
 from vae.ui.serving.tasks import Done, Tasks
@@ -33,6 +40,8 @@ FIRST = {"kind": "example", "name": "digit-2"}
 MEAN, SAMPLE = "Most likely (the mean)", "A random draw (a posterior sample)"
 MAX_MAPS = 32
 NARROW = 0.5  # standard deviations below this are shown on a scale of their own
+COLOURFUL = 12  # grey levels between a colour photograph's least and greatest channel, on average
+KNOWS = {"mnist": "digits", "digits": "digits", "fashion-mnist": "clothes", "fashion": "clothes"}  # by trained_on
 SIDES = [512, 1024, 2048, 4096]  # the last one only where no strangers are
 TILES = {"Automatic": None, "Never": 0, "256": 256, "512": 512, "1024": 1024}
 
@@ -90,36 +99,47 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             busy = widget("progress", functions=[raising_gradio_errors(tasks.stop)])
-            view = widget("reconstruction")
+            view = widget("reconstruction", events=["undo"])
+    as_given = gr.State(None)  # the image whose clean-up the visitor has undone
 
-    def rebuilt(model, value, sample: bool, seed_: int, longest, tiling) -> Iterator[dict]:
+    def rebuilt(model, value, sample: bool, seed_: int, longest, tiling, undone) -> Iterator[dict]:
         longest = longest if longest in SIDES else 1024
-        image = read_picture(value, longest)
-        work = partial(server.reconstruct, model, image, sample, seed_, longest, TILES.get(tiling))
+        image, clean = read_picture(value, longest), value != undone
+        chosen = model, image, sample, seed_, longest, TILES.get(tiling)
+        work = partial(server.reconstruct, *chosen, clean_photo=clean)
         ticket = secrets.token_hex(8)
         for step in tasks.watch(ticket, work, f"{visitor()}/reconstruct" if visitor() else None):
             if isinstance(step, Done):
                 example = value.get("name") if value.get("kind") == "example" else None
                 of = {"model": model, "picture": label(value), "example": example}
-                yield {busy: None, view: view_value(step.result) | of}
+                more = {"undone": not clean, "advice": advice(server.catalog, model, image, step.result)}
+                yield {busy: None, view: view_value(step.result) | of | more}
             else:
                 yield {busy: {"ticket": ticket, "what": step.what, "share": step.share}}
 
     @show_errors_of_steps(error_note)
-    def show(model: str | None, value: dict, chosen: str, number: float, longest, tiling) -> Iterator[dict]:
+    def show(model: str | None, value: dict, chosen: str, number: float, longest, tiling, undone) -> Iterator[dict]:
         drawn = chosen == SAMPLE
-        yield from rebuilt(model, value, drawn, read_seed(number) if drawn else 0, longest, tiling)
+        yield from rebuilt(model, value, drawn, read_seed(number) if drawn else 0, longest, tiling, undone)
+
+    def undo(model: str | None, value: dict, *controls) -> Iterator[dict]:
+        """Shows the image as it was given, or once more cleaned up."""
+        *rest, undone = controls
+        undone = None if undone == value else value
+        for step in show(model, value, *rest, undone):
+            yield step | {as_given: undone}
 
     @show_errors_of_steps(error_note)
-    def redraw(model: str | None, value: dict, longest, tiling) -> Iterator[dict]:
+    def redraw(model: str | None, value: dict, longest, tiling, undone) -> Iterator[dict]:
         number = draw_seed()
-        for step in rebuilt(model, value, True, number, longest, tiling):
+        for step in rebuilt(model, value, True, number, longest, tiling, undone):
             yield step | {seed: number}
 
     private = {"api_visibility": "private", "show_progress_on": view}
+    inputs = [picker, picture, choice, seed, side, tiles, as_given]
     refresh = {
         "fn": show,
-        "inputs": [picker, picture, choice, seed, side, tiles],
+        "inputs": inputs,
         "outputs": [view, busy, error_note],
         "trigger_mode": "multiple",  # a new wish ends the work for the last one, so none waits for it
     }
@@ -127,7 +147,8 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
     choice.input(lambda chosen: gr.Row(visible=chosen == SAMPLE), choice, seeds, api_visibility="private", queue=False)
     for control in (choice, seed, side, tiles):
         control.input(**refresh, **private)
-    again.click(redraw, [picker, picture, side, tiles], [view, busy, seed, error_note], **private)
+    view.undo(undo, inputs, [view, busy, error_note, as_given], **private)
+    again.click(redraw, [picker, picture, side, tiles, as_given], [view, busy, seed, error_note], **private)
 
     def set_to(query: dict[str, str], model: str | None) -> dict:
         drawn = "seed" in query
@@ -142,7 +163,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
     return Parts(picture, refresh, Linked([picture, choice, seeds, seed], set_to))
 
 
-def figures(found: Reconstruction) -> dict:
+def figures(found: Seen) -> dict:
     """The figures of a reconstruction, as the page and HTTP give them."""
     return {
         "psnr": round(found.psnr, 3),
@@ -154,16 +175,36 @@ def figures(found: Reconstruction) -> dict:
         "seconds": round(found.seconds, 4),
         "seed": found.seed,
         "tile": found.tile,
+        "cleaned": found.cleaned,
+        "unusual": found.unusual and found.unusual.summary(),
     }
 
 
-def view_value(found: Reconstruction) -> dict:
+def advice(catalog: Catalog, name: str | None, image: Image.Image, found: Seen) -> dict | None:
+    """Which model to try instead, where a grey one was given a photograph in colour: {says, model}."""
+    facts = catalog.facts(name)
+    if facts["in_channels"] != 1 or found.cleaned or not _is_colourful(image):
+        return None
+    knows = KNOWS.get(str(facts["trained_on"]).casefold(), "grey pictures")
+    return {"says": f"This model only knows {knows}.", "model": catalog.for_photographs()}
+
+
+def _is_colourful(image: Image.Image) -> bool:
+    small = np.asarray(images.flatten(image).convert("RGB").resize((64, 64), Image.Resampling.BOX), np.float32)
+    return float(np.ptp(small, axis=2).mean()) > COLOURFUL
+
+
+def view_value(found: Seen) -> dict:
     """The value of the component "reconstruction"."""
     posterior = found.posterior
     mean, mean_limit = _maps(posterior.mean)
+    pixels = (torch.from_numpy(images.to_array(image).copy())[None] for image in (found.original, found.image))
+    error, error_limit = _maps(error_map(*pixels)[None, None])
     value = figures(found) | {
         "original": link(found.original, "original"),
         "image": link(found.image, "reconstruction" if found.seed is None else f"reconstruction-seed-{found.seed}"),
+        "error": error,
+        "error_limit": max(0.5, error_limit),
         "mean": mean,
         "mean_limit": mean_limit,
         "mean_says": "Each square is one of the numbers that the picture became: all that the decoder gets.",
