@@ -42,8 +42,8 @@ const COLOURS = {
   Blue: "#3f78c4",
 };
 const HOW =
-  "Drawing pad. Draw with the mouse or a finger. With the keyboard, arrow keys move the brush, Space lowers and lifts " +
-  "it, Control Z takes the last stroke back, and Delete clears the pad.";
+  "Drawing pad. Draw with the mouse or a finger. With the keyboard, arrow keys move the brush, Space lowers and " +
+  "lifts it, Control Z takes the last stroke back, and Delete clears the pad.";
 
 /**
  * @param {object} page
