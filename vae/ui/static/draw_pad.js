@@ -128,7 +128,7 @@ export function drawPad({ of, server, drawn, looked }) {
     redrawn.style.width = `${look.width * scale}px`;
     redrawn.classList.toggle("crisp", isSmall(look.width) && scale >= 1);
     redrawn.alt = "What the model makes of the drawing";
-    map.move(look.place);
+    map.move(look.place, look.nearest);
   };
   const wish = newestFirst({
     /** @param {{ model: string, uri: string }} request */
