@@ -66,15 +66,18 @@ def test_a_seven_drawn_lies_amid_the_sevens(pad):
     facts = pad.sketch_map({"model": "mnist-vae-large"})
     points = torch.from_numpy(np.frombuffer(base64.b64decode(facts["points"]), "<f4").copy()).view(-1, 2)
     assert facts["live"] and len(points) == len(facts["labels"]) <= POINTS
-    place = torch.tensor(pad.sketch_look({"model": "mnist-vae-large", "uri": drawing()})["place"])
+    look = pad.sketch_look({"model": "mnist-vae-large", "uri": drawing()})
+    place = torch.tensor(look["place"])
     nearest = (points - place).norm(dim=1).argsort()[:15]
     assert sum(facts["classes"][facts["labels"][i]] == "7" for i in nearest) > 10
+    assert look["nearest"] == "7"
 
 
 def test_a_model_without_a_map_still_redraws(pad, tmp_path):
     name = saved(tmp_path / "fresh")
     assert pad.sketch_map({"model": name}) == {"live": True, "points": None, "labels": None, "classes": None}
-    assert pad.sketch_look({"model": name, "uri": drawing()})["place"] is None
+    look = pad.sketch_look({"model": name, "uri": drawing()})
+    assert look["place"] is look["nearest"] is None
 
 
 def test_a_drawing_of_another_size_than_the_map_has_no_place(pad):

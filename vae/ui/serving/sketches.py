@@ -34,7 +34,8 @@ class Sketches:
         """A drawing through the model. asked: {model, uri}, the drawing as a data URI.
 
         {original, image: data URIs of what the model saw and of what it made of it, width, height, psnr, ssim,
-        seconds, place: [x, y] on the map of `sketch_map`, None without one}, or {error}.
+        seconds, place: [x, y] on the map of `sketch_map`, nearest: the class of the data set's image whose latent is
+        nearest, both None without a map}, or {error}.
         """
         if not self._room.acquire(blocking=False):
             return {"error": "The server is busy drawing for others; go on in a moment."}
@@ -60,17 +61,20 @@ class Sketches:
             "psnr": round(found.psnr, 3),
             "ssim": round(found.ssim, 5),
             "seconds": round(found.seconds, 4),
-            "place": self._place(name, found.latent),
+            **self._place(name, found.latent),
         }
 
     def _live(self, name: str) -> bool:
         return self.server.catalog.facts(name)["parameters"] <= LIVE
 
-    def _place(self, name: str, z: Tensor) -> list[float] | None:
+    def _place(self, name: str, z: Tensor) -> dict:
         known = self._measured(name)
         if known is None or z[0].shape != known.mean.shape:
-            return None
-        return [float(f"{v:.5g}") for v in _projection(known).project(z)[0].tolist()]
+            return {"place": None, "nearest": None}
+        place = _projection(known).project(z)[0].tolist()
+        nearest = (known.embeddings.flatten(1) - z.flatten(1)).norm(dim=1).argmin()  # in the space, not on the map
+        label = None if known.labels is None else known.classes[int(known.labels[nearest])]
+        return {"place": [float(f"{v:.5g}") for v in place], "nearest": label}
 
     def sketch_map(self, asked: object) -> dict:
         """What a pad needs to know of a model. asked: {model}.

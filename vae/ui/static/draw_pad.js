@@ -42,8 +42,8 @@ const COLOURS = {
   Blue: "#3f78c4",
 };
 const HOW =
-  "Drawing pad. Draw with the mouse or a finger. With the keyboard, arrow keys move the brush, Space lowers and lifts " +
-  "it, Control Z takes the last stroke back, and Delete clears the pad.";
+  "Drawing pad. Draw with the mouse or a finger. With the keyboard, arrow keys move the brush, Space lowers and " +
+  "lifts it, Control Z takes the last stroke back, and Delete clears the pad.";
 
 /**
  * @param {object} page
@@ -128,7 +128,7 @@ export function drawPad({ of, server, drawn, looked }) {
     redrawn.style.width = `${look.width * scale}px`;
     redrawn.classList.toggle("crisp", isSmall(look.width) && scale >= 1);
     redrawn.alt = "What the model makes of the drawing";
-    map.move(look.place);
+    map.move(look.place, look.nearest);
   };
   const wish = newestFirst({
     /** @param {{ model: string, uri: string }} request */

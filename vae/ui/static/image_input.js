@@ -1,6 +1,7 @@
-// An image from the visitor: dropped, pasted, chosen, drawn, or one of the examples. With the option `topic` each choice
-// is told to other components too, with `sketch` what the model makes of a drawing under way; with `photographs`, families of models, the example is a photograph with a model of
-// those and a digit with others, until the visitor chooses.
+// An image from the visitor: dropped, pasted, chosen, drawn, or one of the examples. With the option `topic` each
+// choice is told to other components too, with `sketch` what the model makes of a drawing under way; with
+// `photographs`, families of models, the example is a photograph with a model of those and a digit with others, until
+// the visitor chooses.
 
 /** @import { Context, Example, ImageValue, ModelNews, SketchServer } from "./types" */
 import { errorLine, h, uniqueId } from "./dom.js";

@@ -1,4 +1,5 @@
-// One end of an interpolation: a random latent from a seed, a picture or drawing, or a sample or point sent from another tab.
+// One end of an interpolation: a random latent from a seed, a picture or drawing, or a sample or point sent from
+// another tab.
 
 /** @import { Context, Endpoint, SketchServer } from "./types" */
 import { button, errorLine, h, icon } from "./dom.js";

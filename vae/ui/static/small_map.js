@@ -4,7 +4,7 @@
 import { context2d, fontFamily, h, pixelRatio, themeColour } from "./dom.js";
 import { withArticle } from "./format.js";
 import { clamp } from "./geometry.js";
-import { classMark, middles, nearestPoint, projection, pushApart, squareAround } from "./map_geometry.js";
+import { classMark, middles, projection, pushApart, squareAround } from "./map_geometry.js";
 
 const PAD = 8; // pixels around the points
 const APART = 12; // pixels between two classes' marks
@@ -70,11 +70,6 @@ export function smallMap(size) {
     c.stroke();
     c.fill();
   };
-  /** @param {Points} map @param {Place} place */
-  const nearestClass = ({ points, labels, classes }, place) => {
-    const i = nearestPoint(points, place);
-    return i === null || !labels || !classes ? "" : `nearest: ${withArticle(classes[labels[i]])}`;
-  };
   return {
     node: canvas,
     says,
@@ -82,12 +77,12 @@ export function smallMap(size) {
     /** @param {Points | null} found */
     set(found) {
       map = found;
-      this.move(null);
+      this.move(null, null);
     },
-    /** @param {Place | null} place */
-    move(place) {
+    /** @param {Place | null} place @param {string | null} nearest the class of the nearest picture */
+    move(place, nearest) {
       dot = place;
-      const near = map && dot ? nearestClass(map, dot) : "";
+      const near = nearest === null ? "" : `nearest: ${withArticle(nearest)}`;
       says.textContent = near;
       canvas.setAttribute("aria-label", `Where the drawing lies among the data set's pictures${near && `; ${near}`}`);
       draw();

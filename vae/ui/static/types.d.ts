@@ -347,7 +347,8 @@ export interface LatentServer {
   latent_space_look(asked: object): Promise<LatentLook>;
 }
 
-/** Sketches.sketch_look() of serving/sketches.py; place: on the map of sketch_map(), null without one. */
+/** Sketches.sketch_look() of serving/sketches.py; place: on the map of sketch_map(), nearest: the
+ * class of the nearest picture; null without one. */
 export interface SketchLook {
   original: string;
   image: string;
@@ -357,6 +358,7 @@ export interface SketchLook {
   ssim: number;
   seconds: number;
   place: [number, number] | null;
+  nearest: string | null;
 }
 
 /** Sketches.sketch_map(). live: whether the model redraws while one draws. */
