@@ -88,6 +88,9 @@ class TrainConfig:
         public=False,
     )
     freeze: str | None = setting(None, "The part that stays as it is.", choices=PARTS, public=False)
+    map_and_priors: bool = setting(
+        True, "Measure the latents and fit priors at the end, where model and data are small.", label="Map and priors"
+    )
 
     def __post_init__(self):
         from vae.models import config_from_dict

@@ -28,6 +28,7 @@ from vae.training.cuda_graph import GraphedUpdate, captured, why_not
 from vae.training.discriminator import Adversary
 from vae.training.distributed import accelerator_for, all_mean, claim, share_batch_norm
 from vae.training.ema import EMA
+from vae.training.finishing import finish
 from vae.training.hardware import chosen_precision, compile_blocks, is_compiled, memory_format
 from vae.training.objective import CustomObjective, Objective
 from vae.training.presets import PRESETS, preset
@@ -97,6 +98,8 @@ def fit(
         try:
             with stopper.listening():
                 reason = trainer.train()
+                if reason is None and config.map_and_priors and accelerator.num_processes == 1:
+                    finish(writer, trainer.feed, trainer.plan.steps, accelerator.device, stopper.reason)
             ending = {"state": "stopped" if reason else "finished", "reason": reason, "seconds_left": 0}
         except BaseException as error:
             message = sentence(error)
