@@ -23,6 +23,7 @@ def tiny(**changes) -> TrainConfig:
         "learning_rate": 6e-3,
         "precision": "fp32",
         "seed": 5,
+        "map_and_priors": False,
     }
     return TrainConfig(**settings | changes)
 

@@ -36,30 +36,79 @@ def test_the_two_kinds_of_auto_encoder_side_by_side(visit):
     tab(page, "Sample")
     first = grids(page)
     names = page.locator(".vs-half h3:visible")
-    expect(names).to_have_text(["Variational auto-encodermnist-vae-large", "Plain auto-encodermnist-ae"])
+    expect(names).to_have_text(["Plain auto-encodermnist-ae", "Variational auto-encodermnist-vae-large"])
     expect(page.locator(".vs-half .vs-cell")).to_have_count(50)
     boxes = [page.locator(".vs-half").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
 
-    # another prior is another pair of grids, of the same seed; going back brings the same ones
+    # it opens on plain noise; another prior is another pair of grids, of the same seed; going back brings the same ones
+    expect(page.get_by_label("Plain noise")).to_be_checked()
     says = page.locator(".vs-half-says").all_inner_texts()
-    plain, cloud = choose(page, "Plain noise"), choose(page, "Single Gaussian")
-    assert len({*plain, *cloud}) == 4 and page.locator(".vs-half-says").all_inner_texts() != says
+    cloud = choose(page, "Single Gaussian")
+    assert len({*first, *cloud}) == 4 and page.locator(".vs-half-says").all_inner_texts() != says
     expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("prior: single Gaussian, seed 0")
-    assert choose(page, "Learned prior (flow)") == first
     page.get_by_role("button", name="plain noise").click()  # in the sentence above
     expect(page.get_by_label("Plain noise")).to_be_checked()
-    page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=first)
-    assert grids(page) == plain
+    page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=cloud)
+    assert grids(page) == first
 
-    # the prior is kept when new samples are drawn, and when the model is changed: the chosen one comes first
+    # the prior is kept when new samples are drawn, and when the model is changed: the two kinds stay in their places
     page.get_by_role("button", name="Draw new samples").click()
-    page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=plain)
+    page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=first)
     expect(page.get_by_label("Plain noise")).to_be_checked()
     drawn = grids(page)
     page.locator("#vs-model").select_option("mnist-ae")
     expect(names).to_have_text(["Plain auto-encodermnist-ae", "Variational auto-encodermnist-vae"])
-    assert grids(page)[0] == drawn[1]
+    assert grids(page)[0] == drawn[0]
+
+
+def changed(page: Page, before: list[str]) -> list[str]:
+    page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=before)
+    return grids(page)
+
+
+def test_one_switch_repairs_the_noise_and_one_class_is_drawn_alone(visit):
+    page = visit()
+    tab(page, "Sample")
+    noise = grids(page)
+    switch = page.get_by_role("switch", name="Repair with a learned prior")
+    expect(switch).to_have_attribute("aria-checked", "false")
+    switch.click()
+    repaired = changed(page, noise)
+    expect(switch).to_have_attribute("aria-checked", "true")
+    expect(page.get_by_label("Learned prior (flow)")).to_be_checked()
+    expect(page.locator(".vs-before")).to_have_count(0)  # what faded is gone
+
+    classes = page.get_by_role("group", name="Draw one class alone").get_by_role("button")
+    expect(classes).to_have_text(["All classes", *map(str, range(10))])
+    page.get_by_role("button", name="7", exact=True).click()
+    sevens = changed(page, repaired)
+    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("of 7, prior: gaussian mixture")
+    page.wait_for_url("**label=7**")
+    page.get_by_label("Sample 3 of 25 of mnist-vae-large").click()
+    page.get_by_role("button", name="Interpolate: A").click()  # where it is drawn again, of that class
+    expect(caption(page)).to_contain_text("from sample 3 of seed 0")
+    expect(page.locator(".vs-error:visible")).to_have_count(0)
+    tab(page, "Sample")
+
+    # all classes are drawn as before; another prior, and another model, are of all classes
+    page.get_by_role("button", name="All classes").click()
+    assert changed(page, sevens) == repaired
+    page.get_by_role("button", name="7", exact=True).click()
+    changed(page, repaired)
+    switch.click()
+    assert changed(page, sevens) == noise
+    page.get_by_role("button", name="7", exact=True).click()
+    changed(page, noise)
+    page.locator("#vs-model").select_option("fashion-vae")
+    expect(classes.nth(1)).to_have_text("T-shirt")
+    expect(page.get_by_role("button", name="All classes")).to_have_attribute("aria-pressed", "true")
+
+
+def test_a_link_leads_to_one_class(visit):
+    page = visit("?tab=sample&model=mnist-vae-large&label=3&seed=5")
+    expect(page.get_by_role("button", name="3", exact=True)).to_have_attribute("aria-pressed", "true")
+    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("of 3, prior: gaussian mixture, seed 5")
 
 
 def test_samples_of_either_model_are_sent_on(visit):
@@ -117,14 +166,14 @@ def test_quick_choices_of_priors_end_with_the_last(visit):
     page = visit()
     tab(page, "Sample")
     first = grids(page)
-    page.get_by_label("Learned prior (flow)").focus()
+    page.get_by_label("Plain noise").focus()
     for _ in range(3):
-        page.keyboard.press("ArrowUp")
-    expect(page.get_by_label("Plain noise")).to_be_checked()
-    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("prior: plain noise")
+        page.keyboard.press("ArrowDown")
+    expect(page.get_by_label("Learned prior (flow)")).to_be_checked()
+    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("prior: learned prior (flow)")
     page.wait_for_function(f"old => ({SHEETS})().every((sheet, i) => sheet !== old[i])", arg=first)
     page.wait_for_timeout(500)
-    expect(page.get_by_label("Plain noise")).to_be_checked()
+    expect(page.get_by_label("Learned prior (flow)")).to_be_checked()
 
 
 def test_a_grid_between_four(visit):

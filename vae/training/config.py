@@ -121,6 +121,9 @@ class TrainConfig:
         "center", "Images fitted by their short side, or cut at random places out of the whole.", choices=CROPS
     )
     gradient_checkpointing: bool = setting(False, "Compute each block twice, to need less memory.")
+    map_and_priors: bool = setting(
+        True, "Measure the latents and fit priors at the end, where model and data are small.", label="Map and priors"
+    )
 
     def __post_init__(self):
         from vae.depth import checked_range  # here, for NumPy is not needed to say which options there are

@@ -28,6 +28,7 @@ from vae.training.callbacks import Event
 from vae.training.config import TrainConfig
 from vae.training.cuda_graph import GraphedUpdate, captured
 from vae.training.distributed import accelerator_for, claim, track_images
+from vae.training.finishing import finish
 from vae.training.hardware import chosen_precision
 from vae.training.objective import check_terms
 from vae.training.own_parts import OwnParts, gathered, lent
@@ -120,6 +121,9 @@ def fit(
         try:
             with stopper.listening():
                 reason = trainer.train()
+                own = parts.model is not None
+                if reason is None and config.map_and_priors and accelerator.num_processes == 1 and not own:
+                    finish(writer, trainer.feed, trainer.plan.steps, accelerator.device, stopper.reason)
             ending = {"state": "stopped" if reason else "finished", "reason": reason, "seconds_left": 0}
             ending["signal"] = stopper.signal
         except BaseException as error:

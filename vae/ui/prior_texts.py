@@ -40,8 +40,8 @@ PRIORS = {
     "mixture": Words(
         "Gaussian mixture",
         "many small Gaussians fitted to them",
-        "A hundred Gaussians or more share the encoded training pictures between them, so that few draws fall into "
-        "gaps.",
+        "A hundred Gaussians or more share the encoded training pictures between them, each class its own, so that few "
+        "draws fall into gaps, and one class can be drawn alone.",
         "Better: the gaps that training left are mostly avoided.",
         "Most draws now land near some picture's latent, and look like a picture.",
         "Soft shapes, like a photograph out of focus: a few thousand photographs are too few for Gaussians in so many "

@@ -133,7 +133,9 @@ def fit_flow(
     pairs = list(average.parameters()), list(flow.parameters())
     fast = has_bfloat16(points.device)
     optimizer = torch.optim.AdamW(flow.parameters(), weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, updates, pct_start=0.1)
+    # With 10 updates a rise over 0.1 of them would have no length, by which PyTorch divides.
+    rise = 0.1 if updates > 10 else 0.15
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, updates, pct_start=rise)
 
     def draw(*shape: int) -> Tensor:
         return torch.randn(shape, generator=generator).to(points.device)

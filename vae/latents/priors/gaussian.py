@@ -10,7 +10,7 @@ from vae.errors import InputError
 FULL = 512  # dimensions up to which correlations are fitted
 COMPONENTS = 400
 NUMBERS = 110_000  # that a mixture may take, some 220 KB
-CLEAR = 0.9  # probability of its class from which on a point is clearly of that one
+CLEAR = 0.99  # probability of its class from which on a point is clearly of that one
 
 
 @dataclass(frozen=True)
