@@ -21,7 +21,7 @@ MINE = {"run": "tiny-001", "token": "m" * 32}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
-    vae.fit(tiny(epochs=1), run=runs / "tiny-001", device="cpu")
+    vae.fit(tiny(epochs=2, beta=0.0), run=runs / "tiny-001", device="cpu")
     Audience().visitor(MINE["token"]).claim(vae.Run(runs / "tiny-001"))
     return runs
 
