@@ -4,6 +4,7 @@ import pytest
 
 pytest.importorskip("gradio")
 
+from bars import saved
 from tiny_runs import tiny
 
 import vae
@@ -21,7 +22,8 @@ MINE = {"run": "tiny-001", "token": "m" * 32}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
-    vae.fit(tiny(epochs=2, beta=0.0), run=runs / "tiny-001", device="cpu")
+    run = vae.fit(tiny(epochs=1), run=runs / "tiny-001", device="cpu")
+    saved(run.model_folder())  # its own would take longer to learn anything that a prior can be fitted to
     Audience().visitor(MINE["token"]).claim(vae.Run(runs / "tiny-001"))
     return runs
 
