@@ -297,3 +297,36 @@ def test_a_phone_has_the_maps_first_and_all_can_be_read(visit, theme):
     expect(page.locator(".vs-here figcaption span").first).not_to_have_text("the mean")
     measure = (Path(__file__).parent / "contrast.js").read_text()
     assert page.evaluate(measure) == []
+
+
+@pytest.mark.parametrize("width", [1440, 390])
+def test_one_slider_shows_what_beta_does(visit, width):
+    page = visit("?tab=latent", width=width, height=844)
+    card = page.locator(".vs-beta")
+    card.scroll_into_view_if_needed()
+    slider = card.get_by_role("slider")
+    expect(slider).to_have_attribute("aria-valuetext", "β = 1")
+    originals = card.get_by_alt_text("Ten digits of the test set")
+
+    def seen():
+        images = [card.get_by_alt_text(alt) for alt in ("The same digits, redrawn", "25 images drawn from noise")]
+        return [image.get_attribute("src") for image in images] + [card.locator(".vs-beta-says").text_content()]
+
+    first, original = seen(), originals.get_attribute("src")
+    slider.press("ArrowRight")
+    expect(slider).to_have_attribute("aria-valuetext", "β = 8")
+    expect(card).to_contain_text("posterior collapse")
+    slider.press("Home")
+    expect(slider).to_have_attribute("aria-valuetext", "β = 0")
+    assert all(a != b for a, b in zip(seen(), first, strict=True)) and originals.get_attribute("src") == original
+    # the map glides, and comes to rest
+    canvas = card.locator("canvas")
+    page.wait_for_function(
+        """async (canvas) => {
+            const before = canvas.toDataURL();
+            await new Promise((done) => setTimeout(done, 150));
+            return canvas.toDataURL() === before;
+        }""",
+        arg=canvas.element_handle(),
+    )
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")

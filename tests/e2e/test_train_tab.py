@@ -31,7 +31,10 @@ def test_train_watch_reload_stop_and_use(visit):
         timeout=60_000,
     )
     expect(page.locator("[data-vs='training'] > .vs-caption")).to_contain_text("images a second")
-    expect(page.get_by_role("img", name="Samples from noise")).to_be_visible()
+    samples = page.get_by_role("img", name="Samples from noise")
+    expect(samples).to_be_visible()
+    assert samples.bounding_box()["y"] < page.locator(".vs-chart").first.bounding_box()["y"], "above the curves"
+    expect(page.get_by_role("button", name="Map it")).to_be_hidden()
 
     # while it runs its latest weights are in the picker
     assert page.locator(f"#vs-model option[value='{run}']").inner_text().startswith(f"{run} (live")
@@ -53,6 +56,10 @@ def test_train_watch_reload_stop_and_use(visit):
 
     page.get_by_role("button", name="Stop").click()
     expect(chip).to_have_text("stopped")
+    page.get_by_role("button", name="Map it").click()
+    expect(page.get_by_role("tab", name="Latent space")).to_have_attribute("aria-selected", "true")
+    expect(page.locator(".vs-space h3")).to_contain_text(run)
+    tab(page, "Train")
     page.get_by_role("button", name="Sample from this model").click()
     expect(page.get_by_label("Model", exact=True)).to_have_value(run)
     expect(page.get_by_role("group", name=f"Samples of {run}", exact=True).get_by_role("button")).to_have_count(25)

@@ -1,9 +1,12 @@
 """What a visitor can have made of a run that has ended: its map and its priors."""
 
+import shutil
+
 import pytest
 
 pytest.importorskip("gradio")
 
+from bars import saved
 from tiny_runs import tiny
 
 import vae
@@ -21,7 +24,12 @@ MINE = {"run": "tiny-001", "token": "m" * 32}
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory):
     runs = tmp_path_factory.mktemp("runs")
-    vae.fit(tiny(epochs=1), run=runs / "tiny-001", device="cpu")
+    run = vae.fit(tiny(epochs=1), run=runs / "tiny-001", device="cpu")
+    model = vae.load(saved(runs / "other"), device="cpu")
+    last = model.encoder[-1]
+    last.weight.data[2:], last.bias.data[2:] = 0.0, -8.0  # the log-variances: as of a model that has learned something
+    vae.save(model, run.model_folder())
+    shutil.rmtree(runs / "other")
     Audience().visitor(MINE["token"]).claim(vae.Run(runs / "tiny-001"))
     return runs
 

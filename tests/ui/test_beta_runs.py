@@ -9,9 +9,8 @@ from PIL import Image
 
 pytest.importorskip("gradio")
 
-import vae
 from vae.checkpoints import find_model
-from vae.checkpoints.find_model import beta_runs
+from vae.checkpoints.find_model import beta_runs, load_config
 from vae.ui.components import SORRY
 from vae.ui.serving import beta_runs as module
 from vae.ui.serving.beta_runs import BetaRuns
@@ -39,7 +38,7 @@ def places(run: dict) -> np.ndarray:
 
 def test_the_runs_differ_in_beta_alone_and_are_no_models_to_choose(server):
     assert list(beta_runs()) == [0, 1, 8]
-    configs = [vae.load_config(folder).to_dict() | {"scaling_factor": None} for folder in beta_runs().values()]
+    configs = [load_config(folder).to_dict() | {"scaling_factor": None} for folder in beta_runs().values()]
     assert configs[0] == configs[1] == configs[2]
     folders = {str(folder) for folder in beta_runs().values()}
     assert not folders & {str(server.catalog.source(model["name"])) for model in server.catalog.models()}

@@ -7,6 +7,7 @@ import { projection } from "./map_geometry.js";
 const PAD = 10; // CSS pixels around the points
 const GLIDE = 600; // ms
 const DIGITS = 10;
+const APART = 13; // CSS pixels between two classes that are written in
 
 /** points: two numbers each; outline: where 95% of noise lands. @typedef {object} Scene @property {Float32Array} points
  * @property {Place[]} outline @property {Square} view */
@@ -36,6 +37,19 @@ export function middles(points, labels) {
     const median = (axis) => own.map((i) => points[2 * i + axis]).sort((a, b) => a - b)[own.length >> 1];
     return [median(0), median(1)];
   });
+}
+
+/** Which classes are written where, none over another: one that has no room is left to the one that stands there.
+ * @param {Place[]} places in pixels, of each class @returns {{ digits: number[], at: Place }[]} */
+export function apart(places) {
+  /** @type {{ digits: number[], at: Place }[]} */
+  const found = [];
+  places.forEach(([x, y], digit) => {
+    const near = found.find(({ at }) => Math.hypot(at[0] - x, at[1] - y) < APART);
+    if (near) near.digits.push(digit);
+    else found.push({ digits: [digit], at: [x, y] });
+  });
+  return found;
 }
 
 export function betaMap() {
@@ -79,12 +93,15 @@ export function betaMap() {
     c.lineWidth = 4;
     c.lineJoin = "round";
     c.strokeStyle = themeColour("card");
-    middles(points, labels).forEach((place, digit) => {
-      const at = toPixel(place);
-      c.strokeText(String(digit), ...at);
-      c.fillStyle = colours[digit];
-      c.fillText(String(digit), ...at);
-    });
+    const written = apart(middles(points, labels).map(toPixel));
+    for (const { digits, at } of written) {
+      const all = digits.length === DIGITS;
+      const text = all ? "all" : String(digits[0]);
+      const [x, y] = all ? [at[0], at[1] - APART] : at;
+      c.strokeText(text, x, y);
+      c.fillStyle = all ? themeColour("text") : colours[digits[0]];
+      c.fillText(text, x, y);
+    }
   };
   onResize(node, paint);
   onThemeChange(paint);

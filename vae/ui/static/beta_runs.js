@@ -14,8 +14,8 @@ const SAYS = {
     most of them far from where noise lands, and so noise becomes no digit.`,
   1: `The digits gather where noise lands, and share that place out between them. Redrawing loses a little sharpness;
     noise becomes something like digits.`,
-  8: `The pull wins: only the coarsest is remembered of each digit. What is redrawn is smooth and no longer quite the
-    same digit, and noise becomes blurs between them.`,
+  8: `The pull wins: all digits are sent to one place, so that their latents say nothing (posterior collapse).
+    Whatever goes in, noise too, the same average of all digits comes out.`,
 };
 /** The covariance of N(0, I) on a map whose axes are of length one. */
 const NOISE = [
@@ -58,7 +58,7 @@ export default function mount({ root, server }) {
     "div",
     { class: "vs-beta-parts" },
     part("Where the digits lie", spread, map.node),
-    part("Ten digits, and redrawn", sharpness, originals.node, redrawn.node),
+    part("Digits, redrawn", sharpness, originals.node, redrawn.node),
     part("Drawn from noise", seed, samples.node),
   );
   root.append(control, says, problem.node, parts);
@@ -74,13 +74,14 @@ export default function mount({ root, server }) {
     redrawn.image.src = run.reconstructions;
     samples.image.src = run.samples;
     says.textContent = SAYS[beta] ?? "";
-    spread.textContent = `KL ${number(kl)} nats`;
+    const information = `KL ${number(Math.round(100 * kl) / 100)} nats`;
+    spread.textContent = information;
     sharpness.textContent = `PSNR ${number(psnr)} dB`;
     range.setAttribute("aria-valuetext", `β = ${beta}`);
     [...marks.children].forEach((mark, i) => {
       mark.classList.toggle("chosen", found?.runs[i] === run);
     });
-    if (moved) announce(`β = ${beta}: KL ${number(kl)} nats, PSNR ${number(psnr)} dB.`);
+    if (moved) announce(`β = ${beta}: ${information}, PSNR ${number(psnr)} dB.`);
   };
   range.addEventListener("input", () => {
     const run = found?.runs[Number(range.value)];

@@ -114,7 +114,7 @@ export function trainingPreviews({ fetchPreviews }) {
     slider.value = String(Math.max(0, at));
     when.textContent = moment ? describe(moment) : "";
     const pages = plural(moments.length, "page");
-    says.textContent = live ? `${pages} so far, one more with each epoch` : `what it drew after each epoch, ${pages}`;
+    says.textContent = live ? `what it draws as it learns, ${pages} so far` : `what it drew as it learned, ${pages}`;
     slider.setAttribute("aria-valuetext", moment ? describe(moment) : "no preview yet");
     if (!moment) return;
     for (const view of views) {
