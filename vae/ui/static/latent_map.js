@@ -353,8 +353,8 @@ export function latentMap(facts, { server, send, hovered, touched }) {
     legendOf(classes),
     error.node,
     selection.node,
-    actions,
     direction.node,
+    actions,
     numbers,
   );
   return {
