@@ -290,7 +290,7 @@ def test_a_phone_has_the_maps_first_and_all_can_be_read(visit, theme):
     for kind, dx in [("touchStart", 0), *(("touchMove", 4 * step) for step in range(6))]:
         touch.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": x + dx, "y": y}]})
     lens = page.locator(".vs-lens").first.bounding_box()
-    assert 0 <= lens["y"] and lens["y"] + lens["height"] < y - 10, "above the finger, on the screen"
+    assert lens["y"] >= 0 and lens["y"] + lens["height"] < y - 10, "above the finger, on the screen"
     touch.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     page.touchscreen.tap(*place(page, 0, 0.6, 0.4))
     expect(page.locator(".vs-here figcaption span").first).not_to_have_text("the mean")
