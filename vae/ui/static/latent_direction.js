@@ -1,4 +1,4 @@
-// "More like a 7": from the mean of some images to the mean of others, as a slider. The field's word is attribute vector.
+// "More like a 7": from the mean of some images to the mean of others, as a slider. The field's word: attribute vector.
 
 /** @import { ImageSet } from "./types" */
 import { button, h } from "./dom.js";
@@ -82,7 +82,8 @@ export function latentDirection({ title, classes, moved, goTo, turned }) {
   return {
     node: h("section", { class: "vs-direction" }, heading, lists, row, hint),
     reset,
-    /** Adds or replaces a set that was made on the map, and leads to it. @param {string} name @param {number[]} points */
+    /** Adds or replaces a set that was made on the map, and leads to it.
+     * @param {string} name @param {number[]} points */
     setOwn(name, points) {
       const others = [...sets.keys()].filter((other) => other.startsWith("set ") && other !== name);
       sets.set(name, { points });

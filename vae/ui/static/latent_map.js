@@ -129,10 +129,8 @@ export function latentMap(facts, { server, send, hovered, touched }) {
     base = news;
     choosing = false;
     scatter.setBase(base.place);
-    if (!hovering) {
-      caption(base.says);
-      read(base.nearest);
-    }
+    caption(base.says);
+    read(base.nearest);
     if (slid !== "along") {
       origin = null;
       direction.reset();
@@ -356,8 +354,8 @@ export function latentMap(facts, { server, send, hovered, touched }) {
     legendOf(classes),
     error.node,
     selection.node,
-    actions,
     direction.node,
+    actions,
     numbers,
   );
   return {

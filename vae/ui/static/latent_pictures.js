@@ -27,7 +27,7 @@ export function latentPictures(facts, { title, nameOf, classOf, thumbnail, paint
   const says = h("span");
   const near = [...Array(Math.min(NEIGHBOURS, facts.n)).keys()].map(() => thumbnail(NEIGHBOUR_ROOM));
   const nearSays = h("span");
-  const nearImages = h("div", { class: "vs-near", role: "img" });
+  const nearImages = h("div", { class: "vs-near", role: "img", "aria-label": "The nearest pictures" });
   nearImages.append(...near.map(({ node }) => node));
 
   /** @param {string} uri */

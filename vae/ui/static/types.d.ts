@@ -330,7 +330,7 @@ export interface LatentMapAnswer {
 /** Images of a map that latent_sets.py reads: all of them, those of a class, or those of some points. */
 export type ImageSet = null | { class: number } | { points: number[] };
 
-/** LatentMaps.latent_space_look(). pictures: of all places asked for, in order; place, values and nearest: of the last. */
+/** LatentMaps.latent_space_look(). pictures: of all places asked for, in order; the others: of the last. */
 export interface LatentLook {
   error?: string;
   z: string;
