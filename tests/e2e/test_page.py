@@ -3,7 +3,6 @@
 import re
 from pathlib import Path
 
-import pytest
 from PIL import Image
 from playwright.sync_api import Page, expect
 from tabs import tab
@@ -153,8 +152,6 @@ def test_scrub_and_animate(visit):
     page.locator("#vs-end-B-file").set_input_files(DIGIT)
     expect(page.locator(".vs-end-says").nth(1)).to_have_text("digit-7.png")
     expect(page.locator(".vs-caption:visible")).to_contain_text("to digit-7.png")
-
-
 
 
 def test_the_text_can_be_read(visit):

@@ -34,7 +34,7 @@ def test_all_is_within_three_screens_and_the_main_action_in_reach(visit, width, 
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         if width == PHONE["width"]:
             assert page.evaluate("document.documentElement.scrollHeight") <= 3 * PHONE["height"], name
-        assert 0 <= at["x"] and at["x"] + at["width"] <= width, name
+        assert at["x"] >= 0 and at["x"] + at["width"] <= width, name
         if says:
             box = bar(page).get_by_role("button", name=says, exact=True).bounding_box()
             assert box["height"] >= 44 and box["y"] + box["height"] <= PHONE["height"], name
