@@ -9,12 +9,14 @@ import { test } from "node:test";
     setAttribute(/** @type {string} */ name, /** @type {string} */ value) {
       this.attributes[name] = value;
     },
+    addEventListener() {},
     append(/** @type {string[]} */ ...parts) {
       this.text += parts.join("");
     },
   }),
 };
 const { glossed } = await import("../../vae/ui/static/term.js");
+const { MEANINGS } = await import("../../vae/ui/static/glossary.js");
 
 /** @param {string} text */
 const parts = (text) =>
@@ -26,4 +28,12 @@ test("the glossary's words in a text are buttons, the rest stays as it is", () =
   assert.deepEqual(parts("reconstruction + β · KL"), ["reconstruction + ", { word: "β" }, " · ", { word: "KL" }]);
   assert.deepEqual(parts("PSNR"), [{ word: "PSNR" }]);
   assert.deepEqual(parts("KLs priority"), ["KLs priority"]);
+});
+
+test("each of them has a meaning", () => {
+  const words = Object.keys(MEANINGS);
+  assert.deepEqual(
+    parts(words.join(" ")).filter((part) => part !== " "),
+    words.map((word) => ({ word })),
+  );
 });

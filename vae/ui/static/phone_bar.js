@@ -55,7 +55,15 @@ export function watchPhone() {
     if (said && !isOpen()) open(true);
     draw();
   });
+  /** @type {HTMLElement | null} */
+  let watched = null;
   const draw = () => {
+    const shown = panel();
+    if (shown && shown !== watched) {
+      watcher.disconnect();
+      watcher.observe(shown, { subtree: true, childList: true, attributeFilter: ["hidden", "disabled", "aria-label"] });
+      watched = shown;
+    }
     const found = (ACTIONS[openTab()] ?? []).flatMap(({ target, says, shows }) => {
       const control = /** @type {HTMLButtonElement | null | undefined} */ (panel()?.querySelector(target));
       if (!control || control.closest("[hidden]")) return [];
@@ -97,10 +105,6 @@ export function watchPhone() {
     const chosen = document.querySelector('[role=tab][aria-selected="true"]');
     const list = chosen?.parentElement;
     if (chosen && list) list.scrollTo({ left: chosen.offsetLeft - (list.clientWidth - chosen.offsetWidth) / 2 });
-    watcher.disconnect();
-    const shown = panel();
-    if (shown)
-      watcher.observe(shown, { subtree: true, childList: true, attributeFilter: ["hidden", "disabled", "aria-label"] });
     draw();
   };
 
