@@ -96,9 +96,9 @@ def ours(options) -> None:
     turns = None
 
     class Timed(loop.Trainer):
-        def prepare(self):
+        def begin(self):
             nonlocal turns
-            super().prepare()
+            super().begin()
             turns = Turns()
             if options.device != "cpu":  # there the parts are launched, or are one graph, and a clock here says nothing
                 return
@@ -127,6 +127,7 @@ def ours(options) -> None:
         seed=options.seed,
         batch_size=128,
         learning_rate=options.learning_rate,
+        map_and_priors=False,
     )
     with tempfile.TemporaryDirectory() as folder:
         loop.fit(config, run=Path(folder) / "run", device=options.device)

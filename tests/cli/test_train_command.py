@@ -197,7 +197,7 @@ def test_bad_input_is_one_sentence_and_leaves_nothing_behind(train, tmp_path, ar
 
 
 def test_where_a_tracker_writes_is_said(train, tmp_path):
-    assert train("--batch-size", 512, "--epochs", 1, "--run-dir", tmp_path / "run")[0] == 0
+    assert train("--batch-size", 512, "--epochs", 1, "--no-map-and-priors", "--run-dir", tmp_path / "run")[0] == 0
     run = Run(tmp_path / "run")
     assert _introduction(run, "tensorboard")[-1] == f"Logs go to {run.folder / 'vae-studio'}."
     assert _introduction(run, "wandb")[-1] == "Logs go to wandb." and len(_introduction(run, None)) == 1

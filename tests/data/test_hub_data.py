@@ -225,7 +225,7 @@ def test_of_a_large_set_training_gets_a_stream(hub):
     deadline = time.monotonic() + 5
     while threading.active_count() > before and time.monotonic() < deadline:
         time.sleep(0.02)
-    assert threading.active_count() == before
+    assert threading.active_count() <= before  # fewer, if a thread of an earlier test has ended meanwhile
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["a test split", "none"])

@@ -85,7 +85,7 @@ def stamp(source: str) -> int:
         return 0
 
 
-def reconstruct(model: AutoEncoder, image: Image.Image, *, clean_photo: bool, **options) -> Seen:
+def reconstruct(model: AutoEncoder, image: Image.Image, *, clean_photo: bool = True, **options) -> Seen:
     """An image encoded and decoded again, and how unusual it is for the model."""
     found = inference.reconstruct(model, image, clean_photo=clean_photo, **options)
     return Seen(**vars(found), unusual=if_measured(model, image, clean_photo))

@@ -1,5 +1,5 @@
-// On phones, what is done most on the open tab is always in reach of a thumb, and the settings are a sheet above it that
-// leaves the result in sight. phone.css shows both where the screen is narrow.
+// On phones, what is done most on the open tab is always in reach of a thumb, and the settings are a sheet above it
+// that leaves the result in sight. phone.css shows both where the screen is narrow.
 
 import { button, h, icon } from "./dom.js";
 import { listen } from "./topics.js";

@@ -1,5 +1,5 @@
-// For those who learn and those who teach: the tour, the glossary at its words, and large type to present with. What the
-// first page does not need is fetched when it is asked for.
+// For those who learn and those who teach: the tour, the glossary at its words, and large type to present with. What
+// the first page does not need is fetched when it is asked for.
 
 import { listen } from "./topics.js";
 
@@ -14,7 +14,8 @@ const linked = () => Number(new URLSearchParams(location.search).get("tour")) ||
 
 /** @param {boolean} large */
 function setSize(large) {
-  for (const node of [document.documentElement, document.body]) node.classList.toggle(LARGE, large); // canvases watch the body
+  // Canvases watch the body.
+  for (const node of [document.documentElement, document.body]) node.classList.toggle(LARGE, large);
   for (const node of document.querySelectorAll("[data-size]")) node.setAttribute("aria-pressed", String(large));
 }
 

@@ -1,4 +1,5 @@
-// The guided way through the page, in five steps. Each is an address: Next goes there, Back comes back, a link opens it.
+// The guided way through the page, in five steps. Each is an address: Next goes there, Back comes back, a link opens
+// it.
 
 /** @import { TourStep } from "./types" */
 import { button, h } from "./dom.js";
