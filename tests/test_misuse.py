@@ -436,11 +436,11 @@ def test_a_data_set_is_named_by_a_string_or_a_path_and_fitted_to_whole_numbers()
     "wrong",
     [
         *({"name": name} for name in (None, 5, ["digits"], "", "a\0b")),
-        *({"split": split} for split in (None, "val", ["train"])),
+        *({"split": split} for split in (None, "dev", ["train"])),
         *({"size": size} for size in ("16", 16.5, 0, -8, 10**7, True, None, NAN)),
         *({"channels": channels} for channels in (0, 5, "3", None)),
         *({"border": border} for border in (-1, 8, 1.5, "2", None)),
-        *({"test_size": share} for share in (0, 1, -0.1, NAN, "0.2", None, True)),
+        *({"test_size": share} for share in (0, 1, -0.1, NAN, "0.2", True)),
         *({"limit_bytes": limit} for limit in (-1, None, "1", 0.5)),
         *({"root": root} for root in (5, ["data"])),
     ],
