@@ -66,7 +66,7 @@ class Attacker(Visitor):
 
 
 def calls(who: Attacker) -> None:
-    who.tries(lambda i: who.post("/call/sample", {"data": ["dogs-vae", 64, i, 1.0, "normal"]}), range(132))
+    who.tries(lambda i: who.post("/call/sample", {"data": ["dogs-vae", 64, i, 1.0, "normal", None]}), range(132))
 
 
 def sessions(who: Attacker) -> None:
@@ -75,7 +75,9 @@ def sessions(who: Attacker) -> None:
 
 def names(who: Attacker) -> None:
     who.tries(lambda i: who.script_of("open_model", "0123456789", f"no-one/model-{i}/../../etc"), range(300))
-    who.tries(lambda i: who.post("/call/sample", {"data": [f"no-one/model {i}", 1, 0, 1.0, "normal"]}), range(300))
+    who.tries(
+        lambda i: who.post("/call/sample", {"data": [f"no-one/model {i}", 1, 0, 1.0, "normal", None]}), range(300)
+    )
 
 
 def large_bodies(who: Attacker) -> None:

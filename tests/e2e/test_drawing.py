@@ -139,6 +139,7 @@ def test_a_finger_draws_an_end_on_a_phone(visit, theme):
     tab(page, "Interpolate")
     expect(page.locator(".vs-end-says").nth(1)).to_have_text("a random latent")
     expect(page.locator(".vs-caption:visible").filter(has_text="seed 3 to seed 4")).to_be_attached()
+    page.get_by_role("button", name="Settings", exact=True).locator("visible=true").first.click()
     pad = opened(page, 1)
     top = page.evaluate("scrollY")
     session = page.context.new_cdp_session(page)

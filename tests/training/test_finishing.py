@@ -1,5 +1,7 @@
 """What a run has at its end beside the weights, without being asked for."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 from tiny_runs import tiny
@@ -26,7 +28,7 @@ def test_a_small_models_run_ends_with_its_map_and_priors(tmp_path, config):
     found = statistics.read(weight_files(run.folder))
     assert found.split == "val" and found.images == run.state()["val_images"] and "pca" in found.projections
     # gone on with, it has those of its new weights
-    again = vae.fit(tiny(epochs=2), run.folder, resume=True, device="cpu")
+    again = vae.fit(replace(config, epochs=2), run.folder, resume=True, device="cpu")
     assert again.state()["state"] == "finished" and vae.load(run.folder).priors == model.priors
 
 

@@ -153,7 +153,7 @@ def test_while_images_are_read(tmp_path, monkeypatch, held):
         return open_image(*arguments, **named)
 
     if not held:
-        reading = in_phase("update", lambda trainer: trainer.step == 1, monkeypatch)
+        reading = in_phase("update", lambda trainer: trainer.step >= 1, monkeypatch)
         on_demand = lambda *a, **k: load_data(*a, limit_bytes=0, **k)  # noqa: E731
         monkeypatch.setattr(vae.training.batches, "load_data", on_demand)
     monkeypatch.setattr(vae.data.encoded, "open_image", opened)

@@ -58,7 +58,7 @@ def test_what_is_left_out_stands_in_the_runs_state_and_on_stderr(tmp_path):
     folder = dots(tmp_path / "d")
     (folder / "notes.txt").write_text("x")
     (folder / "broken.png").write_text("x")
-    command = f"train --data {folder} --epochs 1 --run-dir {tmp_path / 'run'} --device cpu --json"
+    command = f"train --data {folder} --epochs 1 --no-map-and-priors --run-dir {tmp_path / 'run'} --device cpu --json"
     done = CliRunner().invoke(app, command.split())
     assert done.exit_code == 0, done.output
     said = ["1 other file was left out: notes.txt.", "1 image could not be read and was left out: broken.png."]

@@ -167,14 +167,19 @@ def test_a_way_through_the_prior_is_the_command_lines(server, fitted):
     assert plain.prior is None and torch.equal(plain.pixels[0], server.sample(fitted, 1, 3, 1.0, "normal").pixels[0])
 
 
+def alike(a, b) -> bool:
+    """Whether two images are the same but for rounding, which depends on how many are decoded at once."""
+    return (a.int() - b.int()).abs().max() <= 1
+
+
 def test_grids_and_loops_have_their_ends_where_they_belong(server, fitted):
     ends = [Draw(seed) for seed in range(4)]
     own = [server.sample(fitted, 1, seed, 1.0, "flow").pixels[0] for seed in range(4)]
     grid = server.interpolate(fitted, ends, 3, "prior", "grid").pixels
-    assert all(torch.equal(grid[i], picture) for i, picture in zip((0, 2, 6, 8), own, strict=True))
+    assert all(alike(grid[i], picture) for i, picture in zip((0, 2, 6, 8), own, strict=True))
     loop = server.interpolate(fitted, ends[:3], 5, "prior", "loop").pixels
     assert len(grid) == 9 and len(loop) == 15
-    assert all(torch.equal(loop[i], picture) for i, picture in zip((0, 5, 10), own[:3], strict=True))
+    assert all(alike(loop[i], picture) for i, picture in zip((0, 5, 10), own[:3], strict=True))
     for kind, wrong in (("grid", ends[:3]), ("loop", ends[:2]), ("path", ends)):
         with pytest.raises(InputError, match="endpoints"):
             server.interpolate(fitted, wrong, 3, "slerp", kind)

@@ -215,14 +215,18 @@ def slow(monkeypatch):
     monkeypatch.setattr(
         ModelServer,
         "sample",
-        lambda self, name, n, seed, *rest: (seed != 666 or go.wait(30)) and sample(self, name, n, seed, *rest),
+        lambda self, name, n, seed, *rest, **named: (
+            (seed != 666 or go.wait(30)) and sample(self, name, n, seed, *rest, **named)
+        ),
     )
     yield go
     go.set()
 
 
 def begin(asked, seed: int, who: dict) -> tuple[int, dict]:
-    status, text, _ = asked.ask("POST", "/gradio_api/call/sample", {"data": ["mnist-vae", 1, seed, 1.0, "normal"]}, who)
+    status, text, _ = asked.ask(
+        "POST", "/gradio_api/call/sample", {"data": ["mnist-vae", 1, seed, 1.0, "normal", None]}, who
+    )
     return status, json.loads(text)
 
 
@@ -236,7 +240,7 @@ def test_one_visitors_calls_leave_room_for_others(served, slow):
     refused = [said for status, said in answers if status != 200]
     assert len(refused) == 132 - shares.CALLS
     assert all("you can send another as soon as one of them is answered" in said["detail"] for said in refused)
-    assert "complete" in asked.call("sample", "mnist-vae", 1, 7, 1.0, "normal", **B)  # before any of those
+    assert "complete" in asked.call("sample", "mnist-vae", 1, 7, 1.0, "normal", None, **B)  # before any of those
     host = [begin(asked, 1, {}) for _ in range(2 * shares.CALLS)]
     assert all(status == 200 for status, _ in host)
     slow.set()
@@ -276,7 +280,7 @@ def test_answers_that_nobody_fetches_are_forgotten(served, monkeypatch):
 def test_sessions_are_light_and_bounded(served):
     demo, asked = served
     sessions = demo.app.state_holder
-    asked.call("sample", "mnist-vae", 1, 7, 1.0, "normal", **A)
+    asked.call("sample", "mnist-vae", 1, 7, 1.0, "normal", None, **A)
     assert all(not session.config_values for session in sessions.session_data.values())
     part = next(c for c in asked.config["components"] if "watch_run" in c["props"].get("server_fns", ()))
     known = len(sessions.session_data)

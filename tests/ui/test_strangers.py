@@ -54,7 +54,7 @@ def answers(asked: Door, model: str, data: str, **headers) -> dict[str, str]:
         "open_model": asked.script("open_model", model, **headers),
         "opening": asked.script("opening", model, **headers),
         "look_at_data": asked.script("look_at_data", {"preset": "mnist-vae", "data": data}, **headers),
-        "sample": asked.call("sample", model, 1, 0, 1.0, "normal", **headers),
+        "sample": asked.call("sample", model, 1, 0, 1.0, "normal", None, **headers),
         "train_start": asked.call("train_start", "mnist-vae", data, *[None] * 14, **headers),
     }
 
@@ -68,17 +68,17 @@ def test_strangers_learn_of_no_path(beyond, place, who):
             "model", "mo-el"
         ).replace("pictures", "pic-ures"), name
         assert "error" in said and "latent_shape" not in said
-    relative = beyond.call("sample", "some/model/tree/main", 1, 0, 1.0, "normal", **who)
+    relative = beyond.call("sample", "some/model/tree/main", 1, 0, 1.0, "normal", None, **who)
     assert "error" in relative and "huggingface" in relative.lower().replace(" ", "")
 
 
 def test_the_host_opens_paths_on_the_open_network_too(beyond, place):
-    assert "error" not in beyond.call("sample", str(place / "some/model"), 1, 0, 1.0, "normal")
+    assert "error" not in beyond.call("sample", str(place / "some/model"), 1, 0, 1.0, "normal", None)
 
 
 def test_behind_a_proxy_nobody_opens_paths_of_a_private_machine(private, place):
-    assert "error" not in private.call("sample", str(place / "some/model"), 1, 0, 1.0, "normal")
-    assert "error" in private.call("sample", str(place / "some/model"), 1, 0, 1.0, "normal", **PROXIED)
+    assert "error" not in private.call("sample", str(place / "some/model"), 1, 0, 1.0, "normal", None)
+    assert "error" in private.call("sample", str(place / "some/model"), 1, 0, 1.0, "normal", None, **PROXIED)
 
 
 def tools(asked: Door) -> set[str]:
@@ -102,7 +102,7 @@ def test_agents_train_on_no_public_server_unless_asked_for(private, beyond, plac
 def test_more_than_the_memory_is_not_begun(beyond, place):
     settings = [65_536 if name == "batch_size" else None for name in SETTINGS if name != "data"]
     said = beyond.call("train_start", "mnist-vae-large", "digits", *settings, **PROXIED)
-    assert "A batch of 65,536 images would take about" in said and "error" in said
+    assert "A batch of 65,536 images of 32x32 pixels would take about" in said and "error" in said
     assert not [*(place / "runs").glob("*")]
 
 
@@ -110,7 +110,7 @@ def test_an_absurd_model_draws_nothing(beyond, place, monkeypatch):
     folder = vae.save(build(LABELLED).eval(), place / "large")
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | {"sample_size": 8192}))
-    assert "up to 6928 a side" in beyond.call("sample", str(folder), 1, 0, 1.0, "normal")
+    assert "up to 6928 a side" in beyond.call("sample", str(folder), 1, 0, 1.0, "normal", None)
 
 
 def test_another_name_is_not_answered(private, beyond):
