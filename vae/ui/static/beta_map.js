@@ -3,6 +3,7 @@
 /** @import { Place, Square } from "./map_geometry.js" */
 import { context2d, fontFamily, h, onResize, onThemeChange, pixelRatio, themeColour } from "./dom.js";
 import { projection } from "./map_geometry.js";
+import { paintOutline } from "./scatter_paint.js";
 
 const PAD = 10; // CSS pixels around the points
 const GLIDE = 600; // ms
@@ -71,13 +72,7 @@ export function betaMap() {
     c.scale(ratio, ratio);
     const { toPixel } = projection(view, size, PAD);
     const colours = [...Array(DIGITS).keys()].map((i) => themeColour(`class-${i}`));
-    c.beginPath();
-    for (const place of outline) c.lineTo(...toPixel(place));
-    c.fillStyle = themeColour("card");
-    c.fill();
-    c.setLineDash([5, 4]);
-    c.strokeStyle = themeColour("muted");
-    c.stroke();
+    paintOutline(c, outline, toPixel);
     c.globalAlpha = 0.75;
     labels.forEach((digit, i) => {
       c.fillStyle = colours[digit];

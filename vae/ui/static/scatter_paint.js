@@ -26,7 +26,7 @@ const TURN = 2 * Math.PI;
 const classColour = (i) => themeColour(`class-${i % 10}`);
 
 /** @param {CanvasRenderingContext2D} c @param {Place[]} outline @param {(place: Place) => [number, number]} toPixel */
-function paintOutline(c, outline, toPixel) {
+export function paintOutline(c, outline, toPixel) {
   c.beginPath();
   for (const place of outline) c.lineTo(...toPixel(place));
   c.fillStyle = themeColour("card");
