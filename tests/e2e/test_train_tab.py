@@ -1,5 +1,6 @@
 """The Train tab as visitors use it: a real training, watched, compared, gone back through, kept in order."""
 
+import base64
 import csv
 import io
 import re
@@ -202,7 +203,11 @@ def test_colour_images_get_a_colour_model_and_any_size(visit, tmp_path):
     expect(row).to_have_attribute("data-run", re.compile("^sd-small-"))
     expect(row.locator(".vs-state")).to_have_text("finished", timeout=40_000)
     page.get_by_role("button", name="Sample from this model").click()
-    expect(page.get_by_role("list", name="The model's facts")).to_contain_text("latent 4 × 2 × 2")
+    expect(page.get_by_role("list", name="The model's facts")).to_contain_text("trained on reds.zip")
+    cell = page.get_by_role("group", name=re.compile("^Samples of sd-small-")).get_by_role("button").first
+    sprite = cell.evaluate("(e) => e.style.backgroundImage.slice(5, -2)")
+    drawn = Image.open(io.BytesIO(base64.b64decode(sprite.partition(",")[2])))
+    assert drawn.size == (5 * 16, 5 * 16), "25 samples of the size it was trained at"
 
 
 def test_a_stranger_watches_but_cannot_stop(visit):

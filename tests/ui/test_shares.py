@@ -2,6 +2,7 @@
 
 Every request goes to this machine; a visitor is told by the address that a proxy on it says they have."""
 
+import contextlib
 import json
 import socket
 import threading
@@ -326,11 +327,18 @@ HEAD = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="files"; filename=
 
 def upload(asked, body: bytes, who: dict, length: int | None = None, wait: bool = True) -> str:
     """The answer to an upload, or to as much of it as there is."""
-    headers = {"Host": "127.0.0.1", "Content-Type": f"multipart/form-data; boundary={BOUNDARY}", **who}
+    kind = f"multipart/form-data; boundary={BOUNDARY}"
+    headers = {"Host": "127.0.0.1", "Content-Type": kind, "Connection": "close", **who}
     lines = [f"{name}: {value}" for name, value in headers.items()] + [f"Content-Length: {length or len(body)}"]
     with socket.create_connection(("127.0.0.1", asked.address), timeout=30) as connection:
         connection.sendall("\r\n".join(["POST /gradio_api/upload HTTP/1.1", *lines, "", ""]).encode() + body)
-        return connection.recv(4096).decode() if wait else ""
+        if not wait:
+            return ""
+        answer = b""
+        with contextlib.suppress(ConnectionResetError):  # a refused body may not have been read to its end
+            while more := connection.recv(4096):  # head and body may come one after the other
+                answer += more
+        return answer.decode()
 
 
 def whole(data: bytes) -> bytes:

@@ -182,7 +182,7 @@ export default function mount({ root, props, server, watch, options }) {
     chip.classList.toggle("live", live);
     bar.value = state.steps ? (state.step ?? 0) / state.steps : 0;
     bar.classList.toggle("live", live);
-    previews.setLive(live);
+    previews.setLive(live, Boolean(entry?.mine));
     const own = options.training && (host || Boolean(entry?.mine)) && !entry?.bundled;
     const ended = state.state !== undefined && !live;
     after.set({ run, ready: hasModel && ended, own });

@@ -10,7 +10,8 @@ import { KINDS, nextPreviews, previewKey, wantedOf, withMore } from "./preview_o
 const TITLES = ["Samples from noise", "Originals and reconstructions"]; // of KINDS
 const AT_ONCE = 12; // images in one answer
 const IDLE_RATE = 1500; // bytes a second for images nobody asked for
-const LIVE_RATE = 15_000; // of a training that runs, whose images are what one waits for
+const WATCHED_RATE = 3500; // of a training that runs
+const OWN_RATE = 15_000; // of one's own, whose images are what one waits for
 const RETRY = 3000; // ms
 const FRAME = 120; // ms, while the training is played
 const MOST = 4; // times that an image is enlarged
@@ -101,6 +102,7 @@ export function trainingPreviews({ fetchPreviews }) {
   /** @type {ReturnType<typeof setInterval> | undefined} */
   let timer;
   let live = false;
+  let own = false;
 
   /** @param {string} key */
   const known = (key) => fetched.has(key) || missing.has(key);
@@ -132,7 +134,8 @@ export function trainingPreviews({ fetchPreviews }) {
     for (const [key, preview] of loaded) fetched.set(key, preview);
     for (const each of wanted) if (!fetched.has(previewKey(...each))) missing.add(previewKey(...each));
     const bytes = found.reduce((sum, [, uri]) => sum + uri.length, 0);
-    next = Date.now() + (bytes / (live ? LIVE_RATE : IDLE_RATE)) * 1000;
+    const rate = !live ? IDLE_RATE : own ? OWN_RATE : WATCHED_RATE;
+    next = Date.now() + (bytes / rate) * 1000;
     draw();
   };
   const pump = async () => {
@@ -213,8 +216,9 @@ export function trainingPreviews({ fetchPreviews }) {
       draw();
       pump();
     },
-    /** @param {boolean} is whether the run trains now */
-    setLive(is) {
+    /** @param {boolean} is whether the run trains now @param {boolean} mine whether the visitor started it */
+    setLive(is, mine) {
+      own = mine;
       if (is === live) return;
       live = is;
       draw();
