@@ -4,6 +4,7 @@ import importlib.util
 import json
 import os
 import re
+import runpy
 import secrets
 import shutil
 import signal
@@ -13,13 +14,15 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from argparse import Namespace
+from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack
 from multiprocessing import get_context
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 import torch
 from PIL import Image
@@ -28,6 +31,7 @@ pytest.importorskip("gradio")
 if not importlib.util.find_spec("ray"):
     pytest.skip("no Ray: pip install 'ray[serve]'", allow_module_level=True)
 
+from child_processes import command_of, family, running
 from sticky_proxy import StickyProxy
 from tiny_runs import tiny
 
@@ -37,6 +41,7 @@ from vae.errors import InputError
 from vae.images import grid, png_bytes
 from vae.inference import Draw
 from vae.latents.priors import PriorNotFitted
+from vae.ui.serving import remote
 from vae.ui.serving.access import Audience
 from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.models import ModelServer
@@ -49,42 +54,9 @@ MODEL = "mnist-vae"
 DIGIT = Image.linear_gradient("L").resize((28, 28))
 
 
-@contextmanager
-def running(command: list[str], ready: str, log: Path, environment: dict) -> Iterator[subprocess.Popen]:
-    """A process once it has written that it is ready. Nothing that it started is left afterwards."""
-    with log.open("wb") as file:
-        process = subprocess.Popen(command, cwd=REPO, env=environment, stdout=file, stderr=file)
-    try:
-        patience = time.monotonic() + 120
-        while ready not in log.read_text():
-            if process.poll() is not None or time.monotonic() > patience:
-                pytest.fail(log.read_text()[-3000:])
-            time.sleep(0.1)
-        yield process
-    finally:
-        family = processes(process.pid)
-        process.terminate()
-        with suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-        for pid in family:
-            with suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
-        process.wait()
-
-
-def processes(root: int) -> dict[int, str]:
-    """The commands of a process and its descendants, by process id."""
-    lines = subprocess.run(["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True).stdout.splitlines()
-    parents = {int(pid): (int(parent), command) for pid, parent, command in (line.split(None, 2) for line in lines)}
-    found = {root: ""}
-    while more := {pid: c for pid, (parent, c) in parents.items() if parent in found and pid not in found}:
-        found |= more
-    return found
-
-
 @pytest.fixture(scope="module")
 def place():
-    folder = Path(tempfile.mkdtemp(prefix="ray"))  # not pytest's: a socket's path is 107 characters at most
+    folder = Path(tempfile.mkdtemp(prefix="ray", dir="/tmp"))  # a socket's path is 107 characters at most
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -107,10 +79,10 @@ def cluster(place):
 
 @pytest.fixture(scope="module")
 def there(place, cluster):
-    """Calls a function of this module in a process where `page` is what an app's has. In the tests' own, Ray would
-    outlive its cluster: its threads go on, and what other tests set in the environment would reach it."""
+    """Calls a function of this module in a process where `page` is what an app's has. In the tests' own, Ray would not
+    wait while a browser's event loop is there, nor would its threads end with the cluster."""
     with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        pid = pool.submit(os.getpid).result(60)
+        pid = pool.submit(os.getpid).result(120)
         try:
             pool.submit(open_page, cluster[1], place / "runs").result(120)
             yield lambda function, *arguments: pool.submit(function, *arguments).result(120)
@@ -245,10 +217,9 @@ def samples_while_one_dies(replica: int) -> list:
 
 def test_a_replica_killed_in_the_middle_loses_no_call(there, here, cluster):
     expected = [here.sample(MODEL, 1, seed, 1.0, "normal").pixels.tolist() for seed in range(200)]
-    replicas = [pid for pid, command in processes(cluster[0].pid).items() if command.startswith("ray::ServeReplica")]
+    replicas = [one.pid for one in family(cluster[0].pid) if command_of(one).startswith("ray::ServeReplica")]
     assert len(replicas) == 2
     assert there(samples_while_one_dies, replicas[0]) == expected
-    assert replicas[0] not in processes(cluster[0].pid)
 
 
 def from_batches() -> tuple[bytes, list]:
@@ -274,35 +245,21 @@ def test_passes_of_several_calls_are_made_together_and_are_their_own(there, here
         assert pixels.shape == own.shape and (pixels - own.int()).abs().max() <= 1
 
 
-def cut_off() -> tuple[str, bool]:
-    """What a call says when the cluster is gone, and whether another one was begun."""
-    import ray
-
-    ray.shutdown()
-    with pytest.raises(Exception) as failed:
-        page.sample(MODEL, 1, 0, 1.0, "normal")
-    return str(failed.value), ray.is_initialized()
+def benchmark() -> dict:
+    script = runpy.run_path(str(REPO / "benchmarks" / "serve.py"))
+    return script["one"](Namespace(model=MODEL, seconds=0.5, clients=2))
 
 
-def test_a_page_without_its_cluster_begins_none_of_its_own(there):  # the last one that asks there
-    said, begun = there(cut_off)
-    assert not begun, said
+def test_the_benchmark_measures_both_ways(there):
+    found = there(benchmark)
+    assert set(found) == {"ray", "here"} and all(way["calls_a_second"] > 0 for way in found.values())
 
 
 def test_more_replicas_than_there_is_room_for_are_refused(cluster):
     command = [sys.executable, "-m", "vae", "serve", "--replicas", "1000"]
-    done = subprocess.run(command, cwd=REPO, env=cluster[1], capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=REPO, env=cluster[1], capture_output=True, text=True, timeout=120)
     assert done.returncode == 2, done.stderr
     assert "Error: 1000 replicas with 1 CPU each need more than the " in done.stderr.splitlines()[-1]
-
-
-def test_the_benchmark_measures_both_ways(cluster):
-    command = [sys.executable, "benchmarks/serve.py", "--child", "--seconds", "0.5", "--clients", "2"]
-    environment = cluster[1] | {"PYTHONPATH": str(REPO)}
-    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=100)
-    assert done.returncode == 0, done.stderr
-    found = json.loads(done.stdout.splitlines()[-1])
-    assert set(found) == {"ray", "here"} and all(way["calls_a_second"] > 0 for way in found.values())
 
 
 def free_port() -> int:
@@ -372,3 +329,34 @@ def test_two_fronts_behind_a_sticky_balancer_serve_all_sessions(fronts, here):
         session(fickle.address, call, 0, patience=10.0)
     for server in (proxy, fickle):
         server.shutdown()
+
+
+def cut_off() -> tuple[str, bool]:
+    """What a call says when no replica is left; and once the connection is gone, whether another cluster was begun."""
+    import ray
+    from ray import serve
+
+    from vae.ui.serving.ray_app import APP
+
+    remote.TRIES = 1
+    serve.delete(APP)
+    with pytest.raises(InputError) as unanswered:
+        page.sample(MODEL, 1, 0, 1.0, "normal")
+    ray.shutdown()
+    with pytest.raises(Exception):  # noqa: B017 (which one is for Ray to say)
+        page.sample(MODEL, 1, 0, 1.0, "normal")
+    return str(unanswered.value), ray.is_initialized()
+
+
+# The last two end what the others use.
+def test_a_page_that_lost_its_cluster_says_so_and_begins_none_of_its_own(there):
+    assert there(cut_off) == (remote.NO_ANSWER, False)
+
+
+def test_a_cluster_that_is_told_to_end_leaves_nothing(cluster):
+    process, _ = cluster
+    started = family(process.pid)
+    process.terminate()
+    assert process.wait(60) == 0
+    _, left = psutil.wait_procs(started, timeout=20)
+    assert not [one for one in left if one.status() != psutil.STATUS_ZOMBIE]
