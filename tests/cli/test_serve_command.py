@@ -14,7 +14,8 @@ from vae.ui.serving.remote import RemoteModels
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    for name in ("RAY_AUTH_MODE", "RAY_USAGE_STATS_ENABLED", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"):
+    names = ("AUTH_MODE", "USAGE_STATS_ENABLED", "ENABLE_AUTO_CONNECT", "ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    for name in (f"RAY_{name}" for name in names):
         monkeypatch.setenv(name, "1")  # put back afterwards
 
 

@@ -21,7 +21,7 @@ def serve(
         typer.Option(help="Passes through a small network made at once, at most; 16 on a GPU, else 1.", min=1),
     ] = None,
 ) -> None:
-    """Compute for pages that run with VAE_SERVE=ray, until Ctrl-C.
+    """Compute for pages that run with VAE_SERVE=ray, until Ctrl-C or SIGTERM.
 
     On the Ray cluster that RAY_ADDRESS names, or on one of its own, which only this machine can reach.
     """
@@ -52,14 +52,16 @@ def serve(
     ray_serve.run(app, name=APP, route_prefix=None)
     address = ray.get_runtime_context().gcs_address
     print(f"Ready. A page uses it with: VAE_SERVE=ray RAY_ADDRESS={address} python app.py", flush=True)
-    wait_for_ctrl_c()
+    wait_until_stopped()
     if own:
         ray_serve.shutdown()
 
 
-def wait_for_ctrl_c() -> None:
+def wait_until_stopped() -> None:
     import contextlib
+    import signal
     import threading
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # as Ctrl-C; Ray's own handler aborts
     with contextlib.suppress(KeyboardInterrupt):
         threading.Event().wait()

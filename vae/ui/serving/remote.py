@@ -1,5 +1,6 @@
 """The page's computing sent to replicas on a Ray cluster; see ray_app.py for what runs there."""
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -17,7 +18,9 @@ from vae.ui.settings import guard_ray
 BEAT = 0.25  # seconds between two looks whether anybody still waits
 TRIES = 6  # of a call that lost its replica; it may be what killed it
 PAUSE = 0.2  # seconds before the second, doubled each time
+log = logging.getLogger(__name__)
 NO_RAY = "VAE_SERVE=ray needs the library Ray: pip install 'ray[serve]'."
+NO_ANSWER = "None of the machines that compute answered; try again in a minute, or with something smaller."
 
 
 class RemoteModels:
@@ -72,9 +75,10 @@ class RemoteModels:
                 raise InputError("Too many calls are waiting already; try again in a minute.") from None
             except RayTaskError:  # a mistake of ours there; another replica would make it again
                 raise
-            except (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError):
+            except (RayActorError, DeploymentUnavailableError, ReplicaUnavailableError) as error:
                 if tries == TRIES:
-                    raise
+                    log.error("no replica answered %s", call.job, exc_info=error)
+                    raise InputError(NO_ANSWER) from None
                 time.sleep(PAUSE * 2 ** (tries - 1))
 
     def _wait(self, response, progress: inference.Progress | None) -> bytes:
