@@ -32,6 +32,11 @@ class SizeBatch(Generic[Item]):
     def __len__(self) -> int:
         return len(self.numbers)
 
+    def singly(self) -> "Iterator[SizeBatch[Item]]":
+        """Its images, each as a batch."""
+        for i, (number, item, about) in enumerate(zip(self.numbers, self.items, self.about, strict=True)):
+            yield SizeBatch([number], [item], self.pixels[i : i + 1], [about])
+
 
 def size_batches(
     items: Iterable[Item],
