@@ -7,6 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
@@ -91,49 +92,55 @@ def reconstruct_files(
     refused: filled with the places of files that cannot be used, and why; the others are kept.
     sample, seed, max_side, tile, clean_photo: as vae.reconstruct has them; every image gets the noise it gets alone.
     """
-    model = as_model(model)
-    if max_side is not None:
-        max_side = whole_number("The longest side", max_side, 1)
     if sample and seed is None:
         seed = draw_seed()
-    try:
-        known = measured(model)
-    except InputError:  # as vae.evaluation.unusual.if_measured has it
-        known = None
-    compute = _Compute(model, seed if sample else None, tile, known is not None)
-    fixed = model.config.fixed_size
-    pixels_at_once = GPU_BATCH if model.device.type == "cuda" else BATCH
-
-    def read(path: Path):
-        image = images.open_image(path)
-        original, _, cleaned = prepare(model, image, max_side, clean_photo)
-        x = torch.from_numpy(images.to_array(original).copy())[None]
-        tested = as_tested(model, image, clean_photo) if compute.judge and not fixed else None
-        seen = _Seen(*x.shape[-2:], cleaned, tested)
-        return (x if fixed else pad(x, model.downscale))[0].numpy(), seen
-
-    def most(height: int, width: int) -> int:
-        return max(1, min(IMAGES, pixels_at_once // (height * width)))
+    work = Reconstructing(model, seed if sample else None, max_side, tile, clean_photo)
 
     def rows() -> Iterator[tuple[FileReconstruction, Tensor]]:
-        batches = size_batches(paths, read, most, refused)
-        for done in _one_behind(result for batch in batches for result in compute.each(batch, refused)):
-            yield from _rows(model, known, done, seed if sample else None)
+        batches = size_batches(paths, work.read, work.most, refused)
+        results = (result for batch in batches for result in work.each(batch, refused))
+        for done in _one_behind(results) if work.on_gpu else results:
+            yield from work.rows(done)
 
     return _in_order(_saved(rows(), save), refused)
 
 
-class _Compute:
-    """The model at work on batches. seed: of the posterior samples; None for the posteriors' means. judge: whether the
-    figures that tell how unusual an image is are wanted."""
+class Reconstructing:
+    """The steps between files and results. seed: of the posterior samples; None for the posteriors' means."""
 
-    def __init__(self, model: AutoEncoder, seed: int | None, tile: int | None, judge: bool):
-        self.model, self.seed, self.tile, self.judge = model, seed, tile, judge
+    def __init__(
+        self,
+        model: AutoEncoder,
+        seed: int | None = None,
+        max_side: int | None = None,
+        tile: int | None = None,
+        clean_photo: bool = True,
+    ):
+        self.model, self.seed, self.tile, self.clean_photo = as_model(model), seed, tile, clean_photo
+        self.max_side = max_side if max_side is None else whole_number("The longest side", max_side, 1)
+        self.on_gpu, self.fixed = self.model.device.type == "cuda", self.model.config.fixed_size
+        try:
+            self.known = measured(self.model)
+        except InputError:  # as vae.evaluation.unusual.if_measured has it
+            self.known = None
+
+    def read(self, path: Path) -> tuple[np.ndarray, _Seen]:
+        """The image as the model is to see it, padded; as size_batches wants it."""
+        image = images.open_image(path)
+        original, _, cleaned = prepare(self.model, image, self.max_side, self.clean_photo)
+        x = torch.from_numpy(images.to_array(original).copy())[None]
+        tested = as_tested(self.model, image, self.clean_photo) if self.known and not self.fixed else None
+        seen = _Seen(*x.shape[-2:], cleaned, tested)
+        return (x if self.fixed else pad(x, self.model.downscale))[0].numpy(), seen
+
+    def most(self, height: int, width: int) -> int:
+        """How many images of that size are computed at once."""
+        return max(1, min(IMAGES, (GPU_BATCH if self.on_gpu else BATCH) // (height * width)))
 
     def each(self, batch: SizeBatch, refused: dict[int, InputError]) -> Iterator[_Computed]:
         """The batch's results; one image's at a time where some cannot be computed, and these are left out."""
         try:
-            yield self(batch)
+            yield self.compute(batch)
         except InputError as error:
             if len(batch) == 1:
                 refused[batch.numbers[0]] = error
@@ -142,11 +149,10 @@ class _Compute:
                 yield from self.each(single, refused)
 
     @torch.inference_mode()
-    def __call__(self, batch: SizeBatch) -> _Computed:
+    def compute(self, batch: SizeBatch) -> _Computed:
         model, start, size = self.model, time.perf_counter(), batch.pixels.shape[-2:]
         side = tile_for(model, *size, self.tile)
-        on_gpu = model.device.type == "cuda"
-        x = batch.pixels.pin_memory().to(model.device, non_blocking=True) if on_gpu else batch.pixels
+        x = batch.pixels.pin_memory().to(model.device, non_blocking=True) if self.on_gpu else batch.pixels
         posterior = encode(model, x, side)
         z = posterior.mode()
         if self.seed is not None:
@@ -161,41 +167,39 @@ class _Compute:
             by_size.setdefault((seen.height, seen.width), []).append(i)
         close, alike = (torch.empty(len(batch), device=rebuilt.device) for _ in range(2))
         for (height, width), places in by_size.items():
-            given, made = (part[places, :, :height, :width] for part in (x, rebuilt))
-            close[places], alike[places] = psnr(given, made), ssim(given, made)
+            those = places if len(by_size) > 1 else slice(None)
+            given, made = (part[those, :, :height, :width] for part in (x, rebuilt))
+            close[those], alike[those] = psnr(given, made), ssim(given, made)
         figures = None
-        if self.judge and batch.about[0].tested is not None:
+        if self.known and batch.about[0].tested is not None:
             figures = statistics.figures(model, torch.cat([seen.tested for seen in batch.about]))
-        elif self.judge and (self.seed is not None or side):
+        elif self.known and (self.seed is not None or side):
             figures = statistics.figures(model, batch.pixels)
-        elif self.judge:  # the test images were measured just so
+        elif self.known:  # the test images were measured just so
             figures = torch.stack([close.clamp_max(statistics.MOST_PSNR), posterior.kl()], 1)
         return _Computed(batch, rebuilt, z, close, alike, figures, side, start)
 
-
-def _rows(
-    model: AutoEncoder, known: statistics.Statistics | None, done: _Computed, seed: int | None
-) -> Iterator[tuple[FileReconstruction, Tensor]]:
-    """Each image's figures and pixels, which are waited for."""
-    rebuilt, close, alike = done.rebuilt.cpu(), done.psnr.tolist(), done.ssim.tolist()
-    figures = None if done.figures is None else done.figures.tolist()
-    seconds = (time.perf_counter() - done.start) / len(done.batch)
-    latent = done.latent[0]
-    for i, seen in enumerate(done.batch.about):
-        row = FileReconstruction(
-            number=done.batch.numbers[i],
-            path=done.batch.items[i],
-            psnr=close[i],
-            ssim=alike[i],
-            latent_shape=tuple(latent.shape),
-            compression=rebuilt.shape[1] * seen.height * seen.width / latent.numel(),
-            seconds=seconds,
-            seed=seed,
-            tile=done.tile,
-            cleaned=seen.cleaned,
-            unusual=judged(model, known, *figures[i]) if known and figures else None,
-        )
-        yield row, rebuilt[i, :, : seen.height, : seen.width]
+    def rows(self, done: _Computed) -> Iterator[tuple[FileReconstruction, Tensor]]:
+        """Each image's figures and pixels, which are waited for."""
+        rebuilt, close, alike = done.rebuilt.cpu(), done.psnr.tolist(), done.ssim.tolist()
+        figures = None if done.figures is None else done.figures.tolist()
+        seconds = (time.perf_counter() - done.start) / len(done.batch)
+        latent = done.latent[0]
+        for i, seen in enumerate(done.batch.about):
+            row = FileReconstruction(
+                number=done.batch.numbers[i],
+                path=done.batch.items[i],
+                psnr=close[i],
+                ssim=alike[i],
+                latent_shape=tuple(latent.shape),
+                compression=rebuilt.shape[1] * seen.height * seen.width / latent.numel(),
+                seconds=seconds,
+                seed=self.seed,
+                tile=done.tile,
+                cleaned=seen.cleaned,
+                unusual=judged(self.model, self.known, *figures[i]) if figures else None,
+            )
+            yield row, rebuilt[i, :, : seen.height, : seen.width]
 
 
 def _one_behind(results: Iterable[_Computed]) -> Iterator[_Computed]:
