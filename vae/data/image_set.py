@@ -53,6 +53,7 @@ class ImageSet:
         self._pool: ThreadPoolExecutor | None = None
         self.notes: list[str] = []  # sentences about how the source was understood
         self.source: Source | None = None  # what images are read from on demand
+        self.readers = WORKERS  # images that are read at once
 
     def __len__(self) -> int:
         return self._count if self.images is None else len(self.images)
@@ -70,7 +71,7 @@ class ImageSet:
     def _arrays(self, indices: Tensor | Sequence[int]) -> list[np.ndarray]:
         """The images at `indices` from their source, several at a time."""
         if self._pool is None:
-            self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
+            self._pool = ThreadPoolExecutor(self.readers, thread_name_prefix="pictures")
         chosen = torch.as_tensor(indices).tolist()
         if any(not -len(self) <= i < len(self) for i in chosen):
             raise IndexError(f"{self.name} has {len(self)} pictures")
@@ -210,7 +211,7 @@ def fill(
                 continue
 
     step, done = 64, 0
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(data.readers) as pool:
         try:
             for part in [pool.submit(work, first) for first in range(0, count, step)]:
                 while not wait([part], LOOK).done:
