@@ -4,14 +4,14 @@
 #   VAE_DATA_DIR=folder/with/MNIST benchmarks/gpu.sh [--quick] [SECTION...]
 #
 # --quick: tiny sizes on the CPU, which tests every line here. The sections, all of them unless some are named: tests,
-# train_kl, mnist, variants, inference, tiling. A section that fails or takes too long leaves the others alone. Wheels
+# train_kl, mnist, variants, inference, tiling, folder. A section that fails or takes too long leaves the others alone. Wheels
 # in .whl/ (diffusers, which the peers of train_kl and inference need) are unpacked and used.
 cd "$(dirname "$0")/.." || exit 1
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 python=${PYTHON:-python3}
 quick=
 [ "$1" = --quick ] && { quick=--quick; shift; }
-sections=${*:-tests train_kl mnist variants inference tiling}
+sections=${*:-tests train_kl mnist variants inference tiling folder}
 begun=$SECONDS
 
 if compgen -G ".whl/*.whl" >/dev/null; then
@@ -107,6 +107,10 @@ for each in $sections; do
                 section tiling-whole 60 "$python" benchmarks/tiles.py --device cuda --sizes 4096 --tile 0 --json
                 section tiling 60 "$python" benchmarks/tiles.py --device cuda --sizes 4096 --json
             fi
+            ;;
+        folder)
+            photographs=(--device cuda --model sd --side 512 --images 192)
+            section folder 60 "$python" benchmarks/folder.py ${quick:-"${photographs[@]}"} --json
             ;;
         *) echo "There is no section $each." >&2 ;;
     esac

@@ -41,6 +41,16 @@ def test_tiles():
     assert row["size"] == 32 and row["encode"]["seconds_per_megapixel"] > 0 and row["decode"]["cpu_per_megapixel"] > 0
 
 
+def test_a_folder_of_images():
+    report = quick("folder.py")
+    assert report["model"]["of_the_model"] == 1.0 and report["folder"]["of_the_model"] > 0
+
+
+def test_reading():
+    report = quick("reading.py")
+    assert report["folder"]["per_core_second"] > 0 and 0 < report["training"]["waits"] < 1
+
+
 def test_cores_that_are_shared():
     report = quick("shared_cpu.py", "--quick", "--json", "--works", "sample")
     for found in report["sample"].values():

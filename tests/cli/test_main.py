@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import torch
@@ -180,6 +181,32 @@ def test_a_broken_picture_among_good_ones_leaves_nothing(vae, model, picture, tm
     bad.write_bytes(b"not a picture")
     code, _, err = vae("reconstruct", model, picture, bad, "-o", tmp_path / "out")
     assert code == 2 and "bad.png" in err and not (tmp_path / "out").exists()
+
+
+def test_of_a_folder_a_broken_picture_is_left_out_and_the_rest_kept(vae, model, picture, tmp_path):
+    folder = tmp_path / "pictures"
+    for name in ("b/one", "a/one", "a/two"):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / f"{name}.png").write_bytes(Path(picture).read_bytes())
+    (folder / "a" / "bad.png").write_bytes(b"not a picture")
+    vae("reconstruct", model, picture, "-o", tmp_path / "alone.png")
+    code, out, err = vae("reconstruct", model, folder, "-o", tmp_path / "out", "--json")
+    rows = json.loads(out)
+    assert code == 0 and [Path(row["image"]).relative_to(folder).as_posix() for row in rows] == [
+        "a/one.png",
+        "a/two.png",
+        "b/one.png",
+    ]
+    assert err.startswith("1 image could not be used and was left out: ") and "bad.png is not a picture" in err
+    assert [Path(row["output"]).name for row in rows] == ["one.png", "two.png", "one-2.png"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one-2.png", "one.png", "two.png"]
+    for row in rows:
+        assert Image.open(row["output"]).tobytes() == Image.open(tmp_path / "alone.png").tobytes()
+    for path in (folder / "a").iterdir():
+        path.write_bytes(b"neither")
+    (folder / "b" / "one.png").write_bytes(b"nor this")
+    code, out, err = vae("reconstruct", model, folder, "-o", tmp_path / "other")
+    assert code == 2 and "None of the 4 images" in err and "Traceback" not in err
 
 
 def test_export_opens_in_diffusers_with_the_same_weights(vae, tmp_path):

@@ -63,7 +63,7 @@ def test_strangers_may_train_on_what_is_listed_uploaded_or_on_the_hub(uploads, t
         assert checked(name, public=True) == ADDRESS + name == checked(ADDRESS + name, public=True)
     elsewhere = archive(tmp_path / "elsewhere.zip")
     outside = f"{uploads}/../elsewhere.zip"
-    for path in (str(tmp_path), elsewhere, "/etc", ".", "~", "../x", outside, ""):
+    for path in (str(tmp_path), elsewhere, "/etc", ".", "~", "../x", outside, "", "s3://bucket/shards", "gs://bucket"):
         with pytest.raises(InputError, match="no data"):
             checked(path, public=True)
 
@@ -71,6 +71,7 @@ def test_strangers_may_train_on_what_is_listed_uploaded_or_on_the_hub(uploads, t
 def test_at_home_a_folder_is_fine_too(uploads, tmp_path):
     assert training("mnist-vae", str(tmp_path), public=False, epochs=3).data == str(tmp_path)
     assert training("mnist-vae", "someone/some-pictures", public=False).data == ADDRESS + "someone/some-pictures"
+    assert training("mnist-vae", "s3://bucket/shards", public=False).data == "s3://bucket/shards"
     for wrong in ("/none/such", "none-such", "a b", "x" * 5000, "\0"):
         with pytest.raises(InputError, match=r"no folder|no data"):
             training("mnist-vae", wrong, public=False)

@@ -1,11 +1,14 @@
 """A model's facts, as the command line, the page and the HTTP API state them."""
 
+import json
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 
 import torch
 
 from vae.checkpoints.find_model import load_config
-from vae.models import AutoEncoder, ModelConfig, build, config_to_dict
+from vae.models import FAMILIES, AutoEncoder, ModelConfig, build, config_to_dict
 
 
 def describe(source: str | Path | AutoEncoder | ModelConfig) -> dict:
@@ -17,17 +20,26 @@ def describe(source: str | Path | AutoEncoder | ModelConfig) -> dict:
     Raises InputError as `vae.load` does.
     """
     if isinstance(source, AutoEncoder):
-        model, name = source, None
-    else:
-        config = source if isinstance(source, ModelConfig) else load_config(source)
-        with torch.device("meta"):
-            model = build(config)
-        name = None if isinstance(source, ModelConfig) else str(source)
+        return _facts(source)
+    config = source if isinstance(source, ModelConfig) else load_config(source)
+    entries = config_to_dict(config)
+    known = _facts_of(json.dumps(entries, sort_keys=True), FAMILIES[entries["_class_name"]])
+    return deepcopy(known) | {"name": None if isinstance(source, ModelConfig) else str(source)}
+
+
+@lru_cache(maxsize=256)
+def _facts_of(config: str, family: tuple) -> dict:
+    """Of a config in JSON, built once however many runs have it. family: so that one registered anew is built anew."""
+    with torch.device("meta"):
+        return _facts(build(json.loads(config)))
+
+
+def _facts(model: AutoEncoder) -> dict:
     config, size = model.config, model.config.sample_size
     of_decoder = sum(p.numel() for name, p in model.named_parameters() if name.startswith(model.decoder_names))
     shape = model.latent_shape(size, size)
     return {
-        "name": name,
+        "name": None,
         "family": model.family,
         "class": config_to_dict(config)["_class_name"],
         "variational": model.is_variational,

@@ -96,7 +96,7 @@ def info(model: Model, json_: Json = False, device: Device = "auto") -> None:
 @app.command()
 def reconstruct(
     model: Model,
-    images: Annotated[list[Path], typer.Argument(help="Image files.")],
+    images: Annotated[list[Path], typer.Argument(help="Image files, and folders of them.")],
     output: Annotated[Path, typer.Option("-o", "--output", help="A .png file, or a folder for several images.")],
     sample: Annotated[
         bool, typer.Option("--sample", help="Decode a posterior sample, not the posterior's mean.")
@@ -121,48 +121,22 @@ def reconstruct(
 ) -> None:
     """Encode images, decode them again, and say how near the result is, and how unusual the image for the model."""
     from vae.checkpoints.store import load
-    from vae.evaluation.unusual import if_measured
-    from vae.files import replacing, writing
-    from vae.images import open_image, png_bytes
-    from vae.inference import reconstruct as rebuild
+    from vae.cli.files import named, rebuilt_file, rebuilt_files
+    from vae.files import writing
 
-    into_folder = len(images) > 1 or output.is_dir() or not output.suffix
+    into_folder = len(images) > 1 or images[0].is_dir() or output.is_dir() or not output.suffix
     output_folder(output) if into_folder else output_path(output, (".png",))
     loaded = load(model, device=device)
-    for path in images[1:] and images:  # a bad one among several leaves nothing half-done
-        open_image(path)
+    paths = named(images)
     if into_folder:
         with writing(output):
             output.mkdir(parents=True, exist_ok=True)
-    facts, names = [], set()
-    with phases() as report:
-        for done, path in enumerate(images):
-            progress = report if len(images) == 1 else None
-            options = {"max_side": max_side, "tile": tile, "progress": progress, "clean_photo": clean_photo}
-            image = open_image(path)
-            result = rebuild(loaded, image, sample=sample, seed=seed if sample else None, **options)
-            unusual = if_measured(loaded, image, clean_photo)
-            name = _free_name(path.stem, names)
-            target = output / f"{name}.png" if into_folder else output
-            with writing(target), replacing(target) as part:
-                part.write_bytes(png_bytes(result.image))
-            facts.append(
-                {
-                    "image": str(path),
-                    "output": str(target),
-                    "psnr": result.psnr,
-                    "ssim": result.ssim,
-                    "latent_shape": list(result.latent_shape),
-                    "compression": result.compression,
-                    "seconds": result.seconds,
-                    "seed": result.seed,
-                    "tile": result.tile,
-                    "cleaned": result.cleaned,
-                    "unusual": unusual and unusual.summary(),
-                }
-            )
-            if progress is None:
-                report("images", done + 1, len(images))
+    options = {"sample": sample, "seed": seed if sample else None, "max_side": max_side}
+    options |= {"tile": tile, "clean_photo": clean_photo}
+    if len(images) == 1 and not images[0].is_dir():
+        facts = [rebuilt_file(loaded, paths[0], output / f"{paths[0].stem}.png" if into_folder else output, options)]
+    else:
+        facts = rebuilt_files(loaded, paths, output, options)
     if json_:
         print(json.dumps(facts))
     else:
@@ -171,13 +145,6 @@ def reconstruct(
             print(f"{row['output']}  {row['psnr']:.2f} dB  SSIM {row['ssim']:.3f}  {row['seconds']:.2f} s{word}")
             if row["cleaned"]:
                 print(f"  {row['cleaned']}")
-
-
-def _free_name(stem: str, names: set[str]) -> str:
-    """`stem`, with a number where another image of the same name came before."""
-    name = next(n for n in (stem, *(f"{stem}-{i}" for i in range(2, 10**6))) if n not in names)
-    names.add(name)
-    return name
 
 
 @app.command()

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from itertools import product
 from pathlib import Path
 
-from vae.data import archives, arrays, csv_rows, idx, shards, tables
+from vae.data import archives, arrays, csv_rows, idx, litdata_shards, shards, tables
 from vae.data.folders import from_images, in_order, walk
 from vae.data.source import Source, listed
 from vae.depth import Range
@@ -14,8 +14,8 @@ from vae.errors import InputError
 from vae.images import SUFFIXES
 
 ACCEPTED = (
-    "a folder of pictures, a .zip or .tar archive, NumPy's .npy and .npz, idx, .csv, .parquet and .arrow files, or a "
-    "brace list of shards (train-{000..009}.tar)"
+    "a folder of pictures, a .zip or .tar archive, NumPy's .npy and .npz, idx, .csv, .parquet and .arrow files, a "
+    "brace list of shards (train-{000..009}.tar), or litdata's shards, here or in a store (s3://bucket/folder)"
 )
 MOST = 100_000  # files that a brace list may name
 _BRACES = re.compile(r"\{([^{}]*)\}")
@@ -36,7 +36,9 @@ def kind_of(path: Path) -> str | None:
 
 def has_data(folder: Path, depth: int = 3) -> bool:
     """Whether a folder has images, or files of a format that holds images, not deeper than so many folders."""
-    return any(ending in SUFFIXES or kind_of(path) for path, ending in walk(folder, depth))
+    return litdata_shards.is_litdata(folder) or any(
+        ending in SUFFIXES or kind_of(path) for path, ending in walk(folder, depth)
+    )
 
 
 def expanded(name: str) -> list[str] | None:
@@ -78,6 +80,8 @@ def open_source(paths: list[Path], name: str, span: Range | None = None, transpa
             return tables.from_tables(paths, name, [], span, transparency)
         raise InputError(f"Several files are taken together if all are .tar, or all .parquet or .arrow, not {name!r}.")
     path = paths[0]
+    if path.is_dir() and litdata_shards.is_litdata(path):
+        return litdata_shards.from_folder(path, name, span, transparency)
     if path.is_dir():
         return _from_folder(path, name, span, transparency)
     match kind_of(path):

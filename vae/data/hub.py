@@ -4,7 +4,7 @@ import queue
 import re
 import threading
 import weakref
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import chain, islice
 
@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vae.data.image_set import LOOK, ImageSet
+from vae.data.image_set import LOOK, ImageSet, read_ahead
 from vae.data.splits import split_of
 from vae.depth import Range
 from vae.errors import InputError
@@ -233,6 +233,10 @@ class StreamedSet(ImageSet):
             pixels[i] = self._window[place]
             self._window[place] = self._arrival()
         return torch.from_numpy(pixels)
+
+    def batches(self, parts: Iterable[Tensor], ahead: int = 2) -> Iterator[Tensor]:
+        """As ImageSet.batches; one after the other, since each changes the window."""
+        return read_ahead(self.batch, parts, ahead)
 
     def preview(self, n: int = 16) -> Tensor:
         """The first n images of the window; none is used up."""

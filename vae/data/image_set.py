@@ -17,6 +17,7 @@ from vae.images import COLOURS, TRANSPARENT
 
 WORKERS = min(16, os.cpu_count() or 1)
 LOOK = 0.25  # seconds between two calls of `progress` at most while all images are read
+_opening = threading.Lock()  # of a set's readers
 
 
 class Vanished(InputError):
@@ -53,6 +54,7 @@ class ImageSet:
         self._pool: ThreadPoolExecutor | None = None
         self.notes: list[str] = []  # sentences about how the source was understood
         self.source: Source | None = None  # what images are read from on demand
+        self.readers = WORKERS  # images that are read at once
 
     def __len__(self) -> int:
         return self._count if self.images is None else len(self.images)
@@ -69,8 +71,9 @@ class ImageSet:
 
     def _arrays(self, indices: Tensor | Sequence[int]) -> list[np.ndarray]:
         """The images at `indices` from their source, several at a time."""
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="pictures")
+        with _opening:
+            if self._pool is None:
+                self._pool = ThreadPoolExecutor(self.readers, thread_name_prefix="pictures")
         chosen = torch.as_tensor(indices).tolist()
         if any(not -len(self) <= i < len(self) for i in chosen):
             raise IndexError(f"{self.name} has {len(self)} pictures")
@@ -96,8 +99,12 @@ class ImageSet:
         raise InputError(f"{self.name} has too many pictures in a row that cannot be read.")
 
     def batches(self, parts: Iterable[Tensor], ahead: int = 2) -> Iterator[Tensor]:
-        """batch(indices) for each of `parts`, in order; up to `ahead` are read in the background before asked for."""
-        return map(self.batch, parts) if self.images is not None else read_ahead(self.batch, parts, ahead)
+        """batch(indices) for each of `parts`, in order; up to `ahead` are read in the background before asked for, or
+        as many as keep the readers busy."""
+        if self.images is not None:
+            return map(self.batch, parts)
+        ahead = max(ahead, self.readers // 8)
+        return read_ahead(self.batch, parts, ahead, at_once=ahead)
 
     def augmented(self, pixels: Tensor, seeds: Tensor) -> Tensor:
         """`transform` of each image of uint8 (n, C, size, size), with one of the n seeds each, for which PyTorch's
@@ -148,10 +155,11 @@ def unchecked() -> None:
 
 
 def read_ahead(
-    batch: Callable[[Tensor], Tensor], parts: Iterable[Tensor], ahead: int, name: str = ""
+    batch: Callable[[Tensor], Tensor], parts: Iterable[Tensor], ahead: int, name: str = "", at_once: int = 1
 ) -> Iterator[Tensor]:
-    """batch(indices) for each of `parts`, in order; up to `ahead` are read in one thread before asked for."""
-    reader = ThreadPoolExecutor(1, thread_name_prefix=name)
+    """batch(indices) for each of `parts`, in order; up to `ahead` are read before asked for, `at_once` in as many
+    threads."""
+    reader = ThreadPoolExecutor(at_once, thread_name_prefix=name)
     coming: deque[Future] = deque()
     try:
         for indices in parts:
@@ -210,7 +218,7 @@ def fill(
                 continue
 
     step, done = 64, 0
-    with ThreadPoolExecutor(WORKERS) as pool:
+    with ThreadPoolExecutor(data.readers) as pool:
         try:
             for part in [pool.submit(work, first) for first in range(0, count, step)]:
                 while not wait([part], LOOK).done:

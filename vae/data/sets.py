@@ -12,7 +12,7 @@ from PIL import Image
 from torch import Tensor
 
 from vae.checks import whole_number
-from vae.data import builtin, formats
+from vae.data import builtin, formats, litdata_shards
 from vae.data.crops import CropSet
 from vae.data.fitting import check_channels, fitted
 from vae.data.image_set import ImageSet, fill
@@ -47,7 +47,8 @@ def load_data(
     """The images called `name`, fitted as vae.images.fit does with size, channels and border.
 
     name: "digits", "mnist", "fashion" or "cifar10"; the name of something in the data root; a folder; a file of one of
-      the formats in formats.ACCEPTED, or a brace list of several; or a data set on the Hugging Face Hub, "owner/name"
+      the formats in formats.ACCEPTED, or a brace list of several; an address of litdata's shards in an object store
+      ("s3://bucket/folder", "gs://bucket/folder"); or a data set on the Hugging Face Hub, "owner/name"
       or "owner/name:column", bare or after ADDRESS. A folder's subfolders are its classes; if one is named like a
       training set ("train", "Training", …) and another like a test or validation set, these are its splits.
     split: "train", "val", "test" or "all". A set without splits of its own gives `test_size` of its images, always the
@@ -96,9 +97,13 @@ def load_data(
     def as_wanted(image: Image.Image | np.ndarray) -> np.ndarray:
         return fitted(image, channels, lambda image, channels: fit_to(image, channels=channels))
 
+    transparency = channels in TRANSPARENT
     if name in builtin.NAMES:
         most = limit_bytes if crop == "center" else 0
         data = _builtin(name, split, test_size, shape, border, data_root(root), as_wanted, most, held)
+    elif litdata_shards.is_remote(name):
+        source = litdata_shards.from_store(name, span, transparency)
+        data = _image_set(source, split, test_size, shape, as_wanted, held)
     else:
         paths = None if name.startswith(ADDRESS) else find(name, root)
         if paths is None and _HUB_ID.fullmatch(name.removeprefix(ADDRESS)):
@@ -118,7 +123,7 @@ def load_data(
             )
         else:
             title = paths[0].name if len(paths) == 1 else Path(name).name
-            source = formats.open_source(paths, title, span, transparency=channels in TRANSPARENT)
+            source = formats.open_source(paths, title, span, transparency)
             data = _image_set(source, split, test_size, shape, as_wanted, held)
     data.transform = transform
     return data
@@ -134,6 +139,7 @@ def _image_set(source: Source, split: str, test_size: float | None, shape, as_wa
         empty = ImageSet(source.name, shape, labels, source.classes)
         empty.source_channels, empty.left_out, empty.value_range = source.channels, source.left_out, source.value_range
         empty.names, empty.notes = source.names_of(chosen), source.remarks
+        empty.readers = source.readers or empty.readers
 
         def read(i: int, size_hint: int | None) -> np.ndarray:
             return as_wanted(source.read(int(chosen[i]), size_hint))
@@ -213,7 +219,7 @@ def find(name: str, root: str | os.PathLike | None = None) -> list[Path] | None:
 def located(name: str, root: str | os.PathLike | None = None) -> str:
     """`name` as it means the same from any current folder: paths are made absolute, all else stays. Raises InputError
     as find does."""
-    if name in builtin.NAMES or name.startswith(ADDRESS):
+    if name in builtin.NAMES or name.startswith(ADDRESS) or litdata_shards.is_remote(name):
         return name
     paths, folder = find(name, root), data_root(root)
     if paths is None or (folder is not None and all(path.parent == folder for path in paths) and os.sep not in name):

@@ -25,7 +25,8 @@ class Source:
     stored images, 1 to 4; None where that is not known. is_array: whether they are numbers rather than image files.
     value_range: the values over 8 bits that are black and white, where it is one range for all.
     left_out: names of the files that are no images. remarks: other sentences about how the
-    data were understood. held: a temporary folder, removed with the Source.
+    data were understood. held: a temporary folder, removed with the Source. readers: how many images are best read at
+    once, where that is not as many as there are cores.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Source:
     left_out: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     held: TemporaryDirectory | None = None
+    readers: int | None = None
 
     def part(self, split: str, test_size: float | None) -> np.ndarray:
         """Indices of the images of a split, ascending, as vae.data.sets.load_data explains. Raises InputError if the

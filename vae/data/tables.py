@@ -27,7 +27,7 @@ HELD = 2**30  # bytes of images, as their files have them, that are held in memo
 SLACK = 2**26  # bytes that a file may unpack to beyond twice what it says
 ROWS = 256  # read at once
 _IMAGES = ("image", "img", "picture", "photo", "pixel_values")
-_LABELS = ("label", "labels", "class", "target", "fine_label", "coarse_label", "y")
+LABELS = ("label", "labels", "class", "target", "fine_label", "coarse_label", "y")
 
 
 def from_tables(files: list[Path], name: str, others: list[str], span: Range | None, transparency: bool) -> Source:
@@ -102,7 +102,7 @@ def _columns(schema, name: str, pa) -> tuple[str, str | None, list[str] | None]:
     if labels:
         names = features[labels[0]].get("names")
         return images[0], labels[0], [str(each) for each in names] if isinstance(names, list) else None
-    labels = [key for key in _LABELS if key in schema.names and _is_class(schema.field(key).type, pa)]
+    labels = [key for key in LABELS if key in schema.names and _is_class(schema.field(key).type, pa)]
     return images[0], labels[0] if labels else None, None
 
 

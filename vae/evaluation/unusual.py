@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from PIL import Image
+from torch import Tensor
 
 from vae import images
 from vae.checks import as_image
@@ -53,12 +54,22 @@ def how_unusual(model: AutoEncoder, image: Image.Image, clean_photo: bool = True
     Raises InputError for what is no image, and for a model without statistics, or with those of an earlier version.
     """
     model = as_model(model)
-    known = statistics.of(model)
-    if known is None or known.quantiles is None:
+    known = measured(model)
+    if known is None:
         raise InputError(f"This model's test images were not measured; {statistics.REMEDY}.")
-    original, _, _ = prepare(model, as_image(image), None, clean_photo)
+    (figures,) = statistics.figures(model, as_tested(model, as_image(image), clean_photo)).tolist()
+    return judged(model, known, *figures)
+
+
+def as_tested(model: AutoEncoder, image: Image.Image, clean_photo: bool = True) -> Tensor:
+    """The image as the model's test images were: uint8 (1, C, size, size) of its sample_size."""
+    original, _, _ = prepare(model, image, None, clean_photo)
     fitted = images.fit(original, model.config.sample_size, model.in_channels, model.config.border)
-    (psnr, kl), *_ = statistics.figures(model, torch.from_numpy(images.to_array(fitted).copy())[None]).tolist()
+    return torch.from_numpy(images.to_array(fitted).copy())[None]
+
+
+def judged(model: AutoEncoder, known: statistics.Statistics, psnr: float, kl: float) -> Unusual:
+    """How unusual an image with these figures is, in dB and nats, for a model with the quantiles in `known`."""
     worse, below = (
         float(np.interp(value, row, statistics.LEVELS, left=0.0, right=1.0))
         for value, row in zip((psnr, kl), known.quantiles.tolist(), strict=True)
@@ -66,6 +77,12 @@ def how_unusual(model: AutoEncoder, image: Image.Image, clean_photo: bool = True
     share = min(1.0, 2 * min(worse, 2 * min(below, 1 - below))) if model.is_variational else worse
     middle = len(statistics.LEVELS) // 2
     return Unusual(share, psnr, known.quantiles[0, middle].item(), kl, known.quantiles[1, middle].item())
+
+
+def measured(model: AutoEncoder) -> statistics.Statistics | None:
+    """The model's statistics, where they tell how its test images fared. Raises InputError if they are damaged."""
+    known = statistics.of(model)
+    return None if known is None or known.quantiles is None else known
 
 
 def if_measured(model: AutoEncoder, image: Image.Image, clean_photo: bool = True) -> Unusual | None:

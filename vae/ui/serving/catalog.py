@@ -13,7 +13,7 @@ from vae.training.runs import ACTIVE, Run, list_runs
 from vae.ui.serving.access import Audience
 from vae.ui.serving.lru_cache import LruCache
 
-REMEMBERED = 1000  # models whose facts are kept
+REMEMBERED = 10_000  # models whose facts are kept
 HUB = "https://huggingface.co/"
 FIRST = "mnist-vae-large"  # the one that impresses most
 

@@ -14,6 +14,7 @@ from gradio.utils import get_upload_folder
 
 from vae.data.formats import ACCEPTED, kind_of
 from vae.data.image_set import ImageSet, remarks_of
+from vae.data.litdata_shards import is_remote
 from vae.data.sets import ADDRESS, data_names, find, load_data
 from vae.errors import InputError
 from vae.models import build
@@ -57,7 +58,7 @@ def checked(data: str, public: bool) -> str:
             f"{Path(data).name[:80]} is no archive of pictures; .zip, .tar and .tar.gz are accepted, and .npy, .npz, "
             ".csv and idx files."
         )
-    if uploaded or (not public and find(data) is not None):
+    if uploaded or (not public and (is_remote(data) or find(data) is not None)):
         return data
     if _HUB_ID.fullmatch(data.removeprefix(ADDRESS)):
         return ADDRESS + data.removeprefix(ADDRESS)
