@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vae.cli.encode import decode, encode
 from vae.cli.evaluate import evaluate
 from vae.cli.latents import fit_prior, statistics
 from vae.cli.options import with_plugins
@@ -290,7 +291,7 @@ def _endpoint(text: str):
     return int(text) if text.isdigit() and not Path(text).exists() else open_image(text)
 
 
-for command in (train, evaluate, statistics, fit_prior, serve):
+for command in (train, evaluate, encode, decode, statistics, fit_prior, serve):
     app.command()(command)
 app.command("app")(page)
 
