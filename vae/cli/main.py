@@ -300,11 +300,11 @@ app.command("app")(page)
 def export(
     model: Model,
     folder: Annotated[Path, typer.Argument(help="Where to write it.")],
-    format_: Annotated[str, typer.Option("--format", help="diffusers or taesd.")] = "diffusers",
+    format_: Annotated[str, typer.Option("--format", help="diffusers, taesd or onnx.")] = "diffusers",
     device: Device = "cpu",
     json_: Json = False,
 ) -> None:
-    """Write a model as another library opens it: diffusers' AutoencoderKL.from_pretrained, say."""
+    """Write a model as another library opens it: diffusers' AutoencoderKL.from_pretrained, say, or onnxruntime."""
     from vae.checkpoints.store import export as write
     from vae.checkpoints.store import load
     from vae.files import writing
