@@ -46,11 +46,8 @@ def write(model: AutoEncoder, folder: Path) -> Path:
     Raises InputError where the packages for it are missing, and for a network of one's own that torch.export cannot
     follow.
     """
-    missing = [name for name in NEEDED if find_spec(name) is None]
-    if missing:
-        raise InputError(
-            f"To write ONNX files {' and '.join(missing)} must be installed: `pip install onnx onnxscript`."
-        )
+    if any(find_spec(name) is None for name in NEEDED):
+        raise InputError(f"ONNX files need the libraries {' and '.join(NEEDED)}: pip install {' '.join(NEEDED)}.")
     config, training = model.config, model.training
     sides = (config.sample_size,) * 2 if config.fixed_size else tuple(side * model.downscale for side in SIDES)
     kind = {"dtype": model.dtype, "device": model.device}
