@@ -41,6 +41,11 @@ def test_tiles():
     assert row["size"] == 32 and row["encode"]["seconds_per_megapixel"] > 0 and row["decode"]["cpu_per_megapixel"] > 0
 
 
+def test_a_folder_encoded():
+    report = quick("encode.py")
+    assert report["alone"] > 0 and report["encode"] > 0 and report["ratio"] > 0
+
+
 def test_cores_that_are_shared():
     report = quick("shared_cpu.py", "--quick", "--json", "--works", "sample")
     for found in report["sample"].values():
