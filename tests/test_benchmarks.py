@@ -51,6 +51,11 @@ def test_reading():
     assert report["folder"]["per_core_second"] > 0 and 0 < report["training"]["waits"] < 1
 
 
+def test_a_folder_encoded():
+    report = quick("encode.py")
+    assert report["alone"] > 0 and report["encode"] > 0 and report["ratio"] > 0
+
+
 def test_cores_that_are_shared():
     report = quick("shared_cpu.py", "--quick", "--json", "--works", "sample")
     for found in report["sample"].values():

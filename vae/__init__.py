@@ -21,6 +21,8 @@ if TYPE_CHECKING:  # the names of _HOME once more, with their types
     from vae.inference import sample as sample
     from vae.latents.interpolation import interpolate as interpolate
     from vae.loss import elbo as elbo
+    from vae.many import decode as decode
+    from vae.many import encode as encode
     from vae.models import AutoEncoder as AutoEncoder
     from vae.models import ModelConfig as ModelConfig
     from vae.models import register as register
@@ -47,6 +49,8 @@ _HOME = {
     "load_data": "data.sets",
     "split_dataset": "data.splits",
     "elbo": "loss",
+    "encode": "many",
+    "decode": "many",
     "AutoEncoder": "models",
     "ModelConfig": "models",
     "register": "models",

@@ -114,16 +114,20 @@ def save(model: AutoEncoder, folder: str | Path) -> Path:
 def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") -> Path:
     """Write the model as others open it, with bit for bit the same weights; return the folder.
 
-    format: "diffusers", for its `from_pretrained`; or "taesd", the two files with the tensor names that TAESD and its
-    relatives are published in, for a model of their family.
+    format: "diffusers", for its `from_pretrained`; "taesd", the two files with the tensor names that TAESD and its
+    relatives are published in, for a model of their family; or "onnx", encoder and decoder as ONNX graphs.
 
     Raises InputError for a model that the format has no class for, and for another format.
     """
     model = as_model(model)
     if format == "taesd":
         return _export_taesd(model, _folder(folder))
+    if format == "onnx":
+        from vae.checkpoints.onnx_format import write  # its packages are needed for nothing else
+
+        return write(model, _folder(folder))
     if format != "diffusers":
-        raise InputError(f"The export format {format!r} is not known; diffusers and taesd are.")
+        raise InputError(f"The export format {format!r} is not known; diffusers, taesd and onnx are.")
     config = json.dumps(diffusers_config(model.config), indent=2)
     return _write(model, _folder(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
 

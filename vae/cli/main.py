@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vae.cli.encode import decode, encode
 from vae.cli.evaluate import evaluate
 from vae.cli.latents import fit_prior, statistics
 from vae.cli.options import with_plugins
@@ -257,7 +258,7 @@ def _endpoint(text: str):
     return int(text) if text.isdigit() and not Path(text).exists() else open_image(text)
 
 
-for command in (train, evaluate, statistics, fit_prior, serve):
+for command in (train, evaluate, encode, decode, statistics, fit_prior, serve):
     app.command()(command)
 app.command("app")(page)
 
@@ -266,11 +267,11 @@ app.command("app")(page)
 def export(
     model: Model,
     folder: Annotated[Path, typer.Argument(help="Where to write it.")],
-    format_: Annotated[str, typer.Option("--format", help="diffusers or taesd.")] = "diffusers",
+    format_: Annotated[str, typer.Option("--format", help="diffusers, taesd or onnx.")] = "diffusers",
     device: Device = "cpu",
     json_: Json = False,
 ) -> None:
-    """Write a model as another library opens it: diffusers' AutoencoderKL.from_pretrained, say."""
+    """Write a model as another library opens it: diffusers' AutoencoderKL.from_pretrained, say, or onnxruntime."""
     from vae.checkpoints.store import export as write
     from vae.checkpoints.store import load
     from vae.files import writing

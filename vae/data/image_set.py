@@ -59,6 +59,11 @@ class ImageSet:
     def __len__(self) -> int:
         return self._count if self.images is None else len(self.images)
 
+    def read(self, index: int) -> np.ndarray:
+        """uint8 (C, H, W): one image, of its own size where the set's were not fitted. Raises InputError if it cannot
+        be read."""
+        return self._read(index) if self.images is None else self.images[index].numpy()
+
     def batch(self, indices: Tensor | Sequence[int]) -> Tensor:
         """uint8 (n, C, size, size): the images at `indices`, in their order.
 
@@ -192,6 +197,12 @@ def remarks_of(*sets: ImageSet) -> list[str]:
     return found
 
 
+def on_demand(data: ImageSet, count: int, read: Callable[[int], np.ndarray]) -> ImageSet:
+    """The set with `count` images that are read when they are asked for."""
+    data._read, data._count = read, count
+    return data
+
+
 def fill(
     data: ImageSet,
     count: int,
@@ -202,8 +213,7 @@ def fill(
     """Read all `count` images into data.images if they fit into limit_bytes; else have data read them on demand. What
     `progress` raises ends the reading."""
     if count * int(np.prod(data.shape)) > limit_bytes:
-        data._read, data._count = read, count
-        return data
+        return on_demand(data, count, read)
     ended = threading.Event()
     pixels, sound = np.empty((count, *data.shape), np.uint8), np.zeros(count, bool)
 

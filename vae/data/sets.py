@@ -15,12 +15,12 @@ from vae.checks import whole_number
 from vae.data import builtin, formats, litdata_shards
 from vae.data.crops import CropSet
 from vae.data.fitting import check_channels, fitted
-from vae.data.image_set import ImageSet, fill
+from vae.data.image_set import ImageSet, fill, on_demand
 from vae.data.source import Numbers, Source
 from vae.data.splits import checked_share, split_indices
 from vae.depth import checked_range
 from vae.errors import InputError
-from vae.images import TRANSPARENT, at_least, fit
+from vae.images import TRANSPARENT, as_channels, at_least, fit
 
 MAX_SIZE = 8192  # pixels of a side
 LIMIT_BYTES = 2 * 2**30  # of fitted images held in memory
@@ -63,7 +63,8 @@ def load_data(
       they have, see vae.depth.usual_range.
     transform: what a training does to an image each time it is learned from, such as torchvision.transforms.v2's; it
       takes and gives uint8 (channels, size, size). Only a training uses it, and never on the images it validates with.
-    crop: "center", or "random" for a CropSet: the images stay as large as they are, and squares are cut out of them.
+    crop: "center"; "random" for a CropSet: the images stay as large as they are, and squares are cut out of them; or
+      "none": they stay as they are, size and border mean nothing, and ImageSet.read gives one at a time.
     process, processes: this one's number among those that train together, which divide a set that is streamed.
 
     Raises InputError if there is no such set, it cannot be had, or holds no image that can be read.
@@ -72,19 +73,21 @@ def load_data(
         raise InputError(f"The split is train, val, test or all, not {split!r}.")
     test_size = None if test_size is None else checked_share(test_size)
     size = whole_number("An image's size", size, 1, MAX_SIZE)
-    if crop not in ("center", "random"):
-        raise InputError(f"The crop is center or random, not {crop!r}.")
+    if crop not in ("center", "random", "none"):
+        raise InputError(f"The crop is center, random or none, not {crop!r}.")
     channels = whole_number("The number of channels", channels, 1, 4)
     border = whole_number("The border", border, 0, MAX_SIZE)
     limit_bytes = whole_number("limit_bytes", limit_bytes, 0)
     span = checked_range(value_range)
     if transform is not None and not callable(transform):
         raise InputError(f"A transform is called with an image and gives one, and {transform!r} cannot be called.")
-    shape = (channels, size, size)
+    shape = (channels, size, size) if crop != "none" else (channels, 0, 0)
     fit_to = partial(fit, size=size, border=border)
     fit_to(Image.new("L", (1, 1)), channels=1)  # refuses a size or border that cannot be before anything is read
     if crop == "random":
         fit_to = partial(at_least, size=size - 2 * border)
+    elif crop == "none":
+        fit_to = as_channels
     if not isinstance(name, str | os.PathLike):
         raise InputError(f"A data set's name is a string or a Path, not {name!r}.")
     name = str(name)
@@ -92,6 +95,8 @@ def load_data(
     def held(data: ImageSet, count: int, read: Callable[[int, int | None], np.ndarray]) -> ImageSet:
         if crop == "random":
             return CropSet(data, count, partial(read, size_hint=None), border, limit_bytes)
+        if crop == "none":
+            return on_demand(data, count, partial(read, size_hint=None))
         return fill(data, count, partial(read, size_hint=size), limit_bytes, progress)
 
     def as_wanted(image: Image.Image | np.ndarray) -> np.ndarray:
@@ -112,8 +117,8 @@ def load_data(
             repository, part = name.removeprefix(ADDRESS), {"process": process, "processes": processes}
             if crop != "center":
                 raise InputError(
-                    f"Of a Hub data set, as {repository!r} is, images are fitted; random crops are for "
-                    "folders and archives."
+                    f"Of a Hub data set, as {repository!r} is, images are fitted to one size; random crops and images "
+                    "of their own sizes are for folders and archives."
                 )
             data = hub.load(repository, split, as_wanted, shape, limit_bytes, progress, test_size, span, **part)
         elif paths is None:

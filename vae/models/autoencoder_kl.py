@@ -7,7 +7,6 @@ diffusers has them. State-dict names are diffusers' too, so a checkpoint folder 
 import math
 from dataclasses import dataclass, replace
 
-import torch
 from torch import Tensor, nn
 
 from vae.distributions import DiagonalGaussian
@@ -15,6 +14,7 @@ from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.group_norm import GroupNorm
 from vae.models.layers import ACTIVATIONS, Level, MidBlock, norm_act
+from vae.models.recording import is_inference
 
 
 @dataclass(frozen=True)
@@ -144,7 +144,7 @@ class Decoder(nn.Module):
             x = level(x)
         x = norm_act(x, self.conv_norm_out, "silu")
         # In training autocast chooses; without, `precision` may have left the level before in bfloat16.
-        return self.conv_out(x if torch.is_grad_enabled() else x.to(self.conv_out.weight.dtype))
+        return self.conv_out(x.to(self.conv_out.weight.dtype) if is_inference() else x)
 
 
 class AutoencoderKL(AutoEncoder):

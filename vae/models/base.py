@@ -1,6 +1,5 @@
 """What every auto-encoder here offers, whatever its network."""
 
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -91,7 +90,7 @@ class AutoEncoder(nn.Module):
         Raises InputError for another shape, for sides that a model of fixed size does not take or that are smaller than
         `downscale`, and, except in training mode, for values that are not finite or no such images (see vae.checks).
         """
-        return _traced_alike(self._encode, self._images(x, look=not self.training))
+        return self._encode(self._images(x, look=not self.training))
 
     def decode(self, z: Tensor | np.ndarray) -> Tensor:
         """Images (N, C, H, W) around [-1, 1], not clamped, of latents (N, latent_channels, h, w) of any float type and
@@ -99,7 +98,7 @@ class AutoEncoder(nn.Module):
 
         Raises InputError for another shape, for latents that are not floats and, except in training mode, not finite.
         """
-        return _traced_alike(self._decode, self._latents(z))
+        return self._decode(self._latents(z))
 
     def _encode(self, x: Tensor) -> DiagonalGaussian:
         raise NotImplementedError
@@ -197,12 +196,3 @@ def as_model(value: Any) -> AutoEncoder:
         shown = repr(value) if isinstance(value, str) else type(value).__name__
         raise InputError(f"A model is needed, as vae.load gives it, not {shown[:80]}.")
     return model
-
-
-def _traced_alike(network: Callable[[Tensor], Any], x: Tensor) -> Any:
-    """network(x). For torch.jit.trace, which checks its graph in a second run without gradients, both are run so: the
-    networks compute in place then, and the graphs would differ."""
-    if torch.jit.is_tracing():
-        with torch.no_grad():
-            return network(x)
-    return network(x)

@@ -10,6 +10,8 @@ channels on the small image, each output pixel of four having its own kernel.
 import torch
 from torch import Tensor, nn
 
+from vae.models.recording import is_graphed
+
 # Which taps (last axis) of a 3-tap kernel on the enlarged image see which pixel of the small one (middle axis: the
 # one before, at, after), for an even and an odd output pixel (first axis).
 _TAPS = torch.tensor([[[1, 0, 0], [0, 1, 1], [0, 0, 0]], [[0, 0, 0], [1, 1, 0], [0, 0, 1]]], dtype=torch.float32)
@@ -21,6 +23,8 @@ LARGE = 2**13  # pixels of a batch from which on fewer passes outweigh more call
 
 def is_faster(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> bool:
     """Whether `conv_norm_act` may be used, and is faster: in training, on the CPU, few channels and many pixels."""
+    if is_graphed():
+        return False
     plain = type(norm) is nn.BatchNorm2d  # and not one whose statistics several processes share
     large = conv.out_channels < WIDE and x.numel() // x.shape[1] >= LARGE
     return plain and large and norm.training and x.device.type == "cpu" and torch.is_grad_enabled()

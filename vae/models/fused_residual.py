@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from vae.models.group_norm import SHARED_STATISTICS
+from vae.models.recording import is_graphed
 
 
 @cache
@@ -36,6 +37,8 @@ def is_faster(x: Tensor) -> bool:
 
     A training that wants PyTorch's own kernels, as for torch.compile, keeps its model and images contiguous.
     """
+    if is_graphed():  # its kernels are for this machine alone
+        return False
     lined = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous()
     return lined and _on_gpu(x)
 
@@ -76,7 +79,7 @@ def normalizes_batches(x: Tensor, norm: nn.BatchNorm2d, act: nn.LeakyReLU) -> bo
     """Whether `conv_norm_act` may be used on x, and is faster: in training on a GPU. PyTorch's batch norm keeps one of
     its processors busy for each channel, and there are more than a hundred."""
     plain = type(norm) is nn.BatchNorm2d and norm.training and act.negative_slope == 0.01
-    return plain and torch.is_grad_enabled() and _on_gpu(x)
+    return plain and torch.is_grad_enabled() and not is_graphed() and _on_gpu(x)
 
 
 def conv_norm_act(x: Tensor, conv: nn.Conv2d, norm: nn.BatchNorm2d) -> Tensor:

@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vae.models.recording import is_graphed, is_inference
+
 # While this holds a dict, every GroupNorm takes its statistics from there, unless a gradient is recorded; those it does
 # not find it measures over the whole batch it is given, and leaves there. So several images or tiles can be normalised
 # as if they were one.
@@ -19,7 +21,7 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         # A ContextVar cannot be compiled; in training, which is what is compiled, nothing is shared.
-        shared = None if torch.is_grad_enabled() else SHARED_STATISTICS.get()
+        shared = SHARED_STATISTICS.get() if is_inference() else None
         if shared is None:
             return self._each(x)
         if self not in shared:
@@ -32,6 +34,8 @@ class GroupNorm(nn.GroupNorm):
 
     def _each(self, x: Tensor) -> Tensor:
         """Each image by its own statistics."""
+        if is_graphed():
+            return super().forward(x)
         lined = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
         if not (lined and x.device.type == "cpu" and torch.is_grad_enabled()):
             return super().forward(x)

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from vae.models import fused_residual
 from vae.models.group_norm import GroupNorm
+from vae.models.recording import is_inference
 
 ACTIVATIONS = {"silu": F.silu, "selu": F.selu, "relu": F.relu}
 
@@ -20,7 +21,7 @@ class Conv(nn.Conv2d):
     """A convolution that, where no gradient is recorded, computes in its input's number format."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == self.weight.dtype or torch.is_grad_enabled():
+        if x.dtype == self.weight.dtype or not is_inference():
             return super().forward(x)
         return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype), self.stride, self.padding)
 
@@ -34,7 +35,7 @@ class EnlargingConv(Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         # On a CPU, which it makes twice as fast; a small image is not worth the making of the kernel.
-        if torch.is_grad_enabled() or x.device.type != "cpu" or x.shape[0] * x.shape[2] * x.shape[3] < 1024:
+        if not is_inference() or x.device.type != "cpu" or x.shape[0] * x.shape[2] * x.shape[3] < 1024:
             return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         padded = F.pad(self.weight.float().flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
         kernel = padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
@@ -44,7 +45,7 @@ class EnlargingConv(Conv):
 
 def activate(x: Tensor, name: str) -> Tensor:
     """The activation `name` of a tensor that nobody else reads: in place where no gradient is recorded."""
-    return ACTIVATIONS[name](x, inplace=not torch.is_grad_enabled())
+    return ACTIVATIONS[name](x, inplace=is_inference())
 
 
 def norm_act(x: Tensor, norm: GroupNorm, name: str | None) -> Tensor:
@@ -78,13 +79,13 @@ class ResBlock(nn.Module):
         h = self.conv1(norm_act(x, self.norm1, acts[0]))
         h = self.conv2(norm_act(h, self.norm2, acts[1]))
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
-        return shortcut + h if torch.is_grad_enabled() else shortcut.add_(h)
+        return shortcut.add_(h) if is_inference() else shortcut + h
 
 
 def attend(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     """softmax(q k^T / sqrt(C)) v for (N, positions, C). On a CPU in bfloat16 a few rows at a time with plain products,
     softmax in float32: 2.7 times as fast there as the fused kernel."""
-    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or torch.is_grad_enabled():
+    if q.device.type != "cpu" or q.dtype != torch.bfloat16 or not is_inference():
         return F.scaled_dot_product_attention(q.unsqueeze(1), k.unsqueeze(1), v.unsqueeze(1)).squeeze(1)
     keys, scale = k.transpose(1, 2), k.shape[-1] ** -0.5
     return torch.cat([torch.softmax((rows @ keys).float() * scale, -1).to(v.dtype) @ v for rows in q.split(512, 1)], 1)
@@ -107,7 +108,7 @@ class Attention(nn.Module):
         n, c, height, width = x.shape
         h = norm_act(x, self.group_norm, None).flatten(2).transpose(1, 2)  # (N, H*W, C)
         q, k, v = self.to_q(h), self.to_k(h), self.to_v(h)
-        if self.in_bfloat16 and not torch.is_grad_enabled():
+        if self.in_bfloat16 and is_inference():
             h = attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).to(h.dtype)
         else:
             h = attend(q, k, v)
@@ -160,7 +161,7 @@ class Level(nn.Module):
         self.upsamplers = nn.ModuleList([Upsample(fan_out)] if resample == "up" else [])
 
     def forward(self, x: Tensor) -> Tensor:
-        if not torch.is_grad_enabled():
+        if is_inference():
             x = x.to(torch.bfloat16 if self.in_bfloat16 else self.resnets[0].conv1.weight.dtype)
         return chained(self.blocks(), x, self.checkpointing)
 
