@@ -2,9 +2,10 @@
 
 import math
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 
-from vae.checkpoints.diffusers_config import in_space
+from vae.checkpoints import latent_spaces
 from vae.checkpoints.key_mapping import Naming, Shape
 from vae.errors import InputError
 from vae.models import ModelConfig
@@ -13,19 +14,18 @@ from vae.models.conv import ConvConfig
 from vae.models.tiny import TinyConfig
 
 
-def infer_config(naming: Naming, name: str = "") -> ModelConfig:
-    """The config that the tensors' shapes imply. `name`, the file's, is only used to tell TAESD's latent space.
+def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | None = None) -> ModelConfig:
+    """The config that the tensors' shapes imply. name, header: the file's, which may say whose latents these are.
 
-    What shapes do not show is taken from the family: 32 normalisation groups, and for scaling factors SD's for 4 latent
-    channels (SDXL's in a file with SDXL's text encoders) and FLUX.1's for 16 (SD3's in a file with SD3's transformer).
-    Raises InputError if the shapes do not add up to a known network.
+    What shapes do not show is taken from the family: 32 normalisation groups, and the scaling factor where the file
+    tells the family (see latent_spaces). Raises InputError if the shapes do not add up to a known network.
     """
     shapes = naming.shapes
     try:
         if naming.kind == "conv":
             return _conv(shapes)
         if naming.kind == "tiny":
-            return in_space(_tiny(shapes), name)
+            return latent_spaces.in_space(_tiny(shapes), name)
         config = _kl(shapes)
     except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError) as error:
         if isinstance(error, InputError):
@@ -43,16 +43,9 @@ def infer_config(naming: Naming, name: str = "") -> ModelConfig:
         del fields["sample_size"]
         decoder_widths = None if widths == config.block_out_channels else widths
         flux2 = Flux2Config(**fields, patch_size=(side, side), decoder_block_out_channels=decoder_widths)
-        return in_space(flux2, name)
-    if config.latent_channels == 4 and config.use_quant_conv:
-        sdxl = any(key.startswith("conditioner.") for key in naming.companions)
-        known = {"scaling_factor": 0.13025, "force_upcast": True, "sample_size": 1024}
-        fields |= known if sdxl else {"scaling_factor": 0.18215}
-    elif config.latent_channels == 16 and not config.use_quant_conv:
-        sd3 = any(".joint_blocks." in key for key in naming.companions)
-        scaling, shift = (1.5305, 0.0609) if sd3 else (0.3611, 0.1159)
-        fields |= {"scaling_factor": scaling, "shift_factor": shift, "sample_size": 1024}
-    return in_space(KLConfig(**fields), name)
+        return latent_spaces.in_space(flux2, name)
+    fields |= latent_spaces.scaling(config.latent_channels, name, naming.companions, header or {})
+    return latent_spaces.in_space(KLConfig(**fields), name)
 
 
 def _count(shapes: dict[str, Shape], pattern: str) -> int:
@@ -76,6 +69,13 @@ def _kl(shapes: dict[str, Shape]) -> KLConfig:
             "the weights alone; put the config.json beside them."
         )
     usual = down[-1]
+    inner = shapes["decoder.conv_in.weight"][1]
+    latent = shapes.get("post_quant_conv.weight", (inner, inner))[1]
+
+    def attention(part: str) -> tuple[bool, ...] | None:
+        found = tuple(f"{part}.{i}.attentions.0.to_q.weight" in shapes for i in range(levels))
+        return found if any(found) else None
+
     return KLConfig(
         in_channels=shapes["encoder.conv_in.weight"][1],
         out_channels=shapes["decoder.conv_out.weight"][0],
@@ -83,7 +83,10 @@ def _kl(shapes: dict[str, Shape]) -> KLConfig:
         layers_per_block=usual,
         encoder_layers=None if set(down) == {usual} else down,
         decoder_layers=None if set(up) == {usual + 1} else up,
-        latent_channels=shapes["decoder.conv_in.weight"][1],
+        encoder_attention=attention("encoder.down_blocks"),
+        decoder_attention=attention("decoder.up_blocks"),
+        latent_channels=latent,
+        z_channels=None if inner == latent else inner,
         use_quant_conv="quant_conv.weight" in shapes,
         use_post_quant_conv="post_quant_conv.weight" in shapes,
         mid_block_add_attention="encoder.mid_block.attentions.0.to_q.weight" in shapes,

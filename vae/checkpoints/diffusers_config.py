@@ -1,24 +1,14 @@
 """config.json as diffusers writes it, translated from and to our configs."""
 
 import json
-import re
 from dataclasses import replace
 
+from vae.checkpoints.latent_spaces import in_space
 from vae.errors import InputError
-from vae.models import FAMILIES, KL_PRESETS, ModelConfig, config_from_dict
+from vae.models import FAMILIES, ModelConfig, config_from_dict
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
 from vae.models.base import MAX_SIZE
 from vae.models.tiny import TinyConfig
-
-# Latent spaces by (channels, scaling_factor, shift_factor), which is how diffusers' configs tell them apart.
-LATENT_SPACES = {
-    (4, 0.18215, 0.0): "sd",
-    (4, 0.13025, 0.0): "sdxl",
-    (16, 1.5305, 0.0609): "sd3",
-    (16, 0.3611, 0.1159): "flux1",
-}
-# TAESD's files and repositories say in their names whose latents they share.
-TINY_SPACES = {"taesd": "sd", "taesdxl": "sdxl", "taesd3": "sd3", "taef1": "flux1", "taef2": "flux2"}
 
 # diffusers' defaults, where they are not ours: what a config.json of theirs means by leaving a field out.
 DIFFUSERS_DEFAULTS = {
@@ -32,9 +22,12 @@ DIFFUSERS_DEFAULTS = {
     "AutoencoderKLFlux2": {},
     "AutoencoderTiny": {},
 }
+# The kinds of levels: without and with attention.
+BLOCK_TYPES = {
+    "down_block_types": ("encoder_attention", "DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+    "up_block_types": ("decoder_attention", "UpDecoderBlock2D", "AttnUpDecoderBlock2D"),
+}
 FIXED = {
-    "down_block_types": "DownEncoderBlock2D",
-    "up_block_types": "UpDecoderBlock2D",
     "upsample_fn": "nearest",
     "upsampling_scaling_factor": 2,
 }
@@ -81,7 +74,11 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
         if key in FIXED:
             if any(item != FIXED[key] for item in (value if isinstance(value, list) else [value])):
                 raise InputError(f"The config's {key} is {json.dumps(value)[:80]}; only {FIXED[key]} is known.")
-        elif key in family.__dataclass_fields__ and value is not None:
+        elif key in BLOCK_TYPES:
+            field, attention = _attention(key, value)
+            if attention is not None:
+                values[field] = attention
+        elif key in family.__dataclass_fields__ and (value is not None or key == "scaling_factor"):
             values[key] = value
     if isinstance(values.get("sample_size"), list) and values["sample_size"]:
         values["sample_size"] = values["sample_size"][0]
@@ -92,6 +89,14 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
         values["act_fn"] = "silu"
     config = _with_whole_latents({"_class_name": kind, **values})
     return in_space(config, name)
+
+
+def _attention(key: str, types: object) -> tuple[str, tuple[bool, ...] | None]:
+    """A field of ours, and which levels have attention, None if none has: from diffusers' names of their kinds."""
+    field, plain, attending = BLOCK_TYPES[key]
+    if not isinstance(types, list | tuple) or not all(kind in (plain, attending) for kind in types):
+        raise InputError(f"The config's {key} is {json.dumps(types)[:80]}; known are {plain} and {attending}.")
+    return field, tuple(kind == attending for kind in types) if attending in types else None
 
 
 def _with_whole_latents(entries: dict) -> ModelConfig:
@@ -108,18 +113,6 @@ def _with_whole_latents(entries: dict) -> ModelConfig:
     return replace(config, sample_size=max(1, min(size, MAX_SIZE) // config.downscale) * config.downscale)
 
 
-def in_space(config: ModelConfig, name: str) -> ModelConfig:
-    """The config with the latent space it is known to be in, if any."""
-    space = None
-    if isinstance(config, TinyConfig):
-        match = re.search(r"tae(sdxl|sd3|sd|f1|f2)(?![a-z0-9])", name.lower())
-        space = TINY_SPACES[match[0]] if match else None
-    elif isinstance(config, KLConfig) and config.block_out_channels == KL_PRESETS["sd"].block_out_channels:
-        known = (config.latent_channels, config.scaling_factor, config.shift_factor)
-        space = "flux2" if isinstance(config, Flux2Config) else LATENT_SPACES.get(known)
-    return replace(config, latent_space=space)
-
-
 def diffusers_config(config: ModelConfig) -> dict:
     """The config.json with which diffusers opens the same network. InputError if diffusers has no class for it."""
     entries = {"_class_name": next(name for name, (family, _) in FAMILIES.items() if type(config) is family)}
@@ -128,12 +121,14 @@ def diffusers_config(config: ModelConfig) -> dict:
         reason = "TAEF2's pooled blocks" if config.mid_block_pool else None
         names = TINY_FIELDS
     elif isinstance(config, KLConfig):
-        standard = replace(config, encoder_layers=None, decoder_layers=None, norm_eps=1e-6, act_twice=True)
+        standard = replace(
+            config, encoder_layers=None, decoder_layers=None, norm_eps=1e-6, act_twice=True, z_channels=None
+        )
         reason = None if config == standard and config.act_fn != "selu" else "this variant of the network's blocks"
         names = (*KL_FIELDS, *(FLUX2_FIELDS if isinstance(config, Flux2Config) else SCALING_FIELDS))
         levels = len(config.block_out_channels)
-        entries |= {"down_block_types": [FIXED["down_block_types"]] * levels}
-        entries |= {"up_block_types": [FIXED["up_block_types"]] * levels}
+        for name, (field, *kinds) in BLOCK_TYPES.items():
+            entries[name] = [kinds[attends] for attends in getattr(config, field) or [False] * levels]
     else:
         reason = f"the {entries['_class_name']} family"
     if reason:
@@ -142,6 +137,8 @@ def diffusers_config(config: ModelConfig) -> dict:
         )
     values = config.to_dict()
     entries |= {name: values[name] for name in names}
+    if isinstance(config, KLConfig) and config.padding_mode != "zeros":
+        entries["padding_mode"] = config.padding_mode  # diffusers passes it over, as all programs but a few do
     if isinstance(config, KLConfig) and "shift_factor" in entries:
         entries["shift_factor"] = entries["shift_factor"] or None  # theirs for "none"
     return entries

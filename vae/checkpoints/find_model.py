@@ -108,7 +108,7 @@ def _recognised(weights: Weights, config: Path | None, name: str) -> Opened:
     text = weights.metadata.get("config") if config is None else read_text(config)
     if text is None:
         naming = recognise(weights.shapes)
-        return Opened(infer_config(naming, name), naming, weights)
+        return Opened(infer_config(naming, name, weights.metadata), naming, weights)
     entries = parse(text, name if config is None else config.name)
     own = isinstance(entries, dict) and is_own(entries)
     naming = as_they_are(weights.shapes) if own else recognise(weights.shapes)

@@ -20,14 +20,18 @@ Shape = tuple[int, ...]
 # What a whole pipeline's file, or a training checkpoint, holds beside the auto-encoder.
 COMPANIONS = re.compile(
     r"(model\.diffusion_model|model_ema|cond_stage_model|conditioner|text_encoders?|denoiser|unet|control_model"
-    r"|loss)\..*"
+    r"|loss|linear_proj|foundation_model)\..*"
     r"|(sqrt_|log_)?(one_minus_|recip_|recipm1_)?alphas_cumprod(_prev)?|betas|posterior_.*|lvlb_weights|logvar"
     r"|global_step|scale_factor"
 )
-PREFIXES = ("first_stage_model.", "vae.")
+# What others put before the auto-encoder's names: pipelines, trainers, torch.compile, DistributedDataParallel.
+PREFIXES = ("first_stage_model.", "vae.", "module.", "_orig_mod.", "model.", "autoencoder.")
 
+# CompVis' names, and older diffusers'.
 ATTENTION = {"q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0", "norm": "group_norm"}
-OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+ATTENTION |= {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+UP = {"block": "resnets", "attn": "attentions", "upsample": "upsamplers.0"}
+LINEAR = re.compile(r"\.attentions\.\d+\.to_(q|k|v|out\.0)\.weight$")
 
 
 @dataclass(frozen=True)
@@ -70,10 +74,8 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
     companions = tuple(name for name in shapes if COMPANIONS.fullmatch(name))
     known = set(companions)
     left = {name: name for name in shapes if name not in known}
-    for prefix in PREFIXES:
-        if any(name.startswith((f"{prefix}encoder.", f"{prefix}decoder.")) for name in left):
-            left = {name.removeprefix(prefix): source for name, source in left.items()}
-            break
+    for prefix in _prefixes(left):
+        left = {name.removeprefix(prefix): source for name, source in left.items()}
     if len(left) < len(shapes) - len(companions):
         raise InputError("The file holds the same auto-encoder's tensors twice, with and without a prefix.")
     names = set(left)
@@ -95,6 +97,16 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
     return Naming(kind, parts, companions)
 
 
+def _prefixes(names: Iterable[str]) -> tuple[str, ...]:
+    """The prefixes, the outermost first, that stand before the auto-encoder's names."""
+    any_order = "|".join(map(re.escape, PREFIXES))
+    for name in names:
+        match = re.match(rf"((?:{any_order})+)(encoder|decoder)\.", name)
+        if match:
+            return tuple(re.findall(any_order, match[1]))
+    return ()
+
+
 def as_they_are(shapes: dict[str, Shape]) -> Naming:
     """The tensors of a network of one's own, whose names are its own."""
     return Naming("own", {name: Part(name, shape) for name, shape in shapes.items()})
@@ -105,7 +117,7 @@ def _part(ours: str, source: str, shape: Shape, third: int | None) -> Part:
         if not shape:
             raise InputError(f"The tensor {source[:100]} is a single number, where three matrices are expected.")
         shape = (shape[0] // 3, *shape[1:])
-    if ".attentions." in ours and len(shape) == 4 and shape[2:] == (1, 1):
+    if LINEAR.search(ours) and len(shape) == 4 and shape[2:] == (1, 1):
         shape = shape[:2]
     return Part(source, shape, third)
 
@@ -132,18 +144,18 @@ def _kl(names: Iterable[str]) -> dict[str, tuple[str, None]]:
 
     def rename(name: str) -> str:
         name = re.sub(r"^encoder\.down\.(\d+)\.block\.", r"encoder.down_blocks.\1.resnets.", name)
+        name = re.sub(r"^encoder\.down\.(\d+)\.attn\.", r"encoder.down_blocks.\1.attentions.", name)
         name = re.sub(r"^encoder\.down\.(\d+)\.downsample\.", r"encoder.down_blocks.\1.downsamplers.0.", name)
         name = re.sub(
-            r"^decoder\.up\.(\d+)\.(block\.|upsample\.)",
-            lambda m: f"decoder.up_blocks.{top - int(m[1])}." + {"b": "resnets.", "u": "upsamplers.0."}[m[2][0]],
+            r"^decoder\.up\.(\d+)\.(block|attn|upsample)\.",
+            lambda m: f"decoder.up_blocks.{top - int(m[1])}.{UP[m[2]]}.",
             name,
         )
         name = re.sub(r"\.mid\.block_([12])\.", lambda m: f".mid_block.resnets.{int(m[1]) - 1}.", name)
         name = re.sub(
-            r"\.mid\.attn_1\.(norm|q|k|v|proj_out)\.", lambda m: f".mid_block.attentions.0.{ATTENTION[m[1]]}.", name
-        )
-        name = re.sub(
-            r"\.attentions\.0\.(query|key|value|proj_attn)\.", lambda m: f".attentions.0.{OLD_ATTENTION[m[1]]}.", name
+            r"\.attentions\.(\d+)\.(norm|q|k|v|proj_out|query|key|value|proj_attn)\.",
+            lambda m: f".attentions.{m[1]}.{ATTENTION[m[2]]}.",
+            name.replace(".mid.attn_1.", ".mid_block.attentions.0."),
         )
         name = name.replace(".nin_shortcut.", ".conv_shortcut.").replace(".norm_out.", ".conv_norm_out.")
         return re.sub(r"^(encoder\.quant_conv|decoder\.post_quant_conv)\.", lambda m: m[1].split(".")[1] + ".", name)

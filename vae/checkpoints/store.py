@@ -14,9 +14,10 @@ from torch import Tensor
 
 from vae import limits
 from vae.checkpoints import hub
-from vae.checkpoints.diffusers_config import TINY_SPACES, diffusers_config
+from vae.checkpoints.diffusers_config import diffusers_config
 from vae.checkpoints.find_model import Opened, local_folder, open_model, read_text
 from vae.checkpoints.key_mapping import taesd_name
+from vae.checkpoints.latent_spaces import TINY_SPACES
 from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS
 from vae.checkpoints.weight_files import SUFFIXES
 from vae.device import pick_device

@@ -23,7 +23,7 @@ class ModelConfig:
     sample_size: side in pixels of the square images the model is meant for, a multiple of `downscale`.
     fixed_size: True if an image is always fitted to sample_size; False if the model takes any size.
     border: black pixels added on every side after fitting (MNIST's 28 -> 32 is a border of 2).
-    scaling_factor, shift_factor: what a diffusion model sees is (z - shift_factor) * scaling_factor.
+    scaling_factor, shift_factor: what a diffusion model sees is (z - shift_factor) * scaling_factor; None: unknown.
     latent_space: models that declare the same name share their latents, so one may decode what the other encoded.
     trained_on: for people, e.g. "MNIST".
     """
@@ -31,7 +31,7 @@ class ModelConfig:
     sample_size: int = 32
     fixed_size: bool = True
     border: int = 0
-    scaling_factor: float = 1.0
+    scaling_factor: float | None = 1.0
     shift_factor: float = 0.0
     latent_space: str | None = None
     trained_on: str | None = None

@@ -4,6 +4,7 @@ Without gradients the activations are overwritten in place: at high resolutions 
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -16,13 +17,21 @@ from vae.models.group_norm import GroupNorm
 ACTIVATIONS = {"silu": F.silu, "selu": F.selu, "relu": F.relu}
 
 
+PADDINGS = ("zeros", "reflect")  # what a convolution sees beyond an image's edge
+
+
 class Conv(nn.Conv2d):
     """A convolution that, where no gradient is recorded, computes in its input's number format."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == self.weight.dtype or torch.is_grad_enabled():
-            return super().forward(x)
-        return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype), self.stride, self.padding)
+        weight, bias, padding = self.weight, self.bias, self.padding
+        if x.dtype != weight.dtype and not torch.is_grad_enabled():
+            weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        if self.padding_mode == "reflect" and padding != (0, 0):
+            mode = "reflect" if min(x.shape[-2:]) > 1 else "replicate"  # one row has nothing to reflect
+            (high, wide), padding = padding, (0, 0)
+            x = F.pad(x, (wide, wide, high, high), mode)
+        return F.conv2d(x, weight, bias, self.stride, padding)
 
 
 class EnlargingConv(Conv):
@@ -34,7 +43,8 @@ class EnlargingConv(Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         # On a CPU, which it makes twice as fast; a small image is not worth the making of the kernel.
-        if torch.is_grad_enabled() or x.device.type != "cpu" or x.shape[0] * x.shape[2] * x.shape[3] < 1024:
+        small = x.shape[0] * x.shape[2] * x.shape[3] < 1024
+        if torch.is_grad_enabled() or x.device.type != "cpu" or small or self.padding_mode != "zeros":
             return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         padded = F.pad(self.weight.float().flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
         kernel = padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
@@ -60,18 +70,27 @@ class ResBlock(nn.Module):
     act_twice=False leaves out the second activation, as the Stable Diffusion notebook does.
     """
 
-    def __init__(self, fan_in: int, fan_out: int, groups: int, eps: float, act: str = "silu", act_twice: bool = True):
+    def __init__(
+        self,
+        fan_in: int,
+        fan_out: int,
+        groups: int,
+        eps: float,
+        act: str = "silu",
+        act_twice: bool = True,
+        padding_mode: str = "zeros",
+    ):
         super().__init__()
         self.act, self.act_twice = act, act_twice
         self.norm1 = GroupNorm(groups, fan_in, eps=eps)
-        self.conv1 = Conv(fan_in, fan_out, 3, padding=1)
+        self.conv1 = Conv(fan_in, fan_out, 3, padding=1, padding_mode=padding_mode)
         self.norm2 = GroupNorm(groups, fan_out, eps=eps)
-        self.conv2 = Conv(fan_out, fan_out, 3, padding=1)
+        self.conv2 = Conv(fan_out, fan_out, 3, padding=1, padding_mode=padding_mode)
         self.conv_shortcut = Conv(fan_in, fan_out, 1) if fan_in != fan_out else None
 
     def forward(self, x: Tensor) -> Tensor:
         acts = self.act, self.act if self.act_twice else None
-        if fused_residual.is_faster(x):
+        if self.conv1.padding_mode == "zeros" and fused_residual.is_faster(x):
             shortcut = None if self.conv_shortcut is None else self.conv_shortcut(x)
             norms, convs = (self.norm1, self.norm2), (self.conv1, self.conv2)
             return fused_residual.residual_block(x, shortcut, norms, convs, acts)
@@ -128,9 +147,9 @@ class Downsample(nn.Module):
 class Upsample(nn.Module):
     """Twice the size: nearest neighbour, then a 3x3 convolution."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, padding_mode: str = "zeros"):
         super().__init__()
-        self.conv = EnlargingConv(channels, channels, 3, padding=1)
+        self.conv = EnlargingConv(channels, channels, 3, padding=1, padding_mode=padding_mode)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.conv(x)
@@ -148,16 +167,19 @@ def chained(layers: Sequence[nn.Module], x: Tensor, again: bool = False) -> Tens
 
 
 class Level(nn.Module):
-    """The residual blocks at one resolution, then the change to the next: `resample` is "down", "up" or None."""
+    """The residual blocks at one resolution, with `attention` each followed by one, then the change to the next:
+    `resample` is "down", "up" or None."""
 
     in_bfloat16 = False  # computes in bfloat16 where no gradient is recorded: `precision` sets it
     checkpointing = False  # computes its layers again for their gradients: a training sets it
 
-    def __init__(self, fan_in: int, fan_out: int, depth: int, resample: str | None, **block):
+    def __init__(self, fan_in: int, fan_out: int, depth: int, resample: str | None, attention: bool, **block):
         super().__init__()
+        attentions = depth if attention else 0
         self.resnets = nn.ModuleList(ResBlock(fan_in if i == 0 else fan_out, fan_out, **block) for i in range(depth))
+        self.attentions = nn.ModuleList(Attention(fan_out, block["groups"], block["eps"]) for _ in range(attentions))
         self.downsamplers = nn.ModuleList([Downsample(fan_out)] if resample == "down" else [])
-        self.upsamplers = nn.ModuleList([Upsample(fan_out)] if resample == "up" else [])
+        self.upsamplers = nn.ModuleList([Upsample(fan_out, block["padding_mode"])] if resample == "up" else [])
 
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
@@ -166,7 +188,8 @@ class Level(nn.Module):
 
     def blocks(self) -> Sequence[nn.Module]:
         """Its layers in their order; with `checkpointing` each is computed again for its gradient."""
-        return *self.resnets, *self.downsamplers, *self.upsamplers
+        pairs = zip(self.resnets, self.attentions, strict=True) if self.attentions else zip(self.resnets)
+        return *chain.from_iterable(pairs), *self.downsamplers, *self.upsamplers
 
 
 class MidBlock(nn.Module):
