@@ -38,10 +38,23 @@ def reflecting(model: nn.Module) -> nn.Module:
     return model
 
 
+def _video(name: str, **fields) -> nn.Module:
+    import diffusers
+
+    fields = {"base_dim": 8, "z_dim": 4, "dim_mult": [1, 2, 2], "temperal_downsample": [False, True]} | fields
+    statistics = {"latents_mean": [0.5] * fields["z_dim"], "latents_std": [2.0] * fields["z_dim"]}
+    return getattr(diffusers, name)(num_res_blocks=1, **statistics | fields)
+
+
+TWO_LEVELS = {"decoder_base_dim": 12, "dim_mult": [1, 2], "temperal_downsample": [True]}
+TWO_LEVELS |= {"scale_factor_spatial": 2, "scale_factor_temporal": 2}
+
 PEERS = {
     "attention in levels": Peer(lambda: _kl("--A", "A--", layers_per_block=2, latent_channels=6)),
     "attention in some levels": Peer(lambda: _kl("A-A", "--A", mid_block_add_attention=False)),
     "reflect": Peer(lambda: reflecting(_kl("---", "---")), {"padding_mode": "reflect"}, lone=False),
+    "Qwen-Image": Peer(lambda: _video("AutoencoderKLQwenImage", input_channels=4)),
+    "Wan": Peer(lambda: _video("AutoencoderKLWan", **TWO_LEVELS)),
 }
 
 
@@ -52,10 +65,13 @@ def peer(name: str) -> nn.Module:
 @torch.no_grad()
 def encode(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Mean and logvar of images (N, C, H, W), None where the posterior is a point."""
-    posterior = model.encode(x).latent_dist
-    return posterior.mean, posterior.logvar
+    video = hasattr(model, "temperal_downsample")
+    posterior = model.encode(x.unsqueeze(2) if video else x).latent_dist
+    moments = posterior.mean, posterior.logvar
+    return tuple(part.squeeze(2) for part in moments) if video else moments
 
 
 @torch.no_grad()
 def decode(model: nn.Module, z: Tensor) -> Tensor:
-    return model.decode(z).sample
+    video = hasattr(model, "temperal_downsample")
+    return model.decode(z.unsqueeze(2)).sample.squeeze(2) if video else model.decode(z).sample

@@ -6,8 +6,9 @@ import shutil
 import pytest
 import torch
 from family_peers import PEERS, decode, encode, peer
+from PIL import Image
 from safetensors.torch import load_file, save_file
-from tiny_runs import dots, tiny
+from tiny_runs import tiny
 
 import vae
 from vae import tiling
@@ -116,10 +117,13 @@ def test_every_weight_of_it_learns(pair):
 
 
 def test_a_training_can_begin_with_it(pair, tmp_path):
-    folder = dots(tmp_path / "images", colour=True)
-    size = 2 * vae.load(pair[1]).downscale
+    began = vae.load(pair[1])
+    folder, size = tmp_path / "images", 2 * began.downscale
+    folder.mkdir()
+    for i, pixels in enumerate(torch.randint(256, (4, 8, 8, began.in_channels), dtype=torch.uint8).numpy()):
+        Image.fromarray(pixels).save(folder / f"{i}.png")
     config = tiny(init=str(pair[1]), data=str(folder), size=size, steps=1, batch_size=2, learning_rate=1e-4)
     run = fit(config, tmp_path / "run", device="cpu")
-    trained, before = vae.load(run.folder).state_dict(), vae.load(pair[1]).state_dict()
+    trained, before = vae.load(run.folder).state_dict(), began.state_dict()
     assert trained.keys() == before.keys()
     assert any(not torch.equal(tensor, before[name]) for name, tensor in trained.items())

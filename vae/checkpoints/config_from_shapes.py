@@ -10,6 +10,7 @@ from vae.checkpoints.key_mapping import Naming, Shape
 from vae.errors import InputError
 from vae.models import ModelConfig
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.conv import ConvConfig
 from vae.models.tiny import TinyConfig
 
@@ -24,6 +25,8 @@ def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | Non
     try:
         if naming.kind == "conv":
             return _conv(shapes)
+        if naming.kind == "wan":
+            return _wan(shapes, name)
         if naming.kind == "tiny":
             return latent_spaces.in_space(_tiny(shapes), name)
         config = _kl(shapes)
@@ -48,9 +51,9 @@ def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | Non
     return latent_spaces.in_space(KLConfig(**fields), name)
 
 
-def _count(shapes: dict[str, Shape], pattern: str) -> int:
-    """How many of pattern.format(0), pattern.format(1), … there are before the first gap."""
-    return next(i for i in range(1 + len(shapes)) if pattern.format(i) not in shapes)
+def _count(shapes: dict[str, Shape], *patterns: str) -> int:
+    """How many of pattern.format(0), pattern.format(1), … there are before the first gap, of any of the patterns."""
+    return next(i for i in range(1 + len(shapes)) if all(pattern.format(i) not in shapes for pattern in patterns))
 
 
 def _decoder_widths(shapes: dict[str, Shape]) -> tuple[int, ...]:
@@ -122,6 +125,36 @@ def _tiny(shapes: dict[str, Shape]) -> TinyConfig:
         latent_channels=last[0],
         mid_block_pool=any(".pool." in key for key in shapes),
     )
+
+
+def _wan(shapes: dict[str, Shape], name: str) -> WanConfig:
+    """Level by level; Qwen-Image's network is Wan's, and only the name tells which it is."""
+    base, latent = shapes["encoder.conv_in.weight"][0], shapes["decoder.conv_in.weight"][1]
+    widths, depth, timed = [base], [0], []
+    for i in range(_count(shapes, "encoder.down_blocks.{}.conv1.bias", "encoder.down_blocks.{}.resample.1.bias")):
+        width = shapes.get(f"encoder.down_blocks.{i}.conv1.bias")
+        if width is not None:
+            widths[-1], depth[-1] = width[0], depth[-1] + 1
+        else:
+            timed.append(f"encoder.down_blocks.{i}.time_conv.weight" in shapes)
+            widths.append(0)
+            depth.append(0)
+    decoder = shapes["decoder.norm_out.gamma"][0] * base // widths[0]
+    published = (base, latent) == (WanConfig.base_dim, WanConfig.z_dim)
+    config = WanConfig(
+        in_channels=shapes["encoder.conv_in.weight"][1],
+        out_channels=shapes["decoder.conv_out.weight"][0],
+        base_dim=base,
+        decoder_base_dim=None if decoder == base else decoder,
+        z_dim=latent,
+        dim_mult=tuple(width // base for width in widths),
+        num_res_blocks=depth[0],
+        temperal_downsample=tuple(timed),
+        latents_mean=WanConfig.latents_mean if published else None,
+        latents_std=WanConfig.latents_std if published else None,
+    )
+    qwen = "qwen" in name.lower() and config.decoder_base_dim is None and config.in_channels == config.out_channels
+    return latent_spaces.in_space(QwenImageConfig(**config.to_dict()) if qwen else config, name)
 
 
 def _conv(shapes: dict[str, Shape]) -> ConvConfig:

@@ -1,63 +1,66 @@
 """config.json as diffusers writes it, translated from and to our configs."""
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
 from vae.checkpoints.latent_spaces import in_space
 from vae.errors import InputError
 from vae.models import FAMILIES, ModelConfig, config_from_dict
-from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.autoencoder_kl import KLConfig
+from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.base import MAX_SIZE
 from vae.models.tiny import TinyConfig
 
-# diffusers' defaults, where they are not ours: what a config.json of theirs means by leaving a field out.
-DIFFUSERS_DEFAULTS = {
-    "AutoencoderKL": {
-        "block_out_channels": [64],
-        "layers_per_block": 1,
-        "sample_size": 32,
-        "scaling_factor": 0.18215,
-        "force_upcast": True,
-    },
-    "AutoencoderKLFlux2": {},
-    "AutoencoderTiny": {},
+
+@dataclass(frozen=True)
+class Theirs:
+    """How a class of diffusers' writes its config. fields: those that it shares with ours. defaults: what it means by
+    leaving a field out, where that is not our default. required: values that alone are known here."""
+
+    fields: tuple[str, ...]
+    defaults: dict = field(default_factory=dict)
+    required: dict = field(default_factory=dict)
+
+
+_CHANNELS = ("in_channels", "out_channels")
+_STATISTICS = ("latents_mean", "latents_std")
+_KL = (*_CHANNELS, "block_out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "act_fn")
+_KL += ("sample_size", "use_quant_conv", "use_post_quant_conv", "mid_block_add_attention")
+_TINY = tuple(f"{part}_block_out_channels" for part in ("encoder", "decoder"))
+_TINY += ("num_encoder_blocks", "num_decoder_blocks", "latent_channels", "scaling_factor", "shift_factor")
+_WAN = ("base_dim", "z_dim", "dim_mult", "num_res_blocks", "temperal_downsample", *_STATISTICS)
+
+THEIRS = {
+    "AutoencoderKL": Theirs(
+        (*_KL, "scaling_factor", "shift_factor", *_STATISTICS, "force_upcast"),
+        {
+            "block_out_channels": [64],
+            "layers_per_block": 1,
+            "sample_size": 32,
+            "scaling_factor": 0.18215,
+            "force_upcast": True,
+        },
+    ),
+    "AutoencoderKLFlux2": Theirs(
+        (*_KL, "decoder_block_out_channels", "patch_size", "batch_norm_eps", "batch_norm_momentum")
+    ),
+    "AutoencoderKLQwenImage": Theirs(_WAN, required={"attn_scales": []}),
+    "AutoencoderKLWan": Theirs(
+        (*_WAN, *_CHANNELS, "decoder_base_dim"),
+        required={"attn_scales": [], "is_residual": False, "patch_size": None},  # Wan 2.2 has other shortcuts
+    ),
+    "AutoencoderTiny": Theirs(
+        (*_CHANNELS, *_TINY), required={"act_fn": "relu", "upsample_fn": "nearest", "upsampling_scaling_factor": 2}
+    ),
 }
 # The kinds of levels: without and with attention.
 BLOCK_TYPES = {
     "down_block_types": ("encoder_attention", "DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
     "up_block_types": ("decoder_attention", "UpDecoderBlock2D", "AttnUpDecoderBlock2D"),
 }
-FIXED = {
-    "upsample_fn": "nearest",
-    "upsampling_scaling_factor": 2,
-}
-
-TINY_FIELDS = (
-    "in_channels",
-    "out_channels",
-    "encoder_block_out_channels",
-    "decoder_block_out_channels",
-    "num_encoder_blocks",
-    "num_decoder_blocks",
-    "latent_channels",
-    "scaling_factor",
-    "shift_factor",
-)
-KL_FIELDS = (
-    "in_channels",
-    "out_channels",
-    "block_out_channels",
-    "layers_per_block",
-    "latent_channels",
-    "norm_num_groups",
-    "act_fn",
-    "sample_size",
-    "use_quant_conv",
-    "use_post_quant_conv",
-    "mid_block_add_attention",
-)
-SCALING_FIELDS = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast")
-FLUX2_FIELDS = ("decoder_block_out_channels", "patch_size", "batch_norm_eps", "batch_norm_momentum")
+# Their name for ours, where one stands for two.
+RENAMED = {"input_channels": _CHANNELS}
+NULLABLE = ("scaling_factor", *_STATISTICS)  # where null is not the same as nothing
 
 
 def read_config(entries: dict, name: str = "") -> ModelConfig:
@@ -66,26 +69,26 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
     name: of the folder or repository; from TAESD's the latent space is told. Raises InputError for anything else.
     """
     kind = entries.get("_class_name") if isinstance(entries, dict) else None
-    if not isinstance(kind, str) or "fixed_size" in entries or kind not in DIFFUSERS_DEFAULTS:
+    if not isinstance(kind, str) or "fixed_size" in entries or kind not in THEIRS:
         return _with_whole_latents(entries)  # ours, or refused there with the list of what is known
-    family = FAMILIES[kind][0]
-    values = {**DIFFUSERS_DEFAULTS[kind]}
+    theirs, family = THEIRS[kind], FAMILIES[kind][0]
+    values = {**theirs.defaults}
     for key, value in entries.items():
-        if key in FIXED:
-            if any(item != FIXED[key] for item in (value if isinstance(value, list) else [value])):
-                raise InputError(f"The config's {key} is {json.dumps(value)[:80]}; only {FIXED[key]} is known.")
+        if key in theirs.required:
+            if value != theirs.required[key]:
+                shown = (json.dumps(said)[:80] for said in (value, theirs.required[key]))
+                raise InputError("The config's {} is {}; only {} is known.".format(key, *shown))
         elif key in BLOCK_TYPES:
-            field, attention = _attention(key, value)
+            name_of_ours, attention = _attention(key, value)
             if attention is not None:
-                values[field] = attention
-        elif key in family.__dataclass_fields__ and (value is not None or key == "scaling_factor"):
-            values[key] = value
+                values[name_of_ours] = attention
+        else:
+            for ours in RENAMED.get(key, (key,)):
+                if ours in family.__dataclass_fields__ and (value is not None or ours in NULLABLE):
+                    values[ours] = value
     if isinstance(values.get("sample_size"), list) and values["sample_size"]:
         values["sample_size"] = values["sample_size"][0]
-    if kind == "AutoencoderTiny":
-        if entries.get("act_fn", "relu") != "relu":
-            raise InputError(f"The config's act_fn is {entries['act_fn']!r}; tiny auto-encoders here use relu.")
-    elif values.get("act_fn") == "swish":
+    if values.get("act_fn") == "swish":
         values["act_fn"] = "silu"
     config = _with_whole_latents({"_class_name": kind, **values})
     return in_space(config, name)
@@ -115,28 +118,31 @@ def _with_whole_latents(entries: dict) -> ModelConfig:
 
 def diffusers_config(config: ModelConfig) -> dict:
     """The config.json with which diffusers opens the same network. InputError if diffusers has no class for it."""
-    entries = {"_class_name": next(name for name, (family, _) in FAMILIES.items() if type(config) is family)}
-    reason = None
+    kind = next(name for name, (family, _) in FAMILIES.items() if type(config) is family)
+    entries, reason = {"_class_name": kind}, None
     if isinstance(config, TinyConfig):
         reason = "TAEF2's pooled blocks" if config.mid_block_pool else None
-        names = TINY_FIELDS
     elif isinstance(config, KLConfig):
         standard = replace(
             config, encoder_layers=None, decoder_layers=None, norm_eps=1e-6, act_twice=True, z_channels=None
         )
         reason = None if config == standard and config.act_fn != "selu" else "this variant of the network's blocks"
-        names = (*KL_FIELDS, *(FLUX2_FIELDS if isinstance(config, Flux2Config) else SCALING_FIELDS))
-        levels = len(config.block_out_channels)
-        for name, (field, *kinds) in BLOCK_TYPES.items():
-            entries[name] = [kinds[attends] for attends in getattr(config, field) or [False] * levels]
+        for key, (ours, *kinds) in BLOCK_TYPES.items():
+            attention = getattr(config, ours) or [False] * len(config.block_out_channels)
+            entries[key] = [kinds[attends] for attends in attention]
+    elif isinstance(config, QwenImageConfig):
+        entries["input_channels"] = config.in_channels
+    elif isinstance(config, WanConfig):
+        entries["scale_factor_spatial"] = config.downscale
+        entries["scale_factor_temporal"] = 2 ** sum(config.temperal_downsample)
     else:
-        reason = f"the {entries['_class_name']} family"
+        reason = f"the {kind} family"
     if reason:
         raise InputError(
             f"diffusers has no class for {reason}; the model can only be saved in this library's own format."
         )
     values = config.to_dict()
-    entries |= {name: values[name] for name in names}
+    entries |= {name: values[name] for name in THEIRS[kind].fields}
     if isinstance(config, KLConfig) and config.padding_mode != "zeros":
         entries["padding_mode"] = config.padding_mode  # diffusers passes it over, as all programs but a few do
     if isinstance(config, KLConfig) and "shift_factor" in entries:

@@ -2,8 +2,8 @@
 
 Nothing is computed here: from a file's names and shapes `recognise` says which tensor of the file becomes which of
 ours. Known namings: diffusers with today's and older attention names; CompVis (the single files of SD, SDXL, SD3,
-FLUX.1 and FLUX.2), bare or inside a whole pipeline's file; the Stable Diffusion notebook; TAESD, native
-and diffusers; our own.
+FLUX.1 and FLUX.2), bare or inside a whole pipeline's file; the Stable Diffusion notebook; Wan and Qwen-Image, native
+and diffusers (wan_names); TAESD, native and diffusers; our own.
 """
 
 import re
@@ -12,9 +12,11 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from vae.checkpoints import wan_names
 from vae.errors import InputError
 
 LONGEST_NAME = 300  # characters of a tensor's name
+MIXED = "The file mixes two namings of the same tensors."
 Shape = tuple[int, ...]
 
 # What a whole pipeline's file, or a training checkpoint, holds beside the auto-encoder.
@@ -36,22 +38,27 @@ LINEAR = re.compile(r"\.attentions\.\d+\.to_(q|k|v|out\.0)\.weight$")
 
 @dataclass(frozen=True)
 class Part:
-    """Where one of our tensors is found: the tensor `source` of the file, or the `third` third of its rows (0 to 2),
-    seen in our `shape` (a 1x1 convolution's weight is a linear layer's)."""
+    """Where one of our tensors is found: the tensor `source` of the file, or the `third` third of its rows (0 to 2), or
+    of its third axis, which is time, the "last" entry or those "earlier"; seen in our `shape` (a 1x1 convolution's
+    weight is a linear layer's)."""
 
     source: str
     shape: Shape
     third: int | None = None
+    frames: str | None = None
 
     def take(self, read: Callable[[str], Tensor]) -> Tensor:
         tensor = read(self.source)
+        if self.frames is not None:
+            tensor = (tensor[:, :, -1] if self.frames == "last" else tensor[:, :, :-1]).clone()
         return (tensor if self.third is None else tensor.chunk(3)[self.third].clone()).reshape(self.shape)
 
 
 @dataclass(frozen=True)
 class Naming:
-    """The result of `recognise`: `kind` is "kl", "notebook", "tiny", "conv" or "own"; `companions` are the tensors of
-    the file that are known not to be the auto-encoder's; `parts` maps our names to where their tensors are."""
+    """The result of `recognise`: `kind` is "kl", "notebook", "wan", "tiny", "conv" or "own"; `companions` are the
+    tensors of the file that are known not to be the auto-encoder's; `parts` maps our names to where their tensors are.
+    """
 
     kind: str
     parts: dict[str, Part]
@@ -83,6 +90,8 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
         missing = "no" if not any(n.startswith(("encoder.", "decoder.")) for n in names) else "only half of an"
         raise InputError(f"The weights hold {missing} auto-encoder: tensors under encoder. and decoder. are needed.")
 
+    if any(mark in names for mark in wan_names.MARKS):
+        return Naming("wan", _wan(left, shapes), companions)
     if "encoder.0.0.0.weight" in names:
         kind, renamed = "conv", {name: (name, None) for name in names}
     elif any(re.match(r"encoder\.\d+\.group_norm_1\.", name) for name in names):
@@ -92,7 +101,7 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
     else:
         kind, renamed = "kl", _kl(names)
     if len(renamed) < len(names):
-        raise InputError("The file mixes two namings of the same tensors.")
+        raise InputError(MIXED)
     parts = {ours: _part(ours, left[n], shapes[left[n]], third) for ours, (n, third) in renamed.items()}
     return Naming(kind, parts, companions)
 
@@ -110,6 +119,19 @@ def _prefixes(names: Iterable[str]) -> tuple[str, ...]:
 def as_they_are(shapes: dict[str, Shape]) -> Naming:
     """The tensors of a network of one's own, whose names are its own."""
     return Naming("own", {name: Part(name, shape) for name, shape in shapes.items()})
+
+
+def _wan(left: dict[str, str], shapes: dict[str, Shape]) -> dict[str, Part]:
+    """left: the file's names by those without a prefix."""
+    renamed = wan_names.to_diffusers(left)
+    parts = [
+        (ours, Part(left[name], shape, frames=frames))
+        for theirs, name in renamed.items()
+        for ours, shape, frames in wan_names.one_frame(theirs, shapes[left[name]])
+    ]
+    if len(renamed) < len(left) or len(dict(parts)) < len(parts):
+        raise InputError(MIXED)
+    return dict(parts)
 
 
 def _part(ours: str, source: str, shape: Shape, third: int | None) -> Part:

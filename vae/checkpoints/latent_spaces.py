@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from vae.models import KL_PRESETS, ModelConfig
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.autoencoder_wan import LATENTS_MEAN, WanConfig
 from vae.models.tiny import TinyConfig
 
 # Latent spaces by (channels, scaling_factor, shift_factor), which is how diffusers' configs tell them apart.
@@ -52,6 +53,8 @@ def in_space(config: ModelConfig, name: str) -> ModelConfig:
     elif isinstance(config, KLConfig) and config.block_out_channels == KL_PRESETS["sd"].block_out_channels:
         known = (config.latent_channels, config.scaling_factor, config.shift_factor)
         space = "flux2" if isinstance(config, Flux2Config) else LATENT_SPACES.get(known)
+    elif isinstance(config, WanConfig) and (config.base_dim, config.latents_mean) == (96, LATENTS_MEAN):
+        space = "wan21"
     return replace(config, latent_space=space)
 
 

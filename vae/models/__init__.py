@@ -14,6 +14,7 @@ from torch import nn
 
 from vae.errors import InputError
 from vae.models.autoencoder_kl import KL_PRESETS, AutoencoderKL, AutoencoderKLFlux2, Flux2Config, KLConfig
+from vae.models.autoencoder_wan import AutoencoderWan, QwenImageConfig, WanConfig
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.conv import ConvConfig, ConvVAE
 from vae.models.own import OwnConfig, OwnModel
@@ -37,6 +38,8 @@ FAMILIES: dict[str, tuple[type[ModelConfig], Callable[[Any], AutoEncoder]]] = {
     "ConvVAE": (ConvConfig, ConvVAE),
     "AutoencoderKL": (KLConfig, AutoencoderKL),
     "AutoencoderKLFlux2": (Flux2Config, AutoencoderKLFlux2),
+    "AutoencoderKLQwenImage": (QwenImageConfig, AutoencoderWan),
+    "AutoencoderKLWan": (WanConfig, AutoencoderWan),
     "AutoencoderTiny": (TinyConfig, TinyAE),
 }
 BUILT_IN = frozenset(FAMILIES)

@@ -166,12 +166,24 @@ def chained(layers: Sequence[nn.Module], x: Tensor, again: bool = False) -> Tens
     return x
 
 
-class Level(nn.Module):
+class Chain(nn.Module):
+    """Layers computed one after another, of which `blocks` says which and in which order."""
+
+    checkpointing = False  # computes its layers again for their gradients: a training sets it
+
+    def forward(self, x: Tensor) -> Tensor:
+        return chained(self.blocks(), x, self.checkpointing)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        """Its layers in their order; with `checkpointing` each is computed again for its gradient."""
+        raise NotImplementedError
+
+
+class Level(Chain):
     """The residual blocks at one resolution, with `attention` each followed by one, then the change to the next:
     `resample` is "down", "up" or None."""
 
     in_bfloat16 = False  # computes in bfloat16 where no gradient is recorded: `precision` sets it
-    checkpointing = False  # computes its layers again for their gradients: a training sets it
 
     def __init__(self, fan_in: int, fan_out: int, depth: int, resample: str | None, attention: bool, **block):
         super().__init__()
@@ -184,26 +196,20 @@ class Level(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         if not torch.is_grad_enabled():
             x = x.to(torch.bfloat16 if self.in_bfloat16 else self.resnets[0].conv1.weight.dtype)
-        return chained(self.blocks(), x, self.checkpointing)
+        return super().forward(x)
 
     def blocks(self) -> Sequence[nn.Module]:
-        """Its layers in their order; with `checkpointing` each is computed again for its gradient."""
         pairs = zip(self.resnets, self.attentions, strict=True) if self.attentions else zip(self.resnets)
         return *chain.from_iterable(pairs), *self.downsamplers, *self.upsamplers
 
 
-class MidBlock(nn.Module):
+class MidBlock(Chain):
     """Residual block, attention (unless switched off), residual block."""
-
-    checkpointing = False  # as in Level
 
     def __init__(self, channels: int, attention: bool, groups: int, eps: float, **block):
         super().__init__()
         self.resnets = nn.ModuleList(ResBlock(channels, channels, groups, eps, **block) for _ in range(2))
         self.attentions = nn.ModuleList([Attention(channels, groups, eps)] if attention else [])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return chained(self.blocks(), x, self.checkpointing)
 
     def blocks(self) -> Sequence[nn.Module]:
         return self.resnets[0], *self.attentions, self.resnets[1]
