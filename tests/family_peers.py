@@ -46,6 +46,14 @@ def _video(name: str, **fields) -> nn.Module:
     return getattr(diffusers, name)(num_res_blocks=1, **statistics | fields)
 
 
+def _vq(**fields) -> nn.Module:
+    from diffusers import VQModel
+
+    kinds = {"down_block_types": ["DownEncoderBlock2D", "AttnDownEncoderBlock2D"]}
+    kinds |= {"up_block_types": ["AttnUpDecoderBlock2D", "UpDecoderBlock2D"]}
+    return VQModel(**kinds, block_out_channels=(32, 64), num_vq_embeddings=40, **fields)
+
+
 TWO_LEVELS = {"decoder_base_dim": 12, "dim_mult": [1, 2], "temperal_downsample": [True]}
 TWO_LEVELS |= {"scale_factor_spatial": 2, "scale_factor_temporal": 2}
 
@@ -53,6 +61,8 @@ PEERS = {
     "attention in levels": Peer(lambda: _kl("--A", "A--", layers_per_block=2, latent_channels=6)),
     "attention in some levels": Peer(lambda: _kl("A-A", "--A", mid_block_add_attention=False)),
     "reflect": Peer(lambda: reflecting(_kl("---", "---")), {"padding_mode": "reflect"}, lone=False),
+    "VQ": Peer(lambda: _vq(latent_channels=3, vq_embed_dim=4)),
+    "MoVQ": Peer(lambda: _vq(latent_channels=4, vq_embed_dim=4, norm_type="spatial")),
     "Qwen-Image": Peer(lambda: _video("AutoencoderKLQwenImage", input_channels=4)),
     "Wan": Peer(lambda: _video("AutoencoderKLWan", **TWO_LEVELS)),
 }
@@ -65,6 +75,8 @@ def peer(name: str) -> nn.Module:
 @torch.no_grad()
 def encode(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Mean and logvar of images (N, C, H, W), None where the posterior is a point."""
+    if hasattr(model, "quantize"):
+        return model.quantize(model.encode(x).latents)[0], None
     video = hasattr(model, "temperal_downsample")
     posterior = model.encode(x.unsqueeze(2) if video else x).latent_dist
     moments = posterior.mean, posterior.logvar

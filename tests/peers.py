@@ -109,6 +109,7 @@ def to_compvis(state: dict, levels: int = len(WIDTHS)) -> dict:
         name = re.sub(r"down_blocks\.(\d)\.attentions\.", r"down.\1.attn.", name)
         name = re.sub(r"up_blocks\.(\d)\.attentions\.", lambda m: f"up.{levels - 1 - int(m[1])}.attn.", name)
         name = name.replace("mid_block.attentions.0.", "mid.attn_1.")
+        name = name.replace(".spatial_norm.", ".group_norm.")
         match = re.search(r"(attn(?:_1|\.\d)\.)(to_out\.0|\w+)\.", name)
         if match:
             name = name.replace(match[0], f"{match[1]}{inner[match[2]]}.")

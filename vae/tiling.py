@@ -191,7 +191,8 @@ def tiled_encode(
     def compute(patch: Tensor) -> tuple[Tensor, ...]:
         return model.encode(patch).parameters
 
-    return DiagonalGaussian.from_parameters(_in_tiles(x, cut, model.downscale, 1, compute, progress))
+    mean, *logvar = _in_tiles(x, cut, model.downscale, 1, compute, progress)
+    return DiagonalGaussian.from_parameters([model.settled(mean), *logvar])  # between two entries there is none
 
 
 @torch.no_grad()

@@ -110,6 +110,8 @@ def test_every_weight_of_it_learns(pair):
     x = images(model.in_channels, 2 * model.downscale, 3 * model.downscale)
     x_hat, posterior = model(x)
     loss = (x_hat - 0.3).square().mean() + 1e-3 * posterior.kl().mean() + posterior.mean.square().mean()
+    if model.codebook_size:
+        loss = loss + posterior.codebook_loss.mean()
     loss.backward()
     for name, parameter in model.named_parameters():
         assert parameter.grad is not None, name

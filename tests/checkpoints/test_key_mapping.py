@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from family_peers import peer
+from family_peers import encode, peer
 from peers import (
     KL_FAMILIES,
     NotebookVAE,
@@ -123,6 +123,17 @@ def test_attention_in_levels_and_what_else_vavaes_file_holds(tmp_path):
     state |= {"linear_proj.weight": torch.zeros(2, 2), "foundation_model.model.norm.weight": torch.zeros(2)}
     torch.save({"state_dict": state}, tmp_path / "vavae.pt")
     assert_same(vae.load(tmp_path / "vavae.pt"), theirs)
+
+
+@pytest.mark.parametrize("name", ["VQ", "MoVQ"])
+def test_compvis_files_with_a_codebook(tmp_path, name):
+    theirs = peer(name)
+    state = {f"first_stage_model.{n}": t for n, t in to_compvis(theirs.state_dict(), levels=2).items()}
+    save_file(state, tmp_path / "vq.safetensors")
+    ours = vae.load(tmp_path / "vq.safetensors")
+    x = torch.rand(1, 3, 16, 24)
+    torch.testing.assert_close(ours.encode(x).mean, encode(theirs, x)[0])
+    assert ours.config.scaling_factor is None and ours.config.num_vq_embeddings == 40
 
 
 def test_fewer_latent_channels_than_the_encoder_ends_with(tmp_path):

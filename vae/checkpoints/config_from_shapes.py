@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from vae.checkpoints import latent_spaces
-from vae.checkpoints.key_mapping import Naming, Shape
+from vae.checkpoints.key_mapping import CODEBOOK, Naming, Shape
 from vae.errors import InputError
 from vae.models import ModelConfig
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
 from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.conv import ConvConfig
 from vae.models.tiny import TinyConfig
+from vae.models.vq_model import VQConfig
 
 
 def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | None = None) -> ModelConfig:
@@ -36,6 +37,10 @@ def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | Non
         missing = f": {error.args[0]} is missing" if isinstance(error, KeyError) else ""
         raise InputError(f"The weights are laid out like no auto-encoder known here{missing}.") from error
     fields = config.to_dict()
+    if naming.kind == "vq":
+        entries = shapes[CODEBOOK][0]
+        norm_type = "spatial" if "decoder.conv_norm_out.conv_y.weight" in shapes else "group"
+        return VQConfig(**fields | {"scaling_factor": None}, num_vq_embeddings=entries, norm_type=norm_type)
     if naming.kind == "notebook":
         fields |= {"norm_eps": 1e-5, "act_fn": "selu", "act_twice": False, "sample_size": 56, "scaling_factor": 0.18215}
         return KLConfig(**fields)

@@ -10,41 +10,40 @@ from vae.models.autoencoder_kl import KLConfig
 from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.base import MAX_SIZE
 from vae.models.tiny import TinyConfig
+from vae.models.vq_model import VQConfig
 
 
 @dataclass(frozen=True)
 class Theirs:
     """How a class of diffusers' writes its config. fields: those that it shares with ours. defaults: what it means by
-    leaving a field out, where that is not our default. required: values that alone are known here."""
+    leaving a field out, where that is not our default. required: values that alone are known here. renamed: our fields
+    for one of theirs, a later one's value counting."""
 
     fields: tuple[str, ...]
     defaults: dict = field(default_factory=dict)
     required: dict = field(default_factory=dict)
+    renamed: dict = field(default_factory=dict)
 
 
 _CHANNELS = ("in_channels", "out_channels")
 _STATISTICS = ("latents_mean", "latents_std")
-_KL = (*_CHANNELS, "block_out_channels", "layers_per_block", "latent_channels", "norm_num_groups", "act_fn")
-_KL += ("sample_size", "use_quant_conv", "use_post_quant_conv", "mid_block_add_attention")
+_VQ = (*_CHANNELS, "block_out_channels", "layers_per_block", "norm_num_groups", "act_fn", "sample_size")
+_VQ += ("mid_block_add_attention",)
+_KL = (*_VQ, "latent_channels", "use_quant_conv", "use_post_quant_conv")
 _TINY = tuple(f"{part}_block_out_channels" for part in ("encoder", "decoder"))
 _TINY += ("num_encoder_blocks", "num_decoder_blocks", "latent_channels", "scaling_factor", "shift_factor")
 _WAN = ("base_dim", "z_dim", "dim_mult", "num_res_blocks", "temperal_downsample", *_STATISTICS)
+_SMALL = {"block_out_channels": [64], "layers_per_block": 1, "sample_size": 32, "scaling_factor": 0.18215}
 
 THEIRS = {
     "AutoencoderKL": Theirs(
         (*_KL, "scaling_factor", "shift_factor", *_STATISTICS, "force_upcast"),
-        {
-            "block_out_channels": [64],
-            "layers_per_block": 1,
-            "sample_size": 32,
-            "scaling_factor": 0.18215,
-            "force_upcast": True,
-        },
+        _SMALL | {"force_upcast": True},
     ),
     "AutoencoderKLFlux2": Theirs(
         (*_KL, "decoder_block_out_channels", "patch_size", "batch_norm_eps", "batch_norm_momentum")
     ),
-    "AutoencoderKLQwenImage": Theirs(_WAN, required={"attn_scales": []}),
+    "AutoencoderKLQwenImage": Theirs(_WAN, required={"attn_scales": []}, renamed={"input_channels": _CHANNELS}),
     "AutoencoderKLWan": Theirs(
         (*_WAN, *_CHANNELS, "decoder_base_dim"),
         required={"attn_scales": [], "is_residual": False, "patch_size": None},  # Wan 2.2 has other shortcuts
@@ -53,13 +52,16 @@ THEIRS = {
         (*_CHANNELS, *_TINY), required={"act_fn": "relu", "upsample_fn": "nearest", "upsampling_scaling_factor": 2}
     ),
 }
+THEIRS["VQModel"] = Theirs(
+    (*_VQ, "num_vq_embeddings", "scaling_factor", "norm_type", "force_upcast"),
+    _SMALL | {"latent_channels": 3, "z_channels": 3},
+    renamed={"latent_channels": ("latent_channels", "z_channels"), "vq_embed_dim": ("latent_channels",)},
+)
 # The kinds of levels: without and with attention.
 BLOCK_TYPES = {
     "down_block_types": ("encoder_attention", "DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
     "up_block_types": ("decoder_attention", "UpDecoderBlock2D", "AttnUpDecoderBlock2D"),
 }
-# Their name for ours, where one stands for two.
-RENAMED = {"input_channels": _CHANNELS}
 NULLABLE = ("scaling_factor", *_STATISTICS)  # where null is not the same as nothing
 
 
@@ -73,7 +75,7 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
         return _with_whole_latents(entries)  # ours, or refused there with the list of what is known
     theirs, family = THEIRS[kind], FAMILIES[kind][0]
     values = {**theirs.defaults}
-    for key, value in entries.items():
+    for key, value in sorted(entries.items()):
         if key in theirs.required:
             if value != theirs.required[key]:
                 shown = (json.dumps(said)[:80] for said in (value, theirs.required[key]))
@@ -83,7 +85,7 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
             if attention is not None:
                 values[name_of_ours] = attention
         else:
-            for ours in RENAMED.get(key, (key,)):
+            for ours in theirs.renamed.get(key, (key,)):
                 if ours in family.__dataclass_fields__ and (value is not None or ours in NULLABLE):
                     values[ours] = value
     if isinstance(values.get("sample_size"), list) and values["sample_size"]:
@@ -126,6 +128,9 @@ def diffusers_config(config: ModelConfig) -> dict:
         standard = replace(
             config, encoder_layers=None, decoder_layers=None, norm_eps=1e-6, act_twice=True, z_channels=None
         )
+        if isinstance(config, VQConfig):
+            standard = replace(standard, z_channels=config.z_channels)
+            entries |= {"latent_channels": config.inner_channels, "vq_embed_dim": config.latent_channels}
         reason = None if config == standard and config.act_fn != "selu" else "this variant of the network's blocks"
         for key, (ours, *kinds) in BLOCK_TYPES.items():
             attention = getattr(config, ours) or [False] * len(config.block_out_channels)

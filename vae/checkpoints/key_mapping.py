@@ -16,6 +16,7 @@ from vae.checkpoints import wan_names
 from vae.errors import InputError
 
 LONGEST_NAME = 300  # characters of a tensor's name
+CODEBOOK = "quantize.embedding.weight"
 MIXED = "The file mixes two namings of the same tensors."
 Shape = tuple[int, ...]
 
@@ -56,7 +57,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Naming:
-    """The result of `recognise`: `kind` is "kl", "notebook", "wan", "tiny", "conv" or "own"; `companions` are the
+    """The result of `recognise`: `kind` is "kl", "vq", "notebook", "wan", "tiny", "conv" or "own"; `companions` are the
     tensors of the file that are known not to be the auto-encoder's; `parts` maps our names to where their tensors are.
     """
 
@@ -99,7 +100,7 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
     elif any(re.match(r"encoder\.(layers\.)?\d+\.conv\.", name) for name in names):
         kind, renamed = "tiny", {_tiny(name): (name, None) for name in names}
     else:
-        kind, renamed = "kl", _kl(names)
+        kind, renamed = "vq" if CODEBOOK in names else "kl", _kl(names)
     if len(renamed) < len(names):
         raise InputError(MIXED)
     parts = {ours: _part(ours, left[n], shapes[left[n]], third) for ours, (n, third) in renamed.items()}
@@ -179,6 +180,7 @@ def _kl(names: Iterable[str]) -> dict[str, tuple[str, None]]:
             lambda m: f".attentions.{m[1]}.{ATTENTION[m[2]]}.",
             name.replace(".mid.attn_1.", ".mid_block.attentions.0."),
         )
+        name = re.sub(r"\.group_norm\.(norm_layer|conv_y|conv_b)\.", r".spatial_norm.\1.", name)
         name = name.replace(".nin_shortcut.", ".conv_shortcut.").replace(".norm_out.", ".conv_norm_out.")
         return re.sub(r"^(encoder\.quant_conv|decoder\.post_quant_conv)\.", lambda m: m[1].split(".")[1] + ".", name)
 

@@ -50,7 +50,7 @@ def in_space(config: ModelConfig, name: str) -> ModelConfig:
     if isinstance(config, TinyConfig):
         match = re.search(r"tae(sdxl|sd3|sd|f1|f2)(?![a-z0-9])", name.lower())
         space = TINY_SPACES[match[0]] if match else None
-    elif isinstance(config, KLConfig) and config.block_out_channels == KL_PRESETS["sd"].block_out_channels:
+    elif type(config) in (KLConfig, Flux2Config) and config.block_out_channels == KL_PRESETS["sd"].block_out_channels:
         known = (config.latent_channels, config.scaling_factor, config.shift_factor)
         space = "flux2" if isinstance(config, Flux2Config) else LATENT_SPACES.get(known)
     elif isinstance(config, WanConfig) and (config.base_dim, config.latents_mean) == (96, LATENTS_MEAN):

@@ -19,6 +19,7 @@ from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.conv import ConvConfig, ConvVAE
 from vae.models.own import OwnConfig, OwnModel
 from vae.models.tiny import TinyAE, TinyConfig
+from vae.models.vq_model import VQConfig, VQModel
 
 __all__ = [
     "FAMILIES",
@@ -41,6 +42,7 @@ FAMILIES: dict[str, tuple[type[ModelConfig], Callable[[Any], AutoEncoder]]] = {
     "AutoencoderKLQwenImage": (QwenImageConfig, AutoencoderWan),
     "AutoencoderKLWan": (WanConfig, AutoencoderWan),
     "AutoencoderTiny": (TinyConfig, TinyAE),
+    "VQModel": (VQConfig, VQModel),
 }
 BUILT_IN = frozenset(FAMILIES)
 REGISTERED: dict[str, type[nn.Module]] = {}  # classes of one's own by the names they have in FAMILIES

@@ -15,7 +15,7 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.group_norm import GroupNorm
-from vae.models.layers import ACTIVATIONS, PADDINGS, Conv, Level, MidBlock, norm_act
+from vae.models.layers import ACTIVATIONS, PADDINGS, Conv, Level, MidBlock, norm_act, norm_layer
 
 
 @dataclass(frozen=True)
@@ -128,9 +128,14 @@ class KLConfig(ModelConfig):
 
     @property
     def block(self) -> dict:
-        """What every residual block is built with."""
+        """What every residual block of the encoder is built with."""
         names = {"groups": self.norm_num_groups, "eps": self.norm_eps, "act": self.act_fn}
         return names | {"act_twice": self.act_twice, "padding_mode": self.padding_mode}
+
+    @property
+    def decoder_block(self) -> dict:
+        """What every residual block of the decoder is built with."""
+        return self.block
 
 
 def levels(
@@ -169,16 +174,18 @@ class Decoder(nn.Module):
         super().__init__()
         widths = config.decoder_widths[::-1]
         self.conv_in = Conv(config.inner_channels, widths[0], 3, padding=1, padding_mode=config.padding_mode)
-        self.mid_block = MidBlock(widths[0], config.mid_block_add_attention, **config.block)
-        self.up_blocks = levels(widths, config.decoder_depths, config.decoder_attention, "up", config.block)
-        self.conv_norm_out = GroupNorm(config.norm_num_groups, widths[-1], eps=config.norm_eps)
+        block = config.decoder_block
+        self.mid_block = MidBlock(widths[0], config.mid_block_add_attention, **block)
+        self.up_blocks = levels(widths, config.decoder_depths, config.decoder_attention, "up", block)
+        self.conv_norm_out = norm_layer(widths[-1], config.norm_num_groups, config.norm_eps, block.get("code_channels"))
         self.conv_out = Conv(widths[-1], config.out_channels, 3, padding=1, padding_mode=config.padding_mode)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.mid_block(self.conv_in(x))
+    def forward(self, x: Tensor, *code: Tensor) -> Tensor:
+        """code: the latent, where the norms go by it (VQModel)."""
+        x = self.mid_block(self.conv_in(x), *code)
         for level in self.up_blocks:
-            x = level(x)
-        x = norm_act(x, self.conv_norm_out, "silu")
+            x = level(x, *code)
+        x = norm_act(x, self.conv_norm_out, "silu", *code)
         # In training autocast chooses; without, `precision` may have left the level before in bfloat16.
         return self.conv_out(x if torch.is_grad_enabled() else x.to(self.conv_out.weight.dtype))
 

@@ -164,6 +164,16 @@ class AutoEncoder(nn.Module):
         return x.to(weight.device, weight.dtype)
 
     @property
+    def codebook_size(self) -> int | None:
+        """How many different pixels a latent can have, where they are entries of a codebook; else None. Such a model
+        has `codes`, which gives their indices, too."""
+        return None
+
+    def settled(self, z: Tensor) -> Tensor:
+        """Latents as the model would give them: the nearest entries where there is a codebook, else z itself."""
+        return z
+
+    @property
     def priors(self) -> list[str]:
         """Names of the distributions the model can be sampled from; "normal", N(0, I), is always first."""
         return ["normal", *self.fitted_priors]
