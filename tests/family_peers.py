@@ -54,6 +54,21 @@ def _vq(**fields) -> nn.Module:
     return VQModel(**kinds, block_out_channels=(32, 64), num_vq_embeddings=40, **fields)
 
 
+def _dc(depth: int, **fields) -> nn.Module:
+    """depth: of the first level."""
+    from diffusers import AutoencoderDC
+
+    shape = {"latent_channels": 8, "attention_head_dim": 8}
+    for half in ("encoder", "decoder"):
+        shape[f"{half}_block_types"] = ["ResBlock", "ResBlock", "EfficientViTBlock"]
+        shape[f"{half}_block_out_channels"] = [8, 16, 32]
+        shape[f"{half}_layers_per_block"] = [depth, 1, 2]
+        shape[f"{half}_qkv_multiscales"] = [[], [], [3]]
+    return AutoencoderDC(**shape | fields)
+
+
+SANA = {"downsample_block_type": "Conv", "upsample_block_type": "interpolate", "scaling_factor": 0.41407}
+IN = {"decoder_norm_types": ["batch_norm", "batch_norm", "rms_norm"], "decoder_act_fns": ["relu", "relu", "silu"]}
 TWO_LEVELS = {"decoder_base_dim": 12, "dim_mult": [1, 2], "temperal_downsample": [True]}
 TWO_LEVELS |= {"scale_factor_spatial": 2, "scale_factor_temporal": 2}
 
@@ -63,6 +78,8 @@ PEERS = {
     "reflect": Peer(lambda: reflecting(_kl("---", "---")), {"padding_mode": "reflect"}, lone=False),
     "VQ": Peer(lambda: _vq(latent_channels=3, vq_embed_dim=4)),
     "MoVQ": Peer(lambda: _vq(latent_channels=4, vq_embed_dim=4, norm_type="spatial")),
+    "DC as in Sana": Peer(lambda: _dc(2, **SANA)),
+    "DC with no first level": Peer(lambda: _dc(0, **IN)),
     "Qwen-Image": Peer(lambda: _video("AutoencoderKLQwenImage", input_channels=4)),
     "Wan": Peer(lambda: _video("AutoencoderKLWan", **TWO_LEVELS)),
 }
@@ -77,8 +94,10 @@ def encode(model: nn.Module, x: Tensor) -> tuple[Tensor, Tensor | None]:
     """Mean and logvar of images (N, C, H, W), None where the posterior is a point."""
     if hasattr(model, "quantize"):
         return model.quantize(model.encode(x).latents)[0], None
-    video = hasattr(model, "temperal_downsample")
-    posterior = model.encode(x.unsqueeze(2) if video else x).latent_dist
+    encoded = model.encode(x.unsqueeze(2) if (video := hasattr(model, "temperal_downsample")) else x)
+    if hasattr(encoded, "latent"):
+        return encoded.latent, None
+    posterior = encoded.latent_dist
     moments = posterior.mean, posterior.logvar
     return tuple(part.squeeze(2) for part in moments) if video else moments
 

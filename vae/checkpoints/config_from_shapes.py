@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from itertools import pairwise
 
 from vae.checkpoints import latent_spaces
+from vae.checkpoints.dc_shapes import dc_config
 from vae.checkpoints.key_mapping import CODEBOOK, Naming, Shape
 from vae.errors import InputError
 from vae.models import ModelConfig
@@ -26,6 +27,8 @@ def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | Non
     try:
         if naming.kind == "conv":
             return _conv(shapes)
+        if naming.kind == "dc":
+            return latent_spaces.in_space(dc_config(shapes), name)
         if naming.kind == "wan":
             return _wan(shapes, name)
         if naming.kind == "tiny":

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from vae.checkpoints.latent_spaces import in_space
 from vae.errors import InputError
 from vae.models import FAMILIES, ModelConfig, config_from_dict
+from vae.models.autoencoder_dc import PER_LEVEL, DCConfig
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.base import MAX_SIZE
@@ -35,7 +36,16 @@ _TINY += ("num_encoder_blocks", "num_decoder_blocks", "latent_channels", "scalin
 _WAN = ("base_dim", "z_dim", "dim_mult", "num_res_blocks", "temperal_downsample", *_STATISTICS)
 _SMALL = {"block_out_channels": [64], "layers_per_block": 1, "sample_size": 32, "scaling_factor": 0.18215}
 
+_DC = ("in_channels", "latent_channels", "attention_head_dim", "scaling_factor")
+_DC += tuple(f"{half}_{key}" for half in ("encoder", "decoder") for key in PER_LEVEL)
+_DC += ("upsample_block_type", "downsample_block_type", "decoder_norm_types", "decoder_act_fns")
+_DC += ("encoder_out_shortcut", "decoder_in_shortcut", "decoder_conv_act_fn")
+# Where one word may stand for all levels.
+_DC_WORDS = dict.fromkeys(("encoder_block_types", "decoder_block_types"), "ResBlock")
+_DC_WORDS |= {"decoder_norm_types": "rms_norm", "decoder_act_fns": "silu"}
+
 THEIRS = {
+    "AutoencoderDC": Theirs(_DC, _DC_WORDS),
     "AutoencoderKL": Theirs(
         (*_KL, "scaling_factor", "shift_factor", *_STATISTICS, "force_upcast"),
         _SMALL | {"force_upcast": True},
@@ -90,6 +100,10 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
                     values[ours] = value
     if isinstance(values.get("sample_size"), list) and values["sample_size"]:
         values["sample_size"] = values["sample_size"][0]
+    for key in _DC_WORDS:
+        if isinstance(values.get(key), str):
+            widths = values.get("encoder_block_out_channels", DCConfig.encoder_block_out_channels)
+            values[key] = [values[key]] * (len(widths) if isinstance(widths, list | tuple) else 1)
     if values.get("act_fn") == "swish":
         values["act_fn"] = "silu"
     config = _with_whole_latents({"_class_name": kind, **values})
@@ -140,7 +154,7 @@ def diffusers_config(config: ModelConfig) -> dict:
     elif isinstance(config, WanConfig):
         entries["scale_factor_spatial"] = config.downscale
         entries["scale_factor_temporal"] = 2 ** sum(config.temperal_downsample)
-    else:
+    elif not isinstance(config, DCConfig):
         reason = f"the {kind} family"
     if reason:
         raise InputError(
@@ -148,6 +162,8 @@ def diffusers_config(config: ModelConfig) -> dict:
         )
     values = config.to_dict()
     entries |= {name: values[name] for name in THEIRS[kind].fields}
+    for key in _DC_WORDS if isinstance(config, DCConfig) else ():
+        entries[key] = entries[key][0] if len(set(entries[key])) == 1 else entries[key]
     if isinstance(config, KLConfig) and config.padding_mode != "zeros":
         entries["padding_mode"] = config.padding_mode  # diffusers passes it over, as all programs but a few do
     if isinstance(config, KLConfig) and "shift_factor" in entries:

@@ -17,6 +17,7 @@ from vae.errors import InputError
 
 LONGEST_NAME = 300  # characters of a tensor's name
 CODEBOOK = "quantize.embedding.weight"
+DC = re.compile(r"(encoder\.down|decoder\.up)_blocks\.\d+\.\d+\.")  # whose levels are plain sequences
 MIXED = "The file mixes two namings of the same tensors."
 Shape = tuple[int, ...]
 
@@ -57,8 +58,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Naming:
-    """The result of `recognise`: `kind` is "kl", "vq", "notebook", "wan", "tiny", "conv" or "own"; `companions` are the
-    tensors of the file that are known not to be the auto-encoder's; `parts` maps our names to where their tensors are.
+    """The result of `recognise`: `kind` is "kl", "vq", "dc", "notebook", "wan", "tiny", "conv" or "own"; `companions`
+    are the tensors of the file that are known not to be the auto-encoder's; `parts` maps our names to where their
+    tensors are.
     """
 
     kind: str
@@ -99,6 +101,8 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
         kind, renamed = "notebook", _notebook(names, {name: shapes[left[name]] for name in names})
     elif any(re.match(r"encoder\.(layers\.)?\d+\.conv\.", name) for name in names):
         kind, renamed = "tiny", {_tiny(name): (name, None) for name in names}
+    elif any(DC.match(name) for name in names):
+        kind, renamed = "dc", {name: (name, None) for name in names}
     else:
         kind, renamed = "vq" if CODEBOOK in names else "kl", _kl(names)
     if len(renamed) < len(names):

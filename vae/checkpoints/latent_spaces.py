@@ -20,7 +20,7 @@ LATENT_SPACES = {
     (16, 0.3611, 0.1159): "flux1",
 }
 # TAESD's files and repositories say in their names whose latents they share.
-TINY_SPACES = {"taesd": "sd", "taesdxl": "sdxl", "taesd3": "sd3", "taef1": "flux1", "taef2": "flux2"}
+TINY_SPACES = {"taesd": "sd", "taesdxl": "sdxl", "taesd3": "sd3", "taef1": "flux1", "taef2": "flux2", "taesana": "sana"}
 
 # What tells a file's family, the first that is found: tensors that the file holds beside the auto-encoder's, the
 # architecture that its header names (the modelspec standard), and its own name.

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from vae.errors import InputError
+from vae.models.autoencoder_dc import AutoencoderDC, DCConfig
 from vae.models.autoencoder_kl import KL_PRESETS, AutoencoderKL, AutoencoderKLFlux2, Flux2Config, KLConfig
 from vae.models.autoencoder_wan import AutoencoderWan, QwenImageConfig, WanConfig
 from vae.models.base import AutoEncoder, ModelConfig
@@ -37,6 +38,7 @@ __all__ = [
 
 FAMILIES: dict[str, tuple[type[ModelConfig], Callable[[Any], AutoEncoder]]] = {
     "ConvVAE": (ConvConfig, ConvVAE),
+    "AutoencoderDC": (DCConfig, AutoencoderDC),
     "AutoencoderKL": (KLConfig, AutoencoderKL),
     "AutoencoderKLFlux2": (Flux2Config, AutoencoderKLFlux2),
     "AutoencoderKLQwenImage": (QwenImageConfig, AutoencoderWan),

@@ -77,6 +77,7 @@ class AutoEncoder(nn.Module):
     in_channels: int
     latent_channels: int
     downscale: int  # the config's
+    whole_multiples: bool = False  # whether an image's sides must be multiples of `downscale`
     rounds_up: bool = False  # whether an image's last, incomplete `downscale` pixels make a latent pixel
 
     def __init__(self) -> None:
@@ -88,8 +89,9 @@ class AutoEncoder(nn.Module):
     def encode(self, x: Tensor | np.ndarray) -> DiagonalGaussian:
         """The posterior of images (N, C, H, W), floats in [-1, 1] or uint8 from 0 to 255, of any float type and device.
 
-        Raises InputError for another shape, for sides that a model of fixed size does not take or that are smaller than
-        `downscale`, and, except in training mode, for values that are not finite or no such images (see vae.checks).
+        Raises InputError for another shape, for sides that a model of fixed size does not take, that are smaller than
+        `downscale` or, with `whole_multiples`, no multiples of it, and, except in training mode, for values that are
+        not finite or no such images (see vae.checks).
         """
         return _traced_alike(self._encode, self._images(x, look=not self.training))
 
@@ -143,6 +145,11 @@ class AutoEncoder(nn.Module):
             )
         if height < least or width < least:
             raise InputError(f"The image is {width}x{height} pixels; this model needs at least {least}x{least}.")
+        if self.whole_multiples and (height % self.downscale or width % self.downscale):
+            raise InputError(
+                f"The image is {width}x{height} pixels; this model takes sides that are multiples of {self.downscale}, "
+                "and vae.encode pads others."
+            )
         return self._placed("The images", x)
 
     def _latents(self, z: Any) -> Tensor:
