@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
-from vae.models.base import AutoEncoder, ModelConfig
+from vae.models.base import AutoEncoder, ModelConfig, pad
 from vae.models.layers import Chain
 
 ACTIVATIONS = {"silu": F.silu, "relu": F.relu}
@@ -313,12 +313,12 @@ class Decoder(nn.Module):
 
 
 class AutoencoderDC(AutoEncoder):
-    """Images in [-1, 1], whose sides are multiples of `downscale`, to latents of 1 / 2^(levels - 1) that size, and
-    back. The posterior is all at one point.
+    """Images of any size in [-1, 1] to latents of 1 / 2^(levels - 1) that size, rounded up, and back. The posterior is
+    all at one point.
     """
 
     family = "dc"
-    whole_multiples = True
+    rounds_up = True
 
     def __init__(self, config: DCConfig):
         super().__init__()
@@ -333,7 +333,7 @@ class AutoencoderDC(AutoEncoder):
         return False
 
     def _encode(self, x: Tensor) -> DiagonalGaussian:
-        return DiagonalGaussian.point(self.encoder(x))
+        return DiagonalGaussian.point(self.encoder(pad(x, self.downscale)))
 
     def _decode(self, z: Tensor) -> Tensor:
         return self.decoder(z)

@@ -77,7 +77,6 @@ class AutoEncoder(nn.Module):
     in_channels: int
     latent_channels: int
     downscale: int  # the config's
-    whole_multiples: bool = False  # whether an image's sides must be multiples of `downscale`
     rounds_up: bool = False  # whether an image's last, incomplete `downscale` pixels make a latent pixel
 
     def __init__(self) -> None:
@@ -89,9 +88,8 @@ class AutoEncoder(nn.Module):
     def encode(self, x: Tensor | np.ndarray) -> DiagonalGaussian:
         """The posterior of images (N, C, H, W), floats in [-1, 1] or uint8 from 0 to 255, of any float type and device.
 
-        Raises InputError for another shape, for sides that a model of fixed size does not take, that are smaller than
-        `downscale` or, with `whole_multiples`, no multiples of it, and, except in training mode, for values that are
-        not finite or no such images (see vae.checks).
+        Raises InputError for another shape, for sides that a model of fixed size does not take or that are smaller than
+        `downscale`, and, except in training mode, for values that are not finite or no such images (see vae.checks).
         """
         return _traced_alike(self._encode, self._images(x, look=not self.training))
 
@@ -145,11 +143,6 @@ class AutoEncoder(nn.Module):
             )
         if height < least or width < least:
             raise InputError(f"The image is {width}x{height} pixels; this model needs at least {least}x{least}.")
-        if self.whole_multiples and (height % self.downscale or width % self.downscale):
-            raise InputError(
-                f"The image is {width}x{height} pixels; this model takes sides that are multiples of {self.downscale}, "
-                "and vae.encode pads others."
-            )
         return self._placed("The images", x)
 
     def _latents(self, z: Any) -> Tensor:
@@ -200,6 +193,19 @@ class AutoEncoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
+
+
+def pad(x: Tensor, factor: int) -> Tensor:
+    """Images with sides that are multiples of `factor`: reflected at the right and the bottom, or, where they are too
+    small to be reflected, their edge repeated."""
+    (height, width), (bottom, right) = x.shape[-2:], (-side % factor for side in x.shape[-2:])
+    reflected = bottom < height and right < width
+    for axis, length, more in ((-2, height, bottom), (-1, width, right)):
+        if more:
+            index = torch.arange(length + more, device=x.device)
+            beyond = 2 * (length - 1) - index if reflected else torch.full_like(index, length - 1)
+            x = x.index_select(axis, torch.where(index < length, index, beyond))
+    return x
 
 
 def as_model(value: Any) -> AutoEncoder:
