@@ -67,6 +67,15 @@ def _dc(depth: int, **fields) -> nn.Module:
     return AutoencoderDC(**shape | fields)
 
 
+def _hunyuan() -> nn.Module:
+    from diffusers import AutoencoderKLHunyuanImage
+
+    shape = {"in_channels": 3, "out_channels": 3, "latent_channels": 8, "block_out_channels": (32, 64, 64)}
+    return AutoencoderKLHunyuanImage(
+        **shape, layers_per_block=2, spatial_compression_ratio=4, sample_size=32, scaling_factor=0.75289
+    )
+
+
 SANA = {"downsample_block_type": "Conv", "upsample_block_type": "interpolate", "scaling_factor": 0.41407}
 IN = {"decoder_norm_types": ["batch_norm", "batch_norm", "rms_norm"], "decoder_act_fns": ["relu", "relu", "silu"]}
 TWO_LEVELS = {"decoder_base_dim": 12, "dim_mult": [1, 2], "temperal_downsample": [True]}
@@ -80,6 +89,7 @@ PEERS = {
     "MoVQ": Peer(lambda: _vq(latent_channels=4, vq_embed_dim=4, norm_type="spatial")),
     "DC as in Sana": Peer(lambda: _dc(2, **SANA)),
     "DC with no first level": Peer(lambda: _dc(0, **IN)),
+    "HunyuanImage": Peer(_hunyuan),
     "Qwen-Image": Peer(lambda: _video("AutoencoderKLQwenImage", input_channels=4)),
     "Wan": Peer(lambda: _video("AutoencoderKLWan", **TWO_LEVELS)),
 }

@@ -10,6 +10,7 @@ from vae.checkpoints.dc_shapes import dc_config
 from vae.checkpoints.key_mapping import CODEBOOK, Naming, Shape
 from vae.errors import InputError
 from vae.models import ModelConfig
+from vae.models.autoencoder_hunyuan import HunyuanConfig
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
 from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.conv import ConvConfig
@@ -29,6 +30,8 @@ def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | Non
             return _conv(shapes)
         if naming.kind == "dc":
             return latent_spaces.in_space(dc_config(shapes), name)
+        if naming.kind == "hunyuan":
+            return _hunyuan(shapes)
         if naming.kind == "wan":
             return _wan(shapes, name)
         if naming.kind == "tiny":
@@ -132,6 +135,20 @@ def _tiny(shapes: dict[str, Shape]) -> TinyConfig:
         num_decoder_blocks=tuple(up),
         latent_channels=last[0],
         mid_block_pool=any(".pool." in key for key in shapes),
+    )
+
+
+def _hunyuan(shapes: dict[str, Shape]) -> HunyuanConfig:
+    row = _count(shapes, "encoder.down_blocks.{}.conv1.weight", "encoder.down_blocks.{}.conv.weight")
+    found = [shapes.get(f"encoder.down_blocks.{i}.conv1.weight") for i in range(row)]
+    widths = [shape[0] for shape, after in pairwise([*found, None]) if shape and after is None]  # a level's last block
+    return HunyuanConfig(
+        in_channels=shapes["encoder.conv_in.weight"][1],
+        out_channels=shapes["decoder.conv_out.weight"][0],
+        latent_channels=shapes["decoder.conv_in.weight"][1],
+        block_out_channels=tuple(widths),
+        layers_per_block=_count(shapes, "encoder.down_blocks.{}.conv1.weight"),
+        scaling_factor=None,
     )
 
 

@@ -7,6 +7,7 @@ from vae.checkpoints.latent_spaces import in_space
 from vae.errors import InputError
 from vae.models import FAMILIES, ModelConfig, config_from_dict
 from vae.models.autoencoder_dc import PER_LEVEL, DCConfig
+from vae.models.autoencoder_hunyuan import HunyuanConfig
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.base import MAX_SIZE
@@ -52,6 +53,11 @@ THEIRS = {
     ),
     "AutoencoderKLFlux2": Theirs(
         (*_KL, "decoder_block_out_channels", "patch_size", "batch_norm_eps", "batch_norm_momentum")
+    ),
+    "AutoencoderKLHunyuanImage": Theirs(
+        (*_CHANNELS, "latent_channels", "block_out_channels", "layers_per_block", "sample_size", "scaling_factor"),
+        {"scaling_factor": None},
+        required={"downsample_match_channel": True, "upsample_match_channel": True},
     ),
     "AutoencoderKLQwenImage": Theirs(_WAN, required={"attn_scales": []}, renamed={"input_channels": _CHANNELS}),
     "AutoencoderKLWan": Theirs(
@@ -107,6 +113,11 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
     if values.get("act_fn") == "swish":
         values["act_fn"] = "silu"
     config = _with_whole_latents({"_class_name": kind, **values})
+    if isinstance(config, HunyuanConfig) and entries.get("spatial_compression_ratio") not in (None, config.downscale):
+        raise InputError(
+            f"The config's spatial_compression_ratio is {json.dumps(entries['spatial_compression_ratio'])[:80]}; "
+            f"{len(config.block_out_channels)} levels reduce an image by {config.downscale}."
+        )
     return in_space(config, name)
 
 
@@ -149,6 +160,8 @@ def diffusers_config(config: ModelConfig) -> dict:
         for key, (ours, *kinds) in BLOCK_TYPES.items():
             attention = getattr(config, ours) or [False] * len(config.block_out_channels)
             entries[key] = [kinds[attends] for attends in attention]
+    elif isinstance(config, HunyuanConfig):
+        entries["spatial_compression_ratio"] = config.downscale
     elif isinstance(config, QwenImageConfig):
         entries["input_channels"] = config.in_channels
     elif isinstance(config, WanConfig):

@@ -18,6 +18,7 @@ from vae.errors import InputError
 LONGEST_NAME = 300  # characters of a tensor's name
 CODEBOOK = "quantize.embedding.weight"
 DC = re.compile(r"(encoder\.down|decoder\.up)_blocks\.\d+\.\d+\.")  # whose levels are plain sequences
+HUNYUAN = re.compile(r"(encoder\.down|decoder\.up)_blocks\.\d+\.conv1\.")  # whose levels lie in one row
 MIXED = "The file mixes two namings of the same tensors."
 Shape = tuple[int, ...]
 
@@ -58,9 +59,9 @@ class Part:
 
 @dataclass(frozen=True)
 class Naming:
-    """The result of `recognise`: `kind` is "kl", "vq", "dc", "notebook", "wan", "tiny", "conv" or "own"; `companions`
-    are the tensors of the file that are known not to be the auto-encoder's; `parts` maps our names to where their
-    tensors are.
+    """The result of `recognise`: `kind` is "kl", "vq", "dc", "hunyuan", "notebook", "wan", "tiny", "conv" or "own";
+    `companions` are the tensors of the file that are known not to be the auto-encoder's; `parts` maps our names to
+    where their tensors are.
     """
 
     kind: str
@@ -103,11 +104,14 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
         kind, renamed = "tiny", {_tiny(name): (name, None) for name in names}
     elif any(DC.match(name) for name in names):
         kind, renamed = "dc", {name: (name, None) for name in names}
+    elif any(HUNYUAN.match(name) for name in names):
+        kind, renamed = "hunyuan", {name: (name, None) for name in names}
     else:
         kind, renamed = "vq" if CODEBOOK in names else "kl", _kl(names)
     if len(renamed) < len(names):
         raise InputError(MIXED)
-    parts = {ours: _part(ours, left[n], shapes[left[n]], third) for ours, (n, third) in renamed.items()}
+    linear = kind != "hunyuan"  # whose attention is of 1x1 convolutions to this day
+    parts = {ours: _part(ours, left[n], shapes[left[n]], third, linear) for ours, (n, third) in renamed.items()}
     return Naming(kind, parts, companions)
 
 
@@ -139,12 +143,12 @@ def _wan(left: dict[str, str], shapes: dict[str, Shape]) -> dict[str, Part]:
     return dict(parts)
 
 
-def _part(ours: str, source: str, shape: Shape, third: int | None) -> Part:
+def _part(ours: str, source: str, shape: Shape, third: int | None, linear: bool = True) -> Part:
     if third is not None:
         if not shape:
             raise InputError(f"The tensor {source[:100]} is a single number, where three matrices are expected.")
         shape = (shape[0] // 3, *shape[1:])
-    if LINEAR.search(ours) and len(shape) == 4 and shape[2:] == (1, 1):
+    if linear and LINEAR.search(ours) and len(shape) == 4 and shape[2:] == (1, 1):
         shape = shape[:2]
     return Part(source, shape, third)
 

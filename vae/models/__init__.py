@@ -14,6 +14,7 @@ from torch import nn
 
 from vae.errors import InputError
 from vae.models.autoencoder_dc import AutoencoderDC, DCConfig
+from vae.models.autoencoder_hunyuan import AutoencoderHunyuan, HunyuanConfig
 from vae.models.autoencoder_kl import KL_PRESETS, AutoencoderKL, AutoencoderKLFlux2, Flux2Config, KLConfig
 from vae.models.autoencoder_wan import AutoencoderWan, QwenImageConfig, WanConfig
 from vae.models.base import AutoEncoder, ModelConfig
@@ -41,6 +42,7 @@ FAMILIES: dict[str, tuple[type[ModelConfig], Callable[[Any], AutoEncoder]]] = {
     "AutoencoderDC": (DCConfig, AutoencoderDC),
     "AutoencoderKL": (KLConfig, AutoencoderKL),
     "AutoencoderKLFlux2": (Flux2Config, AutoencoderKLFlux2),
+    "AutoencoderKLHunyuanImage": (HunyuanConfig, AutoencoderHunyuan),
     "AutoencoderKLQwenImage": (QwenImageConfig, AutoencoderWan),
     "AutoencoderKLWan": (WanConfig, AutoencoderWan),
     "AutoencoderTiny": (TinyConfig, TinyAE),

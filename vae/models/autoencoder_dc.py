@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig, pad
-from vae.models.layers import Chain
+from vae.models.layers import Chain, channel_means
 
 ACTIVATIONS = {"silu": F.silu, "relu": F.relu}
 BLOCKS, NORMS = ("ResBlock", "EfficientViTBlock"), ("rms_norm", "batch_norm")
@@ -221,7 +221,7 @@ class Down(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         h = self.conv(x)
         h = F.pixel_unshuffle(h, 2) if self.unshuffle else h
-        return h + means(F.pixel_unshuffle(x, 2), self.group) if self.group else h
+        return h + channel_means(F.pixel_unshuffle(x, 2), self.group) if self.group else h
 
 
 class Up(nn.Module):
@@ -238,11 +238,6 @@ class Up(nn.Module):
         else:
             h = self.conv(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         return h + F.pixel_shuffle(x.repeat_interleave(self.repeats, 1), 2) if self.repeats else h
-
-
-def means(x: Tensor, group: int) -> Tensor:
-    """The mean of each `group` channels that follow one another."""
-    return x.unflatten(1, (-1, group)).mean(2)
 
 
 class Stage(Chain, nn.ModuleList):
@@ -278,7 +273,7 @@ class Encoder(nn.Module):
         x = self.conv_in(x)
         for level in self.down_blocks:
             x = level(x)
-        return self.conv_out(x) + means(x, self.group) if self.group else self.conv_out(x)
+        return self.conv_out(x) + channel_means(x, self.group) if self.group else self.conv_out(x)
 
 
 class Decoder(nn.Module):

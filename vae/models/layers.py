@@ -180,6 +180,11 @@ class Upsample(nn.Module):
         return self.conv(x)
 
 
+def channel_means(x: Tensor, group: int) -> Tensor:
+    """The mean of each `group` channels that follow one another."""
+    return x.unflatten(1, (-1, group)).mean(2)
+
+
 def chained(layers: Sequence[nn.Module], x: Tensor, again: bool, *code: Tensor) -> Tensor:
     """x through one layer after another, each given the `code` too if there is one. again: where a gradient is
     recorded, of each layer only its input is kept, and the layer computed again when its gradient is wanted (Chen et
