@@ -81,6 +81,9 @@ IN = {"decoder_norm_types": ["batch_norm", "batch_norm", "rms_norm"], "decoder_a
 TWO_LEVELS = {"decoder_base_dim": 12, "dim_mult": [1, 2], "temperal_downsample": [True]}
 TWO_LEVELS |= {"scale_factor_spatial": 2, "scale_factor_temporal": 2}
 
+RESIDUAL = {"is_residual": True, "scale_factor_spatial": 4, "scale_factor_temporal": 2}
+PATCHES = RESIDUAL | {"in_channels": 12, "out_channels": 12, "patch_size": 2, "scale_factor_spatial": 8}
+
 PEERS = {
     "attention in levels": Peer(lambda: _kl("--A", "A--", layers_per_block=2, latent_channels=6)),
     "attention in some levels": Peer(lambda: _kl("A-A", "--A", mid_block_add_attention=False)),
@@ -90,6 +93,8 @@ PEERS = {
     "DC as in Sana": Peer(lambda: _dc(2, **SANA)),
     "DC with no first level": Peer(lambda: _dc(0, **IN)),
     "HunyuanImage": Peer(_hunyuan),
+    "Qwen-Image 2.1": Peer(lambda: _video("AutoencoderKLQwenImage21", **RESIDUAL, decoder_base_dim=16)),
+    "Wan 2.2": Peer(lambda: _video("AutoencoderKLWan", **PATCHES)),
     "Qwen-Image": Peer(lambda: _video("AutoencoderKLQwenImage", input_channels=4)),
     "Wan": Peer(lambda: _video("AutoencoderKLWan", **TWO_LEVELS)),
 }

@@ -72,24 +72,38 @@ def test_what_sees_other_frames_is_kept_through_a_training_on_images(tmp_path):
     assert torch.equal(again[:, :, :2], before[:, :, :2]) and torch.equal(again[:, :, 2], before[:, :, 2] + 1.0)
 
 
-@pytest.mark.parametrize("kind", ["AutoencoderKLQwenImage", "AutoencoderKLWan"])
-def test_the_published_networks_are_the_classes_own_defaults(kind):
+@pytest.mark.parametrize(
+    ("kind", "space", "downscale"),
+    [
+        ("AutoencoderKLQwenImage", "wan21", 8),
+        ("AutoencoderKLWan", "wan21", 8),
+        ("AutoencoderKLQwenImage21", None, 16),
+    ],
+)
+def test_the_published_networks_are_the_classes_own_defaults(kind, space, downscale):
     import diffusers
 
     config = read_config({"_class_name": kind}, "Qwen/Qwen-Image")
-    assert config.latent_space == "wan21" and config.downscale == 8
+    assert config.latent_space == space and config.downscale == downscale
     with torch.device("meta"):
         ours, theirs = build(config), getattr(diffusers, kind)()
     assert sum(t.numel() for t in ours.state_dict().values()) == sum(t.numel() for t in theirs.state_dict().values())
     assert config.latents_std == tuple(theirs.config.latents_std)
+    assert config.latents_mean == tuple(theirs.config.latents_mean)
 
 
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
         ({"attn_scales": [0.5]}, r"attn_scales is \[0\.5\]; only \[\] is known"),
-        ({"_class_name": "AutoencoderKLWan", "is_residual": True}, "is_residual is true; only false is known"),
-        ({"_class_name": "AutoencoderKLWan", "patch_size": 2}, "patch_size is 2; only null is known"),
+        ({"_class_name": "AutoencoderKLWan", "patch_size": 2, "in_channels": 3}, "in_channels must be multiples of 4"),
+        ({"_class_name": "AutoencoderKLWan", "patch_size": 10**9}, "patch_size must be from 1 to 16"),
+        ({"_class_name": "AutoencoderKLWan", "is_residual": 2}, "is_residual must be of type bool"),
+        (
+            {"_class_name": "AutoencoderKLWan", "is_residual": True, "dim_mult": [1, 2, 4, 64]},
+            "1 times 384 are no multiple of 6144",
+        ),
+        ({"is_residual": True}, "neither is_residual nor a patch_size"),
         ({"dim_mult": [1, 2]}, "one entry less, not 2 and 3"),
         ({"dim_mult": [1, 2, 4, 10**6]}, "even numbers up to 8192, not 96000000"),
         ({"base_dim": 0}, "even numbers up to 8192, not 0"),

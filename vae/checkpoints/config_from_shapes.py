@@ -12,6 +12,7 @@ from vae.errors import InputError
 from vae.models import ModelConfig
 from vae.models.autoencoder_hunyuan import HunyuanConfig
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.autoencoder_qwen21 import QwenImage21Config
 from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.conv import ConvConfig
 from vae.models.tiny import TinyConfig
@@ -155,6 +156,8 @@ def _hunyuan(shapes: dict[str, Shape]) -> HunyuanConfig:
 def _wan(shapes: dict[str, Shape], name: str) -> WanConfig:
     """Level by level; Qwen-Image's network is Wan's, and only the name tells which it is."""
     base, latent = shapes["encoder.conv_in.weight"][0], shapes["decoder.conv_in.weight"][1]
+    if "encoder.down_blocks.0.resnets.0.conv1.weight" in shapes:
+        return _residual_wan(shapes)
     widths, depth, timed = [base], [0], []
     for i in range(_count(shapes, "encoder.down_blocks.{}.conv1.bias", "encoder.down_blocks.{}.resample.1.bias")):
         width = shapes.get(f"encoder.down_blocks.{i}.conv1.bias")
@@ -180,6 +183,34 @@ def _wan(shapes: dict[str, Shape], name: str) -> WanConfig:
     )
     qwen = "qwen" in name.lower() and config.decoder_base_dim is None and config.in_channels == config.out_channels
     return latent_spaces.in_space(QwenImageConfig(**config.to_dict()) if qwen else config, name)
+
+
+def _residual_wan(shapes: dict[str, Shape]) -> WanConfig:
+    """Wan 2.2's and Qwen-Image 2.1's, whose kernels see a single frame. Twelve channels are patches of 2x2."""
+    level = "encoder.down_blocks.{}.resnets.0.conv1.weight"
+    count, base = _count(shapes, level), shapes["encoder.conv_in.weight"][0]
+    into, out = shapes["encoder.conv_in.weight"][1], shapes["decoder.conv_out.weight"][0]
+    patch = 2 if (into, out) == (12, 12) else None
+    factors = [shapes[level.format(i)][0] // base for i in range(count)]
+    kind = WanConfig if "encoder.conv_in.earlier" in shapes else QwenImage21Config
+    latent = shapes["decoder.conv_in.weight"][1]
+    published = kind is QwenImage21Config and (base, latent) == (kind.base_dim, kind.z_dim)
+    return kind(
+        in_channels=into // (patch or 1) ** 2,
+        out_channels=out // (patch or 1) ** 2,
+        base_dim=base,
+        decoder_base_dim=shapes["decoder.norm_out.gamma"][0] // factors[0],
+        z_dim=latent,
+        dim_mult=tuple(factors),
+        num_res_blocks=_count(shapes, "encoder.down_blocks.0.resnets.{}.conv1.weight"),
+        temperal_downsample=tuple(
+            f"encoder.down_blocks.{i}.downsampler.time_conv.weight" in shapes for i in range(count - 1)
+        ),
+        is_residual=True,
+        patch_size=patch,
+        latents_mean=kind.latents_mean if published else None,
+        latents_std=kind.latents_std if published else None,
+    )
 
 
 def _conv(shapes: dict[str, Shape]) -> ConvConfig:

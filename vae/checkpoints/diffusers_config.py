@@ -35,6 +35,7 @@ _KL = (*_VQ, "latent_channels", "use_quant_conv", "use_post_quant_conv")
 _TINY = tuple(f"{part}_block_out_channels" for part in ("encoder", "decoder"))
 _TINY += ("num_encoder_blocks", "num_decoder_blocks", "latent_channels", "scaling_factor", "shift_factor")
 _WAN = ("base_dim", "z_dim", "dim_mult", "num_res_blocks", "temperal_downsample", *_STATISTICS)
+_WAN22 = (*_WAN, *_CHANNELS, "decoder_base_dim", "is_residual", "patch_size")
 _SMALL = {"block_out_channels": [64], "layers_per_block": 1, "sample_size": 32, "scaling_factor": 0.18215}
 
 _DC = ("in_channels", "latent_channels", "attention_head_dim", "scaling_factor")
@@ -60,10 +61,8 @@ THEIRS = {
         required={"downsample_match_channel": True, "upsample_match_channel": True},
     ),
     "AutoencoderKLQwenImage": Theirs(_WAN, required={"attn_scales": []}, renamed={"input_channels": _CHANNELS}),
-    "AutoencoderKLWan": Theirs(
-        (*_WAN, *_CHANNELS, "decoder_base_dim"),
-        required={"attn_scales": [], "is_residual": False, "patch_size": None},  # Wan 2.2 has other shortcuts
-    ),
+    "AutoencoderKLQwenImage21": Theirs(_WAN22, required={"attn_scales": []}),
+    "AutoencoderKLWan": Theirs(_WAN22, required={"attn_scales": []}),
     "AutoencoderTiny": Theirs(
         (*_CHANNELS, *_TINY), required={"act_fn": "relu", "upsample_fn": "nearest", "upsampling_scaling_factor": 2}
     ),
@@ -78,7 +77,7 @@ BLOCK_TYPES = {
     "down_block_types": ("encoder_attention", "DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
     "up_block_types": ("decoder_attention", "UpDecoderBlock2D", "AttnUpDecoderBlock2D"),
 }
-NULLABLE = ("scaling_factor", *_STATISTICS)  # where null is not the same as nothing
+NULLABLE = ("scaling_factor", "decoder_base_dim", *_STATISTICS)  # where null is not the same as nothing
 
 
 def read_config(entries: dict, name: str = "") -> ModelConfig:
@@ -110,6 +109,8 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
         if isinstance(values.get(key), str):
             widths = values.get("encoder_block_out_channels", DCConfig.encoder_block_out_channels)
             values[key] = [values[key]] * (len(widths) if isinstance(widths, list | tuple) else 1)
+    if issubclass(family, WanConfig):
+        values |= _of_pixels(values)
     if values.get("act_fn") == "swish":
         values["act_fn"] = "silu"
     config = _with_whole_latents({"_class_name": kind, **values})
@@ -119,6 +120,16 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
             f"{len(config.block_out_channels)} levels reduce an image by {config.downscale}."
         )
     return in_space(config, name)
+
+
+def _of_pixels(values: dict) -> dict:
+    """Wan's channels as an image has them, where the config has those of a patch's pixels all together."""
+    patch = values.get("patch_size")
+    square = patch**2 if type(patch) is int and 1 <= patch <= 16 else 1
+    found = {name: values[name] for name in _CHANNELS if type(values.get(name)) is int}
+    if any(channels % square for channels in found.values()):
+        raise InputError(f"The config's {' and '.join(found)} must be multiples of {square}, patch_size's square.")
+    return {name: channels // square for name, channels in found.items()}
 
 
 def _attention(key: str, types: object) -> tuple[str, tuple[bool, ...] | None]:
@@ -146,7 +157,7 @@ def _with_whole_latents(entries: dict) -> ModelConfig:
 def diffusers_config(config: ModelConfig) -> dict:
     """The config.json with which diffusers opens the same network. InputError if diffusers has no class for it."""
     kind = next(name for name, (family, _) in FAMILIES.items() if type(config) is family)
-    entries, reason = {"_class_name": kind}, None
+    entries, reason, per_patch = {"_class_name": kind}, None, 1
     if isinstance(config, TinyConfig):
         reason = "TAEF2's pooled blocks" if config.mid_block_pool else None
     elif isinstance(config, KLConfig):
@@ -165,6 +176,7 @@ def diffusers_config(config: ModelConfig) -> dict:
     elif isinstance(config, QwenImageConfig):
         entries["input_channels"] = config.in_channels
     elif isinstance(config, WanConfig):
+        per_patch = (config.patch_size or 1) ** 2
         entries["scale_factor_spatial"] = config.downscale
         entries["scale_factor_temporal"] = 2 ** sum(config.temperal_downsample)
     elif not isinstance(config, DCConfig):
@@ -175,6 +187,8 @@ def diffusers_config(config: ModelConfig) -> dict:
         )
     values = config.to_dict()
     entries |= {name: values[name] for name in THEIRS[kind].fields}
+    if per_patch > 1:
+        entries |= {name: per_patch * values[name] for name in _CHANNELS}
     for key in _DC_WORDS if isinstance(config, DCConfig) else ():
         entries[key] = entries[key][0] if len(set(entries[key])) == 1 else entries[key]
     if isinstance(config, KLConfig) and config.padding_mode != "zeros":

@@ -54,6 +54,8 @@ def one_frame(name: str, shape: Shape) -> list[tuple[str, Shape, str | None]]:
     """Our tensors that diffusers' tensor of that name holds: name, shape, and which of its slices in time."""
     if name.endswith(".gamma") and set(shape[1:]) == {1}:
         return [(name, (shape[0], 1, 1), None)]
+    if ".time_conv." in name and len(shape) == 4 and shape[2:] == (1, 1):
+        return [(name, shape[:3], None)]
     if len(shape) != 5 or not shape[2]:
         return [(name, shape, None)]
     out, into, frames, high, wide = shape
@@ -66,16 +68,16 @@ def one_frame(name: str, shape: Shape) -> list[tuple[str, Shape, str | None]]:
 
 
 def for_videos(state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Our state dict as diffusers' network for videos takes it: `one_frame`'s inverse."""
-    found = {}
+    """Our state dict as diffusers' network takes it: `one_frame`'s inverse."""
+    found, flat = {}, "encoder.conv_in.earlier" not in state  # Qwen-Image 2.1's kernels see no other frames
     for name, tensor in state.items():
         if name.endswith(".earlier"):
             continue
         if LAST_AXIS.search(name):
             tensor = tensor.unsqueeze(-1)
         elif ".time_conv.weight" in name:
-            tensor = tensor[..., None, None]
-        elif tensor.dim() == 4 and not FLAT.search(name):
+            tensor = tensor[..., None] if flat else tensor[..., None, None]
+        elif not flat and tensor.dim() == 4 and not FLAT.search(name):
             earlier = state.get(f"{name.removesuffix('weight')}earlier")
             slices = [tensor.unsqueeze(2)]
             if earlier is not None:

@@ -16,6 +16,7 @@ from vae.errors import InputError
 from vae.models.autoencoder_dc import AutoencoderDC, DCConfig
 from vae.models.autoencoder_hunyuan import AutoencoderHunyuan, HunyuanConfig
 from vae.models.autoencoder_kl import KL_PRESETS, AutoencoderKL, AutoencoderKLFlux2, Flux2Config, KLConfig
+from vae.models.autoencoder_qwen21 import QwenImage21Config
 from vae.models.autoencoder_wan import AutoencoderWan, QwenImageConfig, WanConfig
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.conv import ConvConfig, ConvVAE
@@ -44,6 +45,7 @@ FAMILIES: dict[str, tuple[type[ModelConfig], Callable[[Any], AutoEncoder]]] = {
     "AutoencoderKLFlux2": (Flux2Config, AutoencoderKLFlux2),
     "AutoencoderKLHunyuanImage": (HunyuanConfig, AutoencoderHunyuan),
     "AutoencoderKLQwenImage": (QwenImageConfig, AutoencoderWan),
+    "AutoencoderKLQwenImage21": (QwenImage21Config, AutoencoderWan),
     "AutoencoderKLWan": (WanConfig, AutoencoderWan),
     "AutoencoderTiny": (TinyConfig, TinyAE),
     "VQModel": (VQConfig, VQModel),
