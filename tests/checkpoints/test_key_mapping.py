@@ -16,6 +16,7 @@ from peers import (
     to_taesd,
     write_folder,
 )
+from PIL import Image
 from safetensors.torch import save_file
 
 import vae
@@ -134,6 +135,28 @@ def test_compvis_files_with_a_codebook(tmp_path, name):
     x = torch.rand(1, 3, 16, 24)
     torch.testing.assert_close(ours.encode(x).mean, encode(theirs, x)[0])
     assert ours.config.scaling_factor is None and ours.config.num_vq_embeddings == 40
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_images_of_other_channels_than_three(tmp_path, channels):
+    theirs = diffusers_kl(in_channels=channels, out_channels=channels)
+    theirs.save_pretrained(tmp_path)
+    mode = {1: "L", 2: "LA", 4: "RGBA"}[channels]
+    ours = vae.load(tmp_path)
+    found = vae.reconstruct(ours, Image.new(mode, (21, 30)))
+    assert found.image.mode == mode and found.image.size == (21, 30)
+    assert vae.sample(ours, 1).shape[1] == channels
+    vae.export(ours, tmp_path / "out")
+    assert type(theirs).from_pretrained(tmp_path / "out").config.in_channels == channels
+
+
+def test_a_network_that_gives_other_channels_than_it_takes_is_refused(tmp_path):
+    theirs = diffusers_kl(in_channels=3, out_channels=1)
+    theirs.save_pretrained(tmp_path)
+    save_file(theirs.state_dict(), tmp_path / "lone.safetensors")
+    for source in (tmp_path, tmp_path / "lone.safetensors"):
+        with pytest.raises(InputError, match="takes images of 3 channels and gives images of 1; only"):
+            vae.load(source)
 
 
 def test_fewer_latent_channels_than_the_encoder_ends_with(tmp_path):

@@ -195,6 +195,16 @@ class AutoEncoder(nn.Module):
         return next(self.parameters()).dtype
 
 
+def check_channels(config: ModelConfig) -> None:
+    """Raises InputError for a network that gives images of other channels than it takes: they cannot be compared."""
+    taken, given = (getattr(config, name, None) for name in ("in_channels", "out_channels"))
+    if taken is not None and given is not None and taken != given:
+        raise InputError(
+            f"The network takes images of {taken} channel{'s' * (taken != 1)} and gives images of {given}; only those "
+            "that give as many as they take can be used here."
+        )
+
+
 def pad(x: Tensor, factor: int) -> Tensor:
     """Images with sides that are multiples of `factor`: reflected at the right and the bottom, or, where they are too
     small to be reflected, their edge repeated."""
