@@ -118,7 +118,8 @@ def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") ->
     """Write the model as others open it, with bit for bit the same weights; return the folder.
 
     format: "diffusers", for its `from_pretrained`; or "taesd", the two files with the tensor names that TAESD and its
-    relatives are published in, for a model of their family.
+    relatives are published in, for a model of their family. Wan's and Qwen-Image's kernels are a video's again, with
+    the slices for other frames as they were loaded. Of padding_mode "reflect" diffusers itself takes no notice.
 
     Raises InputError for a model that the format has no class for, and for another format.
     """
