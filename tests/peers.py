@@ -106,9 +106,13 @@ def to_compvis(state: dict, levels: int = len(WIDTHS)) -> dict:
         name = re.sub(r"up_blocks\.(\d)\.upsamplers\.0\.", lambda m: f"up.{levels - 1 - int(m[1])}.upsample.", name)
         name = re.sub(r"mid_block\.resnets\.(\d)", lambda m: f"mid.block_{int(m[1]) + 1}", name)
         name = name.replace("conv_shortcut", "nin_shortcut").replace("conv_norm_out", "norm_out")
-        match = re.search(r"mid_block\.attentions\.0\.(to_out\.0|\w+)\.", name)
+        name = re.sub(r"down_blocks\.(\d)\.attentions\.", r"down.\1.attn.", name)
+        name = re.sub(r"up_blocks\.(\d)\.attentions\.", lambda m: f"up.{levels - 1 - int(m[1])}.attn.", name)
+        name = name.replace("mid_block.attentions.0.", "mid.attn_1.")
+        name = name.replace(".spatial_norm.", ".group_norm.")
+        match = re.search(r"(attn(?:_1|\.\d)\.)(to_out\.0|\w+)\.", name)
         if match:
-            name = name.replace(match[0], f"mid.attn_1.{inner[match[1]]}.")
+            name = name.replace(match[0], f"{match[1]}{inner[match[2]]}.")
             if tensor.dim() == 2:
                 tensor = tensor[:, :, None, None]
         renamed[name] = tensor.contiguous()

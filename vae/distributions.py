@@ -20,6 +20,7 @@ class DiagonalGaussian:
         self.mean = mean.float()
         self.logvar = logvar.float().clamp(-30.0, 20.0)
         self.is_point = False
+        self.codebook_loss: Tensor | None = None  # (N,), where the model has a codebook to train: see VQModel
 
     @classmethod
     def from_moments(cls, moments: Tensor) -> "DiagonalGaussian":

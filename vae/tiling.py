@@ -22,7 +22,7 @@ from vae import limits
 from vae.checks import as_images, as_latents, whole_number
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
-from vae.models.base import AutoEncoder
+from vae.models.base import AutoEncoder, pad
 from vae.models.group_norm import SHARED_STATISTICS
 
 TILE, OVERLAP = 768, 64  # pixels
@@ -158,19 +158,6 @@ def decode(
     return x if size is None else x[..., : size[0], : size[1]]
 
 
-def pad(x: Tensor, factor: int) -> Tensor:
-    """Images with sides that are multiples of `factor`: reflected at the right and the bottom, or, where they are too
-    small to be reflected, their edge repeated."""
-    (height, width), (bottom, right) = x.shape[-2:], (-side % factor for side in x.shape[-2:])
-    reflected = bottom < height and right < width
-    for axis, length, more in ((-2, height, bottom), (-1, width, right)):
-        if more:
-            index = torch.arange(length + more, device=x.device)
-            beyond = 2 * (length - 1) - index if reflected else torch.full_like(index, length - 1)
-            x = x.index_select(axis, torch.where(index < length, index, beyond))
-    return x
-
-
 @torch.no_grad()
 def tiled_encode(
     model: AutoEncoder,
@@ -191,7 +178,8 @@ def tiled_encode(
     def compute(patch: Tensor) -> tuple[Tensor, ...]:
         return model.encode(patch).parameters
 
-    return DiagonalGaussian.from_parameters(_in_tiles(x, cut, model.downscale, 1, compute, progress))
+    mean, *logvar = _in_tiles(x, cut, model.downscale, 1, compute, progress)
+    return DiagonalGaussian.from_parameters([model.settled(mean), *logvar])  # between two entries there is none
 
 
 @torch.no_grad()

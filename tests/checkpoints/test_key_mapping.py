@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from family_peers import encode, peer
 from peers import (
     KL_FAMILIES,
     NotebookVAE,
@@ -15,9 +16,11 @@ from peers import (
     to_taesd,
     write_folder,
 )
+from PIL import Image
 from safetensors.torch import save_file
 
 import vae
+from vae.checkpoints.config_from_shapes import infer_config
 from vae.checkpoints.key_mapping import _part, recognise
 from vae.errors import InputError
 
@@ -92,8 +95,10 @@ COMPANIONS = {
 }
 
 
-@pytest.mark.parametrize("prefix", ["", "first_stage_model.", "vae."])
-@pytest.mark.parametrize("suffix", [".safetensors", ".ckpt"])
+PREFIXES = ["", "first_stage_model.", "vae.", "module.", "_orig_mod.", "model.", "autoencoder.", "module._orig_mod."]
+
+
+@pytest.mark.parametrize(("prefix", "suffix"), [(prefix, ".SAFETENSORS") for prefix in PREFIXES] + [("vae.", ".ckpt")])
 def test_compvis_single_files(tmp_path, prefix, suffix):
     theirs = diffusers_kl(layers_per_block=2)
     state = {prefix + name: tensor for name, tensor in to_compvis(theirs.state_dict()).items()}
@@ -108,7 +113,95 @@ def test_compvis_single_files(tmp_path, prefix, suffix):
         save_file(state, path)
     ours = vae.load(path)
     assert_same(ours, theirs)
-    assert ours.config.scaling_factor == 0.18215
+    # SD's tensors and SDXL's have the same names and shapes: only what else is in the file tells them apart.
+    assert ours.config.scaling_factor == (0.18215 if prefix == "first_stage_model." else None)
+
+
+def test_attention_in_levels_and_what_else_vavaes_file_holds(tmp_path):
+    theirs = peer("attention in levels")
+    state = to_compvis(theirs.state_dict())
+    assert "encoder.down.2.attn.1.q.weight" in state and "decoder.up.2.attn.2.proj_out.weight" in state
+    state |= {"linear_proj.weight": torch.zeros(2, 2), "foundation_model.model.norm.weight": torch.zeros(2)}
+    torch.save({"state_dict": state}, tmp_path / "vavae.pt")
+    assert_same(vae.load(tmp_path / "vavae.pt"), theirs)
+
+
+@pytest.mark.parametrize("name", ["VQ", "MoVQ"])
+def test_compvis_files_with_a_codebook(tmp_path, name):
+    theirs = peer(name)
+    state = {f"first_stage_model.{n}": t for n, t in to_compvis(theirs.state_dict(), levels=2).items()}
+    save_file(state, tmp_path / "vq.safetensors")
+    ours = vae.load(tmp_path / "vq.safetensors")
+    x = torch.rand(1, 3, 16, 24)
+    torch.testing.assert_close(ours.encode(x).mean, encode(theirs, x)[0])
+    assert ours.config.scaling_factor is None and ours.config.num_vq_embeddings == 40
+
+
+@pytest.mark.parametrize("channels", [1, 2, 4])
+def test_images_of_other_channels_than_three(tmp_path, channels):
+    theirs = diffusers_kl(in_channels=channels, out_channels=channels)
+    theirs.save_pretrained(tmp_path)
+    mode = {1: "L", 2: "LA", 4: "RGBA"}[channels]
+    ours = vae.load(tmp_path)
+    found = vae.reconstruct(ours, Image.new(mode, (21, 30)))
+    assert found.image.mode == mode and found.image.size == (21, 30)
+    assert vae.sample(ours, 1).shape[1] == channels
+    vae.export(ours, tmp_path / "out")
+    assert type(theirs).from_pretrained(tmp_path / "out").config.in_channels == channels
+
+
+def test_a_network_that_gives_other_channels_than_it_takes_is_refused(tmp_path):
+    theirs = diffusers_kl(in_channels=3, out_channels=1)
+    theirs.save_pretrained(tmp_path)
+    save_file(theirs.state_dict(), tmp_path / "lone.safetensors")
+    for source in (tmp_path, tmp_path / "lone.safetensors"):
+        with pytest.raises(InputError, match="takes images of 3 channels and gives images of 1; only"):
+            vae.load(source)
+
+
+def test_fewer_latent_channels_than_the_encoder_ends_with(tmp_path):
+    """CompVis' embed_dim, which diffusers has no field for: 4 channels within, 3 in the latent."""
+    theirs = diffusers_kl(latent_channels=4)
+    theirs.quant_conv = randomise(torch.nn.Conv2d(8, 6, 1))
+    theirs.post_quant_conv = randomise(torch.nn.Conv2d(3, 4, 1))
+    save_file(to_compvis(theirs.state_dict()), tmp_path / "embed3.safetensors")
+    ours = vae.load(tmp_path / "embed3.safetensors")
+    assert_same(ours, theirs)
+    assert ours.latent_channels == 3
+    assert_same(vae.load(vae.save(ours, tmp_path / "saved")), theirs)
+    with pytest.raises(InputError, match="no class for this variant"):
+        vae.export(ours, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    ("name", "header", "scaling"),
+    [
+        ("sdxl_vae.safetensors", {}, 0.13025),
+        ("sdxl-vae-fp16-fix.safetensors", {}, 0.13025),
+        ("vae-ft-mse-840000-ema-pruned.safetensors", {}, 0.18215),
+        ("sd15_vae.safetensors", {}, 0.18215),
+        ("model.safetensors", {"modelspec.architecture": "stable-diffusion-xl-v1-base/vae"}, 0.13025),
+        ("model.safetensors", {"modelspec.architecture": "stable-diffusion-v1/vae"}, 0.18215),
+        ("model.safetensors", {"format": "pt"}, None),
+        ("sd15-to-sdxl.safetensors", {}, None),
+        ("sd3.safetensors", {}, None),  # whose latents have 16 channels, and this one's 4
+    ],
+)
+def test_a_name_or_a_header_tells_whose_latents_a_file_has(tmp_path, name, header, scaling):
+    save_file(diffusers_kl().state_dict(), tmp_path / name, metadata=header)
+    model = vae.load(tmp_path / name)
+    assert model.config.scaling_factor == scaling
+    if scaling is None:
+        with pytest.raises(InputError, match="scaling factor of this model's latents is not known"):
+            vae.latents.scale(model, torch.zeros(1, 4, 2, 2))
+        vae.export(model, tmp_path / "out")
+        assert vae.load(tmp_path / "out").config.scaling_factor is None
+
+
+def test_a_lone_file_of_sixteen_channels_is_not_called_flux():
+    naming = recognise({name: tuple(t.shape) for name, t in diffusers_kl(**KL_FAMILIES["sd3"]).state_dict().items()})
+    told = {name: infer_config(naming, name) for name in ("sd3_vae.safetensors", "ae.safetensors", "vae.safetensors")}
+    assert [config.scaling_factor for config in told.values()] == [1.5305, 0.3611, None]
 
 
 def test_our_compvis_names_are_those_that_diffusers_reads():
@@ -229,9 +322,6 @@ def test_the_notebooks_own_file(tmp_path, widths):
 
 
 def test_the_notebook_at_its_own_size_is_the_preset(tmp_path):
-    from vae.checkpoints.config_from_shapes import infer_config
-    from vae.checkpoints.diffusers_config import read_config  # noqa: F401
-    from vae.checkpoints.key_mapping import recognise
     from vae.models import KL_PRESETS
 
     with torch.device("meta"):
@@ -304,8 +394,8 @@ def test_what_diffusers_cannot_hold_is_not_exported(tmp_path):
     for config in (notebook, ConvConfig()):
         with pytest.raises(InputError, match="diffusers has no class"):
             vae.export(build(config), tmp_path / "out")
-    with pytest.raises(InputError, match="export format 'onnx'"):
-        vae.export(build(ConvConfig()), tmp_path / "out", format="onnx")
+    with pytest.raises(InputError, match="export format 'pickle'"):
+        vae.export(build(ConvConfig()), tmp_path / "out", format="pickle")
     assert not (tmp_path / "out").exists()
 
 

@@ -190,8 +190,8 @@ def test_a_folder_without_weights(tmp_path):
 
 
 def test_an_unknown_class_is_named_with_what_is_known(tmp_path):
-    write_folder(tmp_path, {"_class_name": "VQModel"}, {"a": torch.zeros(1)})
-    refuses(tmp_path, '"VQModel"; known are AutoencoderKL, AutoencoderKLFlux2, AutoencoderTiny, ConvVAE')
+    write_folder(tmp_path, {"_class_name": "AutoencoderOobleck"}, {"a": torch.zeros(1)})
+    refuses(tmp_path, '"AutoencoderOobleck"; known are AutoencoderDC, AutoencoderKL')
     write_folder(tmp_path, {"architectures": ["BertModel"]}, {"a": torch.zeros(1)})
     refuses(tmp_path, "no _class_name; known are")
 

@@ -91,7 +91,7 @@ def test_configs_survive_the_way_through_json(name):
 @pytest.mark.parametrize(
     ("entries", "message"),
     [
-        ({}, "no _class_name; known are AutoencoderKL"),
+        ({}, "no _class_name; known are AutoencoderDC, AutoencoderKL"),
         ({"_class_name": "UNet2DModel"}, '"UNet2DModel"; known are'),
         ({"_class_name": "AutoencoderKL", "widths": [1]}, "no field 'widths'"),
         ({"_class_name": "AutoencoderKL", "latent_channels": "4"}, "latent_channels must be of type int"),

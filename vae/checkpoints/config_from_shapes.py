@@ -2,30 +2,41 @@
 
 import math
 import re
+from collections.abc import Mapping
 from itertools import pairwise
 
-from vae.checkpoints.diffusers_config import in_space
-from vae.checkpoints.key_mapping import Naming, Shape
+from vae.checkpoints import latent_spaces
+from vae.checkpoints.dc_shapes import dc_config
+from vae.checkpoints.key_mapping import CODEBOOK, Naming, Shape
 from vae.errors import InputError
 from vae.models import ModelConfig
+from vae.models.autoencoder_hunyuan import HunyuanConfig
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.autoencoder_qwen21 import QwenImage21Config
+from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.conv import ConvConfig
 from vae.models.tiny import TinyConfig
+from vae.models.vq_model import VQConfig
 
 
-def infer_config(naming: Naming, name: str = "") -> ModelConfig:
-    """The config that the tensors' shapes imply. `name`, the file's, is only used to tell TAESD's latent space.
+def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | None = None) -> ModelConfig:
+    """The config that the tensors' shapes imply. name, header: the file's, which may say whose latents these are.
 
-    What shapes do not show is taken from the family: 32 normalisation groups, and for scaling factors SD's for 4 latent
-    channels (SDXL's in a file with SDXL's text encoders) and FLUX.1's for 16 (SD3's in a file with SD3's transformer).
-    Raises InputError if the shapes do not add up to a known network.
+    What shapes do not show is taken from the family: 32 normalisation groups, and the scaling factor where the file
+    tells the family (see latent_spaces). Raises InputError if the shapes do not add up to a known network.
     """
     shapes = naming.shapes
     try:
         if naming.kind == "conv":
             return _conv(shapes)
+        if naming.kind == "dc":
+            return latent_spaces.in_space(dc_config(shapes), name)
+        if naming.kind == "hunyuan":
+            return _hunyuan(shapes)
+        if naming.kind == "wan":
+            return _wan(shapes, name)
         if naming.kind == "tiny":
-            return in_space(_tiny(shapes), name)
+            return latent_spaces.in_space(_tiny(shapes), name)
         config = _kl(shapes)
     except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError) as error:
         if isinstance(error, InputError):
@@ -33,6 +44,10 @@ def infer_config(naming: Naming, name: str = "") -> ModelConfig:
         missing = f": {error.args[0]} is missing" if isinstance(error, KeyError) else ""
         raise InputError(f"The weights are laid out like no auto-encoder known here{missing}.") from error
     fields = config.to_dict()
+    if naming.kind == "vq":
+        entries = shapes[CODEBOOK][0]
+        norm_type = "spatial" if "decoder.conv_norm_out.conv_y.weight" in shapes else "group"
+        return VQConfig(**fields | {"scaling_factor": None}, num_vq_embeddings=entries, norm_type=norm_type)
     if naming.kind == "notebook":
         fields |= {"norm_eps": 1e-5, "act_fn": "selu", "act_twice": False, "sample_size": 56, "scaling_factor": 0.18215}
         return KLConfig(**fields)
@@ -43,21 +58,14 @@ def infer_config(naming: Naming, name: str = "") -> ModelConfig:
         del fields["sample_size"]
         decoder_widths = None if widths == config.block_out_channels else widths
         flux2 = Flux2Config(**fields, patch_size=(side, side), decoder_block_out_channels=decoder_widths)
-        return in_space(flux2, name)
-    if config.latent_channels == 4 and config.use_quant_conv:
-        sdxl = any(key.startswith("conditioner.") for key in naming.companions)
-        known = {"scaling_factor": 0.13025, "force_upcast": True, "sample_size": 1024}
-        fields |= known if sdxl else {"scaling_factor": 0.18215}
-    elif config.latent_channels == 16 and not config.use_quant_conv:
-        sd3 = any(".joint_blocks." in key for key in naming.companions)
-        scaling, shift = (1.5305, 0.0609) if sd3 else (0.3611, 0.1159)
-        fields |= {"scaling_factor": scaling, "shift_factor": shift, "sample_size": 1024}
-    return in_space(KLConfig(**fields), name)
+        return latent_spaces.in_space(flux2, name)
+    fields |= latent_spaces.scaling(config.latent_channels, name, naming.companions, header or {})
+    return latent_spaces.in_space(KLConfig(**fields), name)
 
 
-def _count(shapes: dict[str, Shape], pattern: str) -> int:
-    """How many of pattern.format(0), pattern.format(1), … there are before the first gap."""
-    return next(i for i in range(1 + len(shapes)) if pattern.format(i) not in shapes)
+def _count(shapes: dict[str, Shape], *patterns: str) -> int:
+    """How many of pattern.format(0), pattern.format(1), … there are before the first gap, of any of the patterns."""
+    return next(i for i in range(1 + len(shapes)) if all(pattern.format(i) not in shapes for pattern in patterns))
 
 
 def _decoder_widths(shapes: dict[str, Shape]) -> tuple[int, ...]:
@@ -76,6 +84,13 @@ def _kl(shapes: dict[str, Shape]) -> KLConfig:
             "the weights alone; put the config.json beside them."
         )
     usual = down[-1]
+    inner = shapes["decoder.conv_in.weight"][1]
+    latent = shapes.get("post_quant_conv.weight", (inner, inner))[1]
+
+    def attention(part: str) -> tuple[bool, ...] | None:
+        found = tuple(f"{part}.{i}.attentions.0.to_q.weight" in shapes for i in range(levels))
+        return found if any(found) else None
+
     return KLConfig(
         in_channels=shapes["encoder.conv_in.weight"][1],
         out_channels=shapes["decoder.conv_out.weight"][0],
@@ -83,7 +98,10 @@ def _kl(shapes: dict[str, Shape]) -> KLConfig:
         layers_per_block=usual,
         encoder_layers=None if set(down) == {usual} else down,
         decoder_layers=None if set(up) == {usual + 1} else up,
-        latent_channels=shapes["decoder.conv_in.weight"][1],
+        encoder_attention=attention("encoder.down_blocks"),
+        decoder_attention=attention("decoder.up_blocks"),
+        latent_channels=latent,
+        z_channels=None if inner == latent else inner,
         use_quant_conv="quant_conv.weight" in shapes,
         use_post_quant_conv="post_quant_conv.weight" in shapes,
         mid_block_add_attention="encoder.mid_block.attentions.0.to_q.weight" in shapes,
@@ -118,6 +136,80 @@ def _tiny(shapes: dict[str, Shape]) -> TinyConfig:
         num_decoder_blocks=tuple(up),
         latent_channels=last[0],
         mid_block_pool=any(".pool." in key for key in shapes),
+    )
+
+
+def _hunyuan(shapes: dict[str, Shape]) -> HunyuanConfig:
+    row = _count(shapes, "encoder.down_blocks.{}.conv1.weight", "encoder.down_blocks.{}.conv.weight")
+    found = [shapes.get(f"encoder.down_blocks.{i}.conv1.weight") for i in range(row)]
+    widths = [shape[0] for shape, after in pairwise([*found, None]) if shape and after is None]  # a level's last block
+    return HunyuanConfig(
+        in_channels=shapes["encoder.conv_in.weight"][1],
+        out_channels=shapes["decoder.conv_out.weight"][0],
+        latent_channels=shapes["decoder.conv_in.weight"][1],
+        block_out_channels=tuple(widths),
+        layers_per_block=_count(shapes, "encoder.down_blocks.{}.conv1.weight"),
+        scaling_factor=None,
+    )
+
+
+def _wan(shapes: dict[str, Shape], name: str) -> WanConfig:
+    """Level by level; Qwen-Image's network is Wan's, and only the name tells which it is."""
+    base, latent = shapes["encoder.conv_in.weight"][0], shapes["decoder.conv_in.weight"][1]
+    if "encoder.down_blocks.0.resnets.0.conv1.weight" in shapes:
+        return _residual_wan(shapes)
+    widths, depth, timed = [base], [0], []
+    for i in range(_count(shapes, "encoder.down_blocks.{}.conv1.bias", "encoder.down_blocks.{}.resample.1.bias")):
+        width = shapes.get(f"encoder.down_blocks.{i}.conv1.bias")
+        if width is not None:
+            widths[-1], depth[-1] = width[0], depth[-1] + 1
+        else:
+            timed.append(f"encoder.down_blocks.{i}.time_conv.weight" in shapes)
+            widths.append(0)
+            depth.append(0)
+    decoder = shapes["decoder.norm_out.gamma"][0] * base // widths[0]
+    published = (base, latent) == (WanConfig.base_dim, WanConfig.z_dim)
+    config = WanConfig(
+        in_channels=shapes["encoder.conv_in.weight"][1],
+        out_channels=shapes["decoder.conv_out.weight"][0],
+        base_dim=base,
+        decoder_base_dim=None if decoder == base else decoder,
+        z_dim=latent,
+        dim_mult=tuple(width // base for width in widths),
+        num_res_blocks=depth[0],
+        temperal_downsample=tuple(timed),
+        latents_mean=WanConfig.latents_mean if published else None,
+        latents_std=WanConfig.latents_std if published else None,
+    )
+    qwen = "qwen" in name.lower() and config.decoder_base_dim is None and config.in_channels == config.out_channels
+    return latent_spaces.in_space(QwenImageConfig(**config.to_dict()) if qwen else config, name)
+
+
+def _residual_wan(shapes: dict[str, Shape]) -> WanConfig:
+    """Wan 2.2's and Qwen-Image 2.1's, whose kernels see a single frame. Twelve channels are patches of 2x2."""
+    level = "encoder.down_blocks.{}.resnets.0.conv1.weight"
+    count, base = _count(shapes, level), shapes["encoder.conv_in.weight"][0]
+    into, out = shapes["encoder.conv_in.weight"][1], shapes["decoder.conv_out.weight"][0]
+    patch = 2 if (into, out) == (12, 12) else None
+    factors = [shapes[level.format(i)][0] // base for i in range(count)]
+    kind = WanConfig if "encoder.conv_in.earlier" in shapes else QwenImage21Config
+    latent = shapes["decoder.conv_in.weight"][1]
+    published = kind is QwenImage21Config and (base, latent) == (kind.base_dim, kind.z_dim)
+    return kind(
+        in_channels=into // (patch or 1) ** 2,
+        out_channels=out // (patch or 1) ** 2,
+        base_dim=base,
+        decoder_base_dim=shapes["decoder.norm_out.gamma"][0] // factors[0],
+        z_dim=latent,
+        dim_mult=tuple(factors),
+        num_res_blocks=_count(shapes, "encoder.down_blocks.0.resnets.{}.conv1.weight"),
+        temperal_downsample=tuple(
+            f"encoder.down_blocks.{i}.downsampler.time_conv.weight" in shapes for i in range(count - 1)
+        ),
+        is_residual=True,
+        patch_size=patch,
+        latents_mean=kind.latents_mean if published else None,
+        latents_std=kind.latents_std if published else None,
     )
 
 

@@ -15,8 +15,9 @@ def describe(source: str | Path | AutoEncoder | ModelConfig) -> dict:
     """The facts of a model, or of what `vae.load(source)` would load; the weights are not read.
 
     {name, family, class, variational, parameters, encoder_parameters, decoder_parameters, in_channels, image_size
-    (pixels), fixed_size, latent_shape (of an image of that size), compression (pixel values for each latent value),
-    scaling_factor, shift_factor, latent_space (models with the same one share their latents), trained_on, …}.
+    (pixels), fixed_size, latent_shape (of an image of that size), codebook_size (None without a codebook), compression
+    (pixel values for each latent value), scaling_factor (None where unknown), shift_factor, latent_space (models with
+    the same one share their latents), trained_on, …}.
     Raises InputError as `vae.load` does.
     """
     if isinstance(source, AutoEncoder):
@@ -50,6 +51,7 @@ def _facts(model: AutoEncoder) -> dict:
         "image_size": size,
         "fixed_size": config.fixed_size,
         "latent_shape": list(shape),
+        "codebook_size": model.codebook_size,
         "compression": round(model.in_channels * size * size / (shape[0] * shape[1] * shape[2]), 3),
         "scaling_factor": config.scaling_factor,
         "shift_factor": config.shift_factor,

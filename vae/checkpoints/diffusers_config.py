@@ -1,70 +1,83 @@
 """config.json as diffusers writes it, translated from and to our configs."""
 
 import json
-import re
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 
+from vae.checkpoints.latent_spaces import in_space
 from vae.errors import InputError
-from vae.models import FAMILIES, KL_PRESETS, ModelConfig, config_from_dict
-from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models import FAMILIES, ModelConfig, config_from_dict
+from vae.models.autoencoder_dc import PER_LEVEL, DCConfig
+from vae.models.autoencoder_hunyuan import HunyuanConfig
+from vae.models.autoencoder_kl import KLConfig
+from vae.models.autoencoder_wan import QwenImageConfig, WanConfig
 from vae.models.base import MAX_SIZE
 from vae.models.tiny import TinyConfig
+from vae.models.vq_model import VQConfig
 
-# Latent spaces by (channels, scaling_factor, shift_factor), which is how diffusers' configs tell them apart.
-LATENT_SPACES = {
-    (4, 0.18215, 0.0): "sd",
-    (4, 0.13025, 0.0): "sdxl",
-    (16, 1.5305, 0.0609): "sd3",
-    (16, 0.3611, 0.1159): "flux1",
-}
-# TAESD's files and repositories say in their names whose latents they share.
-TINY_SPACES = {"taesd": "sd", "taesdxl": "sdxl", "taesd3": "sd3", "taef1": "flux1", "taef2": "flux2"}
 
-# diffusers' defaults, where they are not ours: what a config.json of theirs means by leaving a field out.
-DIFFUSERS_DEFAULTS = {
-    "AutoencoderKL": {
-        "block_out_channels": [64],
-        "layers_per_block": 1,
-        "sample_size": 32,
-        "scaling_factor": 0.18215,
-        "force_upcast": True,
-    },
-    "AutoencoderKLFlux2": {},
-    "AutoencoderTiny": {},
-}
-FIXED = {
-    "down_block_types": "DownEncoderBlock2D",
-    "up_block_types": "UpDecoderBlock2D",
-    "upsample_fn": "nearest",
-    "upsampling_scaling_factor": 2,
-}
+@dataclass(frozen=True)
+class Theirs:
+    """How a class of diffusers' writes its config. fields: those that it shares with ours. defaults: what it means by
+    leaving a field out, where that is not our default. required: values that alone are known here. renamed: our fields
+    for one of theirs, a later one's value counting."""
 
-TINY_FIELDS = (
-    "in_channels",
-    "out_channels",
-    "encoder_block_out_channels",
-    "decoder_block_out_channels",
-    "num_encoder_blocks",
-    "num_decoder_blocks",
-    "latent_channels",
-    "scaling_factor",
-    "shift_factor",
+    fields: tuple[str, ...]
+    defaults: dict = field(default_factory=dict)
+    required: dict = field(default_factory=dict)
+    renamed: dict = field(default_factory=dict)
+
+
+_CHANNELS = ("in_channels", "out_channels")
+_STATISTICS = ("latents_mean", "latents_std")
+_VQ = (*_CHANNELS, "block_out_channels", "layers_per_block", "norm_num_groups", "act_fn", "sample_size")
+_VQ += ("mid_block_add_attention",)
+_KL = (*_VQ, "latent_channels", "use_quant_conv", "use_post_quant_conv")
+_TINY = tuple(f"{part}_block_out_channels" for part in ("encoder", "decoder"))
+_TINY += ("num_encoder_blocks", "num_decoder_blocks", "latent_channels", "scaling_factor", "shift_factor")
+_WAN = ("base_dim", "z_dim", "dim_mult", "num_res_blocks", "temperal_downsample", *_STATISTICS)
+_WAN22 = (*_WAN, *_CHANNELS, "decoder_base_dim", "is_residual", "patch_size")
+_SMALL = {"block_out_channels": [64], "layers_per_block": 1, "sample_size": 32, "scaling_factor": 0.18215}
+
+_DC = ("in_channels", "latent_channels", "attention_head_dim", "scaling_factor")
+_DC += tuple(f"{half}_{key}" for half in ("encoder", "decoder") for key in PER_LEVEL)
+_DC += ("upsample_block_type", "downsample_block_type", "decoder_norm_types", "decoder_act_fns")
+_DC += ("encoder_out_shortcut", "decoder_in_shortcut", "decoder_conv_act_fn")
+# Where one word may stand for all levels.
+_DC_WORDS = dict.fromkeys(("encoder_block_types", "decoder_block_types"), "ResBlock")
+_DC_WORDS |= {"decoder_norm_types": "rms_norm", "decoder_act_fns": "silu"}
+
+THEIRS = {
+    "AutoencoderDC": Theirs(_DC, _DC_WORDS),
+    "AutoencoderKL": Theirs(
+        (*_KL, "scaling_factor", "shift_factor", *_STATISTICS, "force_upcast"),
+        _SMALL | {"force_upcast": True},
+    ),
+    "AutoencoderKLFlux2": Theirs(
+        (*_KL, "decoder_block_out_channels", "patch_size", "batch_norm_eps", "batch_norm_momentum")
+    ),
+    "AutoencoderKLHunyuanImage": Theirs(
+        (*_CHANNELS, "latent_channels", "block_out_channels", "layers_per_block", "sample_size", "scaling_factor"),
+        {"scaling_factor": None},
+        required={"downsample_match_channel": True, "upsample_match_channel": True},
+    ),
+    "AutoencoderKLQwenImage": Theirs(_WAN, required={"attn_scales": []}, renamed={"input_channels": _CHANNELS}),
+    "AutoencoderKLQwenImage21": Theirs(_WAN22, required={"attn_scales": []}),
+    "AutoencoderKLWan": Theirs(_WAN22, required={"attn_scales": []}),
+    "AutoencoderTiny": Theirs(
+        (*_CHANNELS, *_TINY), required={"act_fn": "relu", "upsample_fn": "nearest", "upsampling_scaling_factor": 2}
+    ),
+}
+THEIRS["VQModel"] = Theirs(
+    (*_VQ, "num_vq_embeddings", "scaling_factor", "norm_type", "force_upcast"),
+    _SMALL | {"latent_channels": 3, "z_channels": 3},
+    renamed={"latent_channels": ("latent_channels", "z_channels"), "vq_embed_dim": ("latent_channels",)},
 )
-KL_FIELDS = (
-    "in_channels",
-    "out_channels",
-    "block_out_channels",
-    "layers_per_block",
-    "latent_channels",
-    "norm_num_groups",
-    "act_fn",
-    "sample_size",
-    "use_quant_conv",
-    "use_post_quant_conv",
-    "mid_block_add_attention",
-)
-SCALING_FIELDS = ("scaling_factor", "shift_factor", "latents_mean", "latents_std", "force_upcast")
-FLUX2_FIELDS = ("decoder_block_out_channels", "patch_size", "batch_norm_eps", "batch_norm_momentum")
+# The kinds of levels: without and with attention.
+BLOCK_TYPES = {
+    "down_block_types": ("encoder_attention", "DownEncoderBlock2D", "AttnDownEncoderBlock2D"),
+    "up_block_types": ("decoder_attention", "UpDecoderBlock2D", "AttnUpDecoderBlock2D"),
+}
+NULLABLE = ("scaling_factor", "decoder_base_dim", *_STATISTICS)  # where null is not the same as nothing
 
 
 def read_config(entries: dict, name: str = "") -> ModelConfig:
@@ -73,25 +86,58 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
     name: of the folder or repository; from TAESD's the latent space is told. Raises InputError for anything else.
     """
     kind = entries.get("_class_name") if isinstance(entries, dict) else None
-    if not isinstance(kind, str) or "fixed_size" in entries or kind not in DIFFUSERS_DEFAULTS:
+    if not isinstance(kind, str) or "fixed_size" in entries or kind not in THEIRS:
         return _with_whole_latents(entries)  # ours, or refused there with the list of what is known
-    family = FAMILIES[kind][0]
-    values = {**DIFFUSERS_DEFAULTS[kind]}
-    for key, value in entries.items():
-        if key in FIXED:
-            if any(item != FIXED[key] for item in (value if isinstance(value, list) else [value])):
-                raise InputError(f"The config's {key} is {json.dumps(value)[:80]}; only {FIXED[key]} is known.")
-        elif key in family.__dataclass_fields__ and value is not None:
-            values[key] = value
+    theirs, family = THEIRS[kind], FAMILIES[kind][0]
+    values = {**theirs.defaults}
+    for key, value in sorted(entries.items()):
+        if key in theirs.required:
+            if value != theirs.required[key]:
+                shown = (json.dumps(said)[:80] for said in (value, theirs.required[key]))
+                raise InputError("The config's {} is {}; only {} is known.".format(key, *shown))
+        elif key in BLOCK_TYPES:
+            name_of_ours, attention = _attention(key, value)
+            if attention is not None:
+                values[name_of_ours] = attention
+        else:
+            for ours in theirs.renamed.get(key, (key,)):
+                if ours in family.__dataclass_fields__ and (value is not None or ours in NULLABLE):
+                    values[ours] = value
     if isinstance(values.get("sample_size"), list) and values["sample_size"]:
         values["sample_size"] = values["sample_size"][0]
-    if kind == "AutoencoderTiny":
-        if entries.get("act_fn", "relu") != "relu":
-            raise InputError(f"The config's act_fn is {entries['act_fn']!r}; tiny auto-encoders here use relu.")
-    elif values.get("act_fn") == "swish":
+    for key in _DC_WORDS:
+        if isinstance(values.get(key), str):
+            widths = values.get("encoder_block_out_channels", DCConfig.encoder_block_out_channels)
+            values[key] = [values[key]] * (len(widths) if isinstance(widths, list | tuple) else 1)
+    if issubclass(family, WanConfig):
+        values |= _of_pixels(values)
+    if values.get("act_fn") == "swish":
         values["act_fn"] = "silu"
     config = _with_whole_latents({"_class_name": kind, **values})
+    if isinstance(config, HunyuanConfig) and entries.get("spatial_compression_ratio") not in (None, config.downscale):
+        raise InputError(
+            f"The config's spatial_compression_ratio is {json.dumps(entries['spatial_compression_ratio'])[:80]}; "
+            f"{len(config.block_out_channels)} levels reduce an image by {config.downscale}."
+        )
     return in_space(config, name)
+
+
+def _of_pixels(values: dict) -> dict:
+    """Wan's channels as an image has them, where the config has those of a patch's pixels all together."""
+    patch = values.get("patch_size")
+    square = patch**2 if type(patch) is int and 1 <= patch <= 16 else 1
+    found = {name: values[name] for name in _CHANNELS if type(values.get(name)) is int}
+    if any(channels % square for channels in found.values()):
+        raise InputError(f"The config's {' and '.join(found)} must be multiples of {square}, patch_size's square.")
+    return {name: channels // square for name, channels in found.items()}
+
+
+def _attention(key: str, types: object) -> tuple[str, tuple[bool, ...] | None]:
+    """A field of ours, and which levels have attention, None if none has: from diffusers' names of their kinds."""
+    field, plain, attending = BLOCK_TYPES[key]
+    if not isinstance(types, list | tuple) or not all(kind in (plain, attending) for kind in types):
+        raise InputError(f"The config's {key} is {json.dumps(types)[:80]}; known are {plain} and {attending}.")
+    return field, tuple(kind == attending for kind in types) if attending in types else None
 
 
 def _with_whole_latents(entries: dict) -> ModelConfig:
@@ -108,40 +154,45 @@ def _with_whole_latents(entries: dict) -> ModelConfig:
     return replace(config, sample_size=max(1, min(size, MAX_SIZE) // config.downscale) * config.downscale)
 
 
-def in_space(config: ModelConfig, name: str) -> ModelConfig:
-    """The config with the latent space it is known to be in, if any."""
-    space = None
-    if isinstance(config, TinyConfig):
-        match = re.search(r"tae(sdxl|sd3|sd|f1|f2)(?![a-z0-9])", name.lower())
-        space = TINY_SPACES[match[0]] if match else None
-    elif isinstance(config, KLConfig) and config.block_out_channels == KL_PRESETS["sd"].block_out_channels:
-        known = (config.latent_channels, config.scaling_factor, config.shift_factor)
-        space = "flux2" if isinstance(config, Flux2Config) else LATENT_SPACES.get(known)
-    return replace(config, latent_space=space)
-
-
 def diffusers_config(config: ModelConfig) -> dict:
     """The config.json with which diffusers opens the same network. InputError if diffusers has no class for it."""
-    entries = {"_class_name": next(name for name, (family, _) in FAMILIES.items() if type(config) is family)}
-    reason = None
+    kind = next(name for name, (family, _) in FAMILIES.items() if type(config) is family)
+    entries, reason, per_patch = {"_class_name": kind}, None, 1
     if isinstance(config, TinyConfig):
         reason = "TAEF2's pooled blocks" if config.mid_block_pool else None
-        names = TINY_FIELDS
     elif isinstance(config, KLConfig):
-        standard = replace(config, encoder_layers=None, decoder_layers=None, norm_eps=1e-6, act_twice=True)
+        standard = replace(
+            config, encoder_layers=None, decoder_layers=None, norm_eps=1e-6, act_twice=True, z_channels=None
+        )
+        if isinstance(config, VQConfig):
+            standard = replace(standard, z_channels=config.z_channels)
+            entries |= {"latent_channels": config.inner_channels, "vq_embed_dim": config.latent_channels}
         reason = None if config == standard and config.act_fn != "selu" else "this variant of the network's blocks"
-        names = (*KL_FIELDS, *(FLUX2_FIELDS if isinstance(config, Flux2Config) else SCALING_FIELDS))
-        levels = len(config.block_out_channels)
-        entries |= {"down_block_types": [FIXED["down_block_types"]] * levels}
-        entries |= {"up_block_types": [FIXED["up_block_types"]] * levels}
-    else:
-        reason = f"the {entries['_class_name']} family"
+        for key, (ours, *kinds) in BLOCK_TYPES.items():
+            attention = getattr(config, ours) or [False] * len(config.block_out_channels)
+            entries[key] = [kinds[attends] for attends in attention]
+    elif isinstance(config, HunyuanConfig):
+        entries["spatial_compression_ratio"] = config.downscale
+    elif isinstance(config, QwenImageConfig):
+        entries["input_channels"] = config.in_channels
+    elif isinstance(config, WanConfig):
+        per_patch = (config.patch_size or 1) ** 2
+        entries["scale_factor_spatial"] = config.downscale
+        entries["scale_factor_temporal"] = 2 ** sum(config.temperal_downsample)
+    elif not isinstance(config, DCConfig):
+        reason = f"the {kind} family"
     if reason:
         raise InputError(
             f"diffusers has no class for {reason}; the model can only be saved in this library's own format."
         )
     values = config.to_dict()
-    entries |= {name: values[name] for name in names}
+    entries |= {name: values[name] for name in THEIRS[kind].fields}
+    if per_patch > 1:
+        entries |= {name: per_patch * values[name] for name in _CHANNELS}
+    for key in _DC_WORDS if isinstance(config, DCConfig) else ():
+        entries[key] = entries[key][0] if len(set(entries[key])) == 1 else entries[key]
+    if isinstance(config, KLConfig) and config.padding_mode != "zeros":
+        entries["padding_mode"] = config.padding_mode  # diffusers passes it over, as all programs but a few do
     if isinstance(config, KLConfig) and "shift_factor" in entries:
         entries["shift_factor"] = entries["shift_factor"] or None  # theirs for "none"
     return entries

@@ -69,7 +69,7 @@ def find(
             return Found(None, tuple(str(PurePosixPath(folder) / name) for name in pair), pair=True)
     # With a config.json that is not an auto-encoder's, a weight file beside it is not one either.
     here = [name for name in folders.get(order[0], []) if name not in BESIDE]
-    alone = [] if complaints else [name for name in here if PurePosixPath(name).suffix in SUFFIXES]
+    alone = [] if complaints else [name for name in here if PurePosixPath(name).suffix.lower() in SUFFIXES]
     if len(alone) == 1:
         return Found(None, (str(PurePosixPath(order[0]) / alone[0]),))
     if alone:

@@ -14,6 +14,7 @@ from vae.checkpoints.run_checkpoints import CONFIG, complete_checkpoints
 from vae.checkpoints.weight_files import Weights, join, open_weights
 from vae.errors import InputError
 from vae.models import ModelConfig, is_own
+from vae.models.base import check_channels
 
 _HERE = Path(__file__).resolve()
 _INSTALLED = _HERE.with_name("bundled")  # in a wheel; in a clone they lie at its root
@@ -108,11 +109,16 @@ def _recognised(weights: Weights, config: Path | None, name: str) -> Opened:
     text = weights.metadata.get("config") if config is None else read_text(config)
     if text is None:
         naming = recognise(weights.shapes)
-        return Opened(infer_config(naming, name), naming, weights)
+        told = infer_config(naming, name, weights.metadata)
+        check_channels(told)
+        return Opened(told, naming, weights)
     entries = parse(text, name if config is None else config.name)
     own = isinstance(entries, dict) and is_own(entries)
     naming = as_they_are(weights.shapes) if own else recognise(weights.shapes)
-    return Opened(read_config(entries, name), naming, weights)
+    told = read_config(entries, name)
+    if not own:
+        check_channels(told)
+    return Opened(told, naming, weights)
 
 
 def read_text(path: Path) -> str:

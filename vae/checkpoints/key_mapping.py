@@ -2,8 +2,8 @@
 
 Nothing is computed here: from a file's names and shapes `recognise` says which tensor of the file becomes which of
 ours. Known namings: diffusers with today's and older attention names; CompVis (the single files of SD, SDXL, SD3,
-FLUX.1 and FLUX.2), bare or inside a whole pipeline's file; the Stable Diffusion notebook; TAESD, native
-and diffusers; our own.
+FLUX.1 and FLUX.2), bare or inside a whole pipeline's file; the Stable Diffusion notebook; Wan and Qwen-Image, native
+and diffusers (wan_names); TAESD, native and diffusers; our own.
 """
 
 import re
@@ -12,42 +12,57 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from vae.checkpoints import wan_names
 from vae.errors import InputError
 
 LONGEST_NAME = 300  # characters of a tensor's name
+CODEBOOK = "quantize.embedding.weight"
+DC = re.compile(r"(encoder\.down|decoder\.up)_blocks\.\d+\.\d+\.")  # whose levels are plain sequences
+HUNYUAN = re.compile(r"(encoder\.down|decoder\.up)_blocks\.\d+\.conv1\.")  # whose levels lie in one row
+MIXED = "The file mixes two namings of the same tensors."
 Shape = tuple[int, ...]
 
 # What a whole pipeline's file, or a training checkpoint, holds beside the auto-encoder.
 COMPANIONS = re.compile(
     r"(model\.diffusion_model|model_ema|cond_stage_model|conditioner|text_encoders?|denoiser|unet|control_model"
-    r"|loss)\..*"
+    r"|loss|linear_proj|foundation_model)\..*"
     r"|(sqrt_|log_)?(one_minus_|recip_|recipm1_)?alphas_cumprod(_prev)?|betas|posterior_.*|lvlb_weights|logvar"
     r"|global_step|scale_factor"
 )
-PREFIXES = ("first_stage_model.", "vae.")
+# What others put before the auto-encoder's names: pipelines, trainers, torch.compile, DistributedDataParallel.
+PREFIXES = ("first_stage_model.", "vae.", "module.", "_orig_mod.", "model.", "autoencoder.")
 
+# CompVis' names, and older diffusers'.
 ATTENTION = {"q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0", "norm": "group_norm"}
-OLD_ATTENTION = {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+ATTENTION |= {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
+UP = {"block": "resnets", "attn": "attentions", "upsample": "upsamplers.0"}
+LINEAR = re.compile(r"\.attentions\.\d+\.to_(q|k|v|out\.0)\.weight$")
 
 
 @dataclass(frozen=True)
 class Part:
-    """Where one of our tensors is found: the tensor `source` of the file, or the `third` third of its rows (0 to 2),
-    seen in our `shape` (a 1x1 convolution's weight is a linear layer's)."""
+    """Where one of our tensors is found: the tensor `source` of the file, or the `third` third of its rows (0 to 2), or
+    of its third axis, which is time, the "last" entry or those "earlier"; seen in our `shape` (a 1x1 convolution's
+    weight is a linear layer's)."""
 
     source: str
     shape: Shape
     third: int | None = None
+    frames: str | None = None
 
     def take(self, read: Callable[[str], Tensor]) -> Tensor:
         tensor = read(self.source)
+        if self.frames is not None:
+            tensor = (tensor[:, :, -1] if self.frames == "last" else tensor[:, :, :-1]).clone()
         return (tensor if self.third is None else tensor.chunk(3)[self.third].clone()).reshape(self.shape)
 
 
 @dataclass(frozen=True)
 class Naming:
-    """The result of `recognise`: `kind` is "kl", "notebook", "tiny", "conv" or "own"; `companions` are the tensors of
-    the file that are known not to be the auto-encoder's; `parts` maps our names to where their tensors are."""
+    """The result of `recognise`: `kind` is "kl", "vq", "dc", "hunyuan", "notebook", "wan", "tiny", "conv" or "own";
+    `companions` are the tensors of the file that are known not to be the auto-encoder's; `parts` maps our names to
+    where their tensors are.
+    """
 
     kind: str
     parts: dict[str, Part]
@@ -70,10 +85,8 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
     companions = tuple(name for name in shapes if COMPANIONS.fullmatch(name))
     known = set(companions)
     left = {name: name for name in shapes if name not in known}
-    for prefix in PREFIXES:
-        if any(name.startswith((f"{prefix}encoder.", f"{prefix}decoder.")) for name in left):
-            left = {name.removeprefix(prefix): source for name, source in left.items()}
-            break
+    for prefix in _prefixes(left):
+        left = {name.removeprefix(prefix): source for name, source in left.items()}
     if len(left) < len(shapes) - len(companions):
         raise InputError("The file holds the same auto-encoder's tensors twice, with and without a prefix.")
     names = set(left)
@@ -81,18 +94,35 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
         missing = "no" if not any(n.startswith(("encoder.", "decoder.")) for n in names) else "only half of an"
         raise InputError(f"The weights hold {missing} auto-encoder: tensors under encoder. and decoder. are needed.")
 
+    if any(mark in names for mark in wan_names.MARKS):
+        return Naming("wan", _wan(left, shapes), companions)
     if "encoder.0.0.0.weight" in names:
         kind, renamed = "conv", {name: (name, None) for name in names}
     elif any(re.match(r"encoder\.\d+\.group_norm_1\.", name) for name in names):
         kind, renamed = "notebook", _notebook(names, {name: shapes[left[name]] for name in names})
     elif any(re.match(r"encoder\.(layers\.)?\d+\.conv\.", name) for name in names):
         kind, renamed = "tiny", {_tiny(name): (name, None) for name in names}
+    elif any(DC.match(name) for name in names):
+        kind, renamed = "dc", {name: (name, None) for name in names}
+    elif any(HUNYUAN.match(name) for name in names):
+        kind, renamed = "hunyuan", {name: (name, None) for name in names}
     else:
-        kind, renamed = "kl", _kl(names)
+        kind, renamed = "vq" if CODEBOOK in names else "kl", _kl(names)
     if len(renamed) < len(names):
-        raise InputError("The file mixes two namings of the same tensors.")
-    parts = {ours: _part(ours, left[n], shapes[left[n]], third) for ours, (n, third) in renamed.items()}
+        raise InputError(MIXED)
+    linear = kind != "hunyuan"  # whose attention is of 1x1 convolutions to this day
+    parts = {ours: _part(ours, left[n], shapes[left[n]], third, linear) for ours, (n, third) in renamed.items()}
     return Naming(kind, parts, companions)
+
+
+def _prefixes(names: Iterable[str]) -> tuple[str, ...]:
+    """The prefixes, the outermost first, that stand before the auto-encoder's names."""
+    any_order = "|".join(map(re.escape, PREFIXES))
+    for name in names:
+        match = re.match(rf"((?:{any_order})+)(encoder|decoder)\.", name)
+        if match:
+            return tuple(re.findall(any_order, match[1]))
+    return ()
 
 
 def as_they_are(shapes: dict[str, Shape]) -> Naming:
@@ -100,12 +130,25 @@ def as_they_are(shapes: dict[str, Shape]) -> Naming:
     return Naming("own", {name: Part(name, shape) for name, shape in shapes.items()})
 
 
-def _part(ours: str, source: str, shape: Shape, third: int | None) -> Part:
+def _wan(left: dict[str, str], shapes: dict[str, Shape]) -> dict[str, Part]:
+    """left: the file's names by those without a prefix."""
+    renamed = wan_names.to_diffusers(left)
+    parts = [
+        (ours, Part(left[name], shape, frames=frames))
+        for theirs, name in renamed.items()
+        for ours, shape, frames in wan_names.one_frame(theirs, shapes[left[name]])
+    ]
+    if len(renamed) < len(left) or len(dict(parts)) < len(parts):
+        raise InputError(MIXED)
+    return dict(parts)
+
+
+def _part(ours: str, source: str, shape: Shape, third: int | None, linear: bool = True) -> Part:
     if third is not None:
         if not shape:
             raise InputError(f"The tensor {source[:100]} is a single number, where three matrices are expected.")
         shape = (shape[0] // 3, *shape[1:])
-    if ".attentions." in ours and len(shape) == 4 and shape[2:] == (1, 1):
+    if linear and LINEAR.search(ours) and len(shape) == 4 and shape[2:] == (1, 1):
         shape = shape[:2]
     return Part(source, shape, third)
 
@@ -132,19 +175,20 @@ def _kl(names: Iterable[str]) -> dict[str, tuple[str, None]]:
 
     def rename(name: str) -> str:
         name = re.sub(r"^encoder\.down\.(\d+)\.block\.", r"encoder.down_blocks.\1.resnets.", name)
+        name = re.sub(r"^encoder\.down\.(\d+)\.attn\.", r"encoder.down_blocks.\1.attentions.", name)
         name = re.sub(r"^encoder\.down\.(\d+)\.downsample\.", r"encoder.down_blocks.\1.downsamplers.0.", name)
         name = re.sub(
-            r"^decoder\.up\.(\d+)\.(block\.|upsample\.)",
-            lambda m: f"decoder.up_blocks.{top - int(m[1])}." + {"b": "resnets.", "u": "upsamplers.0."}[m[2][0]],
+            r"^decoder\.up\.(\d+)\.(block|attn|upsample)\.",
+            lambda m: f"decoder.up_blocks.{top - int(m[1])}.{UP[m[2]]}.",
             name,
         )
         name = re.sub(r"\.mid\.block_([12])\.", lambda m: f".mid_block.resnets.{int(m[1]) - 1}.", name)
         name = re.sub(
-            r"\.mid\.attn_1\.(norm|q|k|v|proj_out)\.", lambda m: f".mid_block.attentions.0.{ATTENTION[m[1]]}.", name
+            r"\.attentions\.(\d+)\.(norm|q|k|v|proj_out|query|key|value|proj_attn)\.",
+            lambda m: f".attentions.{m[1]}.{ATTENTION[m[2]]}.",
+            name.replace(".mid.attn_1.", ".mid_block.attentions.0."),
         )
-        name = re.sub(
-            r"\.attentions\.0\.(query|key|value|proj_attn)\.", lambda m: f".attentions.0.{OLD_ATTENTION[m[1]]}.", name
-        )
+        name = re.sub(r"\.group_norm\.(norm_layer|conv_y|conv_b)\.", r".spatial_norm.\1.", name)
         name = name.replace(".nin_shortcut.", ".conv_shortcut.").replace(".norm_out.", ".conv_norm_out.")
         return re.sub(r"^(encoder\.quant_conv|decoder\.post_quant_conv)\.", lambda m: m[1].split(".")[1] + ".", name)
 

@@ -13,10 +13,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from vae import limits
-from vae.checkpoints import hub
-from vae.checkpoints.diffusers_config import TINY_SPACES, diffusers_config
+from vae.checkpoints import hub, wan_names
+from vae.checkpoints.diffusers_config import diffusers_config
 from vae.checkpoints.find_model import Opened, local_folder, open_model, read_text
 from vae.checkpoints.key_mapping import taesd_name
+from vae.checkpoints.latent_spaces import TINY_SPACES
 from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS
 from vae.checkpoints.weight_files import SUFFIXES
 from vae.device import pick_device
@@ -24,6 +25,7 @@ from vae.errors import InputError
 from vae.files import appearing, replacing
 from vae.latents import priors
 from vae.models import AutoEncoder, build, config_to_dict, is_own
+from vae.models.autoencoder_wan import AutoencoderWan
 from vae.models.base import as_model
 from vae.models.precision import best_dtype, to_fast_layout, use_mixed_precision
 from vae.models.tiny import TinyAE
@@ -63,7 +65,8 @@ def load(
     opened = open_model(source, revision, subfolder, variant, token, progress)
     with torch.device("meta"):
         model = build(opened.config)
-    limits.check_memory(model.parameter_count * wanted.itemsize, f"The model's {model.parameter_count:,} parameters")
+    stored = sum(tensor.numel() for tensor in model.state_dict().values())  # of Wan's more than is computed with
+    limits.check_memory(stored * wanted.itemsize, f"The model's {model.parameter_count:,} parameters")
     own = is_own(opened.config)
     if own:  # it may hold more than its weights, such as tensors of constants, which are then made with their numbers
         with torch.random.fork_rng(devices=[]):
@@ -108,14 +111,16 @@ def save(model: AutoEncoder, folder: str | Path) -> Path:
     config = json.dumps(config_to_dict(model.config), indent=2)
     # The config rides along in the weights' header too, so that the one file can be sent around alone. It is the only
     # entry there: of several the order would be random, and the same model a different file each time.
-    return _write(model, _folder(folder), config, WEIGHTS, {"config": config}, model.fitted_priors)
+    return _write(_on_cpu(model), _folder(folder), config, WEIGHTS, {"config": config}, model.fitted_priors)
 
 
 def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") -> Path:
     """Write the model as others open it, with bit for bit the same weights; return the folder.
 
     format: "diffusers", for its `from_pretrained`; "taesd", the two files with the tensor names that TAESD and its
-    relatives are published in, for a model of their family; or "onnx", encoder and decoder as ONNX graphs.
+    relatives are published in, for a model of their family; or "onnx", encoder and decoder as ONNX graphs. Wan's and
+    Qwen-Image's kernels are a video's again in diffusers' format, with the slices for other frames as they were loaded.
+    Of padding_mode "reflect" diffusers itself takes no notice.
 
     Raises InputError for a model that the format has no class for, and for another format.
     """
@@ -129,7 +134,10 @@ def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") ->
     if format != "diffusers":
         raise InputError(f"The export format {format!r} is not known; diffusers, taesd and onnx are.")
     config = json.dumps(diffusers_config(model.config), indent=2)
-    return _write(model, _folder(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
+    tensors = _on_cpu(model)
+    if isinstance(model, AutoencoderWan):
+        tensors = wan_names.for_videos(tensors)
+    return _write(tensors, _folder(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
 
 
 def _export_taesd(model: AutoEncoder, folder: Path) -> Path:
@@ -187,13 +195,17 @@ x_hat = model.decode(posterior.mode())
 
 
 def _write(
-    model: AutoEncoder, folder: Path, config: str, weights: str, metadata: dict[str, str], fitted: dict | None = None
+    tensors: dict[str, Tensor],
+    folder: Path,
+    config: str,
+    weights: str,
+    metadata: dict[str, str],
+    fitted: dict | None = None,
 ) -> Path:
     if folder.is_file() or (folder.suffix in SUFFIXES and not folder.exists()):
         raise InputError(
             f"A model is saved in a folder, with its config beside its weights; {folder.name!r} is a file."
         )
-    tensors = _on_cpu(model)
     try:
         with appearing(folder) as place:
             with replacing(place / weights) as part:

@@ -40,9 +40,10 @@ class Weights:
 
 def open_weights(path: Path) -> Weights:
     """Open a .safetensors, .pth, .pt, .ckpt or .bin file. Raises InputError if it is damaged or holds code."""
-    if path.suffix not in SUFFIXES:
+    suffix = path.suffix.lower()
+    if suffix not in SUFFIXES:
         raise InputError(f"{path.name} is no weight file; {', '.join(SUFFIXES)} are accepted.")
-    return _open_safetensors(path) if path.suffix == ".safetensors" else _open_pickle(path)
+    return _open_safetensors(path) if suffix == ".safetensors" else _open_pickle(path)
 
 
 def join(parts: list[Weights], prefixes: tuple[str, ...] = ()) -> Weights:

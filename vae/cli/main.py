@@ -91,6 +91,8 @@ def info(model: Model, json_: Json = False, device: Device = "auto") -> None:
     facts = describe(loaded) | {"name": model, "priors": loaded.priors, "device": str(loaded.device)}
     if loaded.refused_priors:
         facts["priors_refused"] = loaded.refused_priors
+    if loaded.config.scaling_factor is None and not json_:
+        facts |= {"scaling_factor": "unknown", "latent_space": "unknown"}
     say(facts, json_)
 
 

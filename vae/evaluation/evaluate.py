@@ -10,6 +10,7 @@ from vae.inference import make_generator
 from vae.latents.statistics import ACTIVE
 from vae.metrics import psnr, ssim
 from vae.models.base import AutoEncoder
+from vae.models.vq_model import codebook_use
 from vae.tiling import decode
 
 
@@ -28,11 +29,13 @@ def evaluate(
     reconstruction_mean, psnr (dB) and ssim: through the posterior's mean, clamped to the range of pixels.
     active_units: latent dimensions whose mean has a variance above 0.01 over the images (Burda, Grosse & Salakhutdinov
     2016, arXiv:1509.00519), of latent_dimensions in all.
+    codebook_usage, codebook_perplexity: only of a model with a codebook; see vae.models.vq_model.codebook_use.
     on_progress is called with the number of images done. `seed` fixes the posterior samples.
     """
     generator = make_generator(seed)
     totals = torch.zeros(5, dtype=torch.float64)
     moments = torch.zeros(2, *model.latent_shape(*data.shape[1:]), dtype=torch.float64)
+    uses = torch.zeros(model.codebook_size or 0, dtype=torch.int64)
     shift = None  # sums are taken from near the mean, where squares lose nothing
     for start in range(0, len(data), batch_size):
         pixels = data.batch(torch.arange(start, min(start + batch_size, len(data))))
@@ -50,6 +53,8 @@ def evaluate(
                 ssim(x, x_hat).sum(),
             ]
         ).cpu()
+        if model.codebook_size:
+            uses += model.codes(posterior.mode()).flatten().bincount(minlength=len(uses)).cpu()
         means = posterior.mean.double().cpu()
         shift = means.mean(0) if shift is None else shift
         moments += torch.stack([(means - shift).sum(0), (means - shift).square().sum(0)])
@@ -67,5 +72,6 @@ def evaluate(
         "ssim": similarity,
         "active_units": int((variance > ACTIVE).sum()),
         "latent_dimensions": variance.numel(),
+        **(codebook_use(uses) if model.codebook_size else {}),
         "seed": seed,
     }

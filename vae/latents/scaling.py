@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from vae.checks import as_latents
+from vae.errors import InputError
 from vae.models.base import AutoEncoder
 
 
@@ -11,13 +12,13 @@ def scale(model: AutoEncoder, z: Tensor) -> Tensor:
     """What a diffusion model is trained on: (z - shift_factor) * scaling_factor, for the latents of `model`.
 
     Where the config has latents_mean and latents_std they are used, channel by channel, as diffusers does. Raises
-    InputError for what are no latents (N, C, h, w) of this model.
+    InputError for what are no latents (N, C, h, w) of this model, and where its scaling factor is not known.
     """
     z = as_latents(z, model.latent_channels, look=False)
     mean, std = _channel_statistics(model, z)
     if mean is not None:
-        return (z - mean) * model.config.scaling_factor / std
-    return (z - model.config.shift_factor) * model.config.scaling_factor
+        return (z - mean) * _factor(model) / std
+    return (z - model.config.shift_factor) * _factor(model)
 
 
 def unscale(model: AutoEncoder, z: Tensor) -> Tensor:
@@ -25,8 +26,8 @@ def unscale(model: AutoEncoder, z: Tensor) -> Tensor:
     z = as_latents(z, model.latent_channels, look=False)
     mean, std = _channel_statistics(model, z)
     if mean is not None:
-        return z * std / model.config.scaling_factor + mean
-    return z / model.config.scaling_factor + model.config.shift_factor
+        return z * std / _factor(model) + mean
+    return z / _factor(model) + model.config.shift_factor
 
 
 @torch.no_grad()
@@ -41,6 +42,15 @@ def measured(model: AutoEncoder, x: Tensor) -> dict:
         return {"latents_mean": tuple(channels.mean(1).tolist()), "latents_std": tuple(std.tolist())}
     std = (mean.var() + variance.mean()).sqrt().item()
     return {"scaling_factor": round(1.0 / std, 5) if std > 1e-5 else 1.0, "shift_factor": 0.0}
+
+
+def _factor(model: AutoEncoder) -> float:
+    if model.config.scaling_factor is None:
+        raise InputError(
+            "The scaling factor of this model's latents is not known, as its file does not say whose they are; "
+            "put a config.json with the scaling_factor beside it."
+        )
+    return model.config.scaling_factor
 
 
 def _channel_statistics(model: AutoEncoder, z: Tensor) -> tuple[Tensor | None, Tensor | None]:

@@ -13,11 +13,16 @@ import torch
 from torch import nn
 
 from vae.errors import InputError
+from vae.models.autoencoder_dc import AutoencoderDC, DCConfig
+from vae.models.autoencoder_hunyuan import AutoencoderHunyuan, HunyuanConfig
 from vae.models.autoencoder_kl import KL_PRESETS, AutoencoderKL, AutoencoderKLFlux2, Flux2Config, KLConfig
+from vae.models.autoencoder_qwen21 import QwenImage21Config
+from vae.models.autoencoder_wan import AutoencoderWan, QwenImageConfig, WanConfig
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.conv import ConvConfig, ConvVAE
 from vae.models.own import OwnConfig, OwnModel
 from vae.models.tiny import TinyAE, TinyConfig
+from vae.models.vq_model import VQConfig, VQModel
 
 __all__ = [
     "FAMILIES",
@@ -35,9 +40,15 @@ __all__ = [
 
 FAMILIES: dict[str, tuple[type[ModelConfig], Callable[[Any], AutoEncoder]]] = {
     "ConvVAE": (ConvConfig, ConvVAE),
+    "AutoencoderDC": (DCConfig, AutoencoderDC),
     "AutoencoderKL": (KLConfig, AutoencoderKL),
     "AutoencoderKLFlux2": (Flux2Config, AutoencoderKLFlux2),
+    "AutoencoderKLHunyuanImage": (HunyuanConfig, AutoencoderHunyuan),
+    "AutoencoderKLQwenImage": (QwenImageConfig, AutoencoderWan),
+    "AutoencoderKLQwenImage21": (QwenImage21Config, AutoencoderWan),
+    "AutoencoderKLWan": (WanConfig, AutoencoderWan),
     "AutoencoderTiny": (TinyConfig, TinyAE),
+    "VQModel": (VQConfig, VQModel),
 }
 BUILT_IN = frozenset(FAMILIES)
 REGISTERED: dict[str, type[nn.Module]] = {}  # classes of one's own by the names they have in FAMILIES

@@ -5,6 +5,7 @@ diffusers has them. State-dict names are diffusers' too, so a checkpoint folder 
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
@@ -13,7 +14,7 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.group_norm import GroupNorm
-from vae.models.layers import ACTIVATIONS, Level, MidBlock, norm_act
+from vae.models.layers import ACTIVATIONS, PADDINGS, Conv, Level, MidBlock, norm_act, norm_layer
 from vae.models.recording import is_inference
 
 
@@ -22,6 +23,11 @@ class KLConfig(ModelConfig):
     """block_out_channels: width of each level, the image's first; every level but the last halves the size.
     layers_per_block: residual blocks in each encoder level; decoder levels have one more.
     encoder_layers, decoder_layers: the same level by level (the decoder's from the latent up), where they differ.
+    encoder_attention, decoder_attention: whether each residual block of a level is followed by attention, in the same
+    orders; None for no level (the middle has its own: mid_block_add_attention).
+    z_channels: channels before quant_conv, where they are not latent_channels (CompVis' embed_dim is the latter).
+    padding_mode: what the 3x3 convolutions that keep the size see beyond the edge: "zeros", or "reflect", as some
+    models fine-tuned for an equivariant latent space have it.
     act_fn: of the residual blocks; the last activation before the output is always SiLU.
     act_twice: False leaves out the residual blocks' second activation.
     latents_mean, latents_std: per-channel statistics that some diffusion models scale with instead.
@@ -36,7 +42,10 @@ class KLConfig(ModelConfig):
     layers_per_block: int = 2
     encoder_layers: tuple[int, ...] | None = None
     decoder_layers: tuple[int, ...] | None = None
+    encoder_attention: tuple[bool, ...] | None = None
+    decoder_attention: tuple[bool, ...] | None = None
     latent_channels: int = 4
+    z_channels: int | None = None
     norm_num_groups: int = 32
     norm_eps: float = 1e-6
     act_fn: str = "silu"
@@ -44,6 +53,7 @@ class KLConfig(ModelConfig):
     use_quant_conv: bool = True
     use_post_quant_conv: bool = True
     mid_block_add_attention: bool = True
+    padding_mode: str = "zeros"
     force_upcast: bool = False
     latents_mean: tuple[float, ...] | None = None
     latents_std: tuple[float, ...] | None = None
@@ -58,9 +68,15 @@ class KLConfig(ModelConfig):
                     f"block_out_channels must be multiples of norm_num_groups ({self.norm_num_groups}) "
                     f"up to 8192, not {width}."
                 )
-        for name in ("in_channels", "out_channels", "latent_channels"):
-            if not 1 <= getattr(self, name) <= 1024:
+        for name in ("in_channels", "out_channels", "latent_channels", "z_channels"):
+            if getattr(self, name) is not None and not 1 <= getattr(self, name) <= 1024:
                 raise InputError(f"{name} must be from 1 to 1024, not {getattr(self, name)}.")
+        self._check_z_channels()
+        for name in ("encoder_attention", "decoder_attention"):
+            if getattr(self, name) is not None and len(getattr(self, name)) != levels:
+                raise InputError(f"{name} must say yes or no for each of the {levels} levels.")
+        if self.padding_mode not in PADDINGS:
+            raise InputError(f"padding_mode must be {' or '.join(PADDINGS)}, not {self.padding_mode[:80]!r}.")
         for depths in (self.encoder_depths, self.decoder_depths):
             if len(depths) != levels or not all(1 <= depth <= 64 for depth in depths):
                 raise InputError(f"Each of the {levels} levels needs 1 to 64 residual blocks, not {list(depths)}.")
@@ -71,6 +87,18 @@ class KLConfig(ModelConfig):
             if values is not None and len(values) != self.latent_channels:
                 raise InputError(f"{name} must have {self.latent_channels} numbers, one a latent channel.")
         super().__post_init__()
+
+    def _check_z_channels(self) -> None:
+        if self.inner_channels != self.latent_channels and not (self.use_quant_conv and self.use_post_quant_conv):
+            raise InputError(
+                f"z_channels {self.z_channels} and latent_channels {self.latent_channels} may differ only in a network "
+                "with a quant_conv and a post_quant_conv between them."
+            )
+
+    @property
+    def inner_channels(self) -> int:
+        """Channels of what the decoder begins with, and half of what the encoder ends with."""
+        return self.z_channels or self.latent_channels
 
     @property
     def downscale(self) -> int:
@@ -100,22 +128,38 @@ class KLConfig(ModelConfig):
 
     @property
     def block(self) -> dict:
-        """What every residual block is built with."""
-        return {"groups": self.norm_num_groups, "eps": self.norm_eps, "act": self.act_fn, "act_twice": self.act_twice}
+        """What every residual block of the encoder is built with."""
+        names = {"groups": self.norm_num_groups, "eps": self.norm_eps, "act": self.act_fn}
+        return names | {"act_twice": self.act_twice, "padding_mode": self.padding_mode}
+
+    @property
+    def decoder_block(self) -> dict:
+        """What every residual block of the decoder is built with."""
+        return self.block
+
+
+def levels(
+    widths: Sequence[int], depths: Sequence[int], attention: Sequence[bool] | None, resample: str, block: dict
+) -> nn.ModuleList:
+    """The levels of an encoder or a decoder, in the order they are computed; all but the last are resampled."""
+    attention, last = attention or [False] * len(widths), len(widths) - 1
+    return nn.ModuleList(
+        Level(widths[max(i - 1, 0)], widths[i], depths[i], resample if i < last else None, attention[i], **block)
+        for i in range(len(widths))
+    )
 
 
 class Encoder(nn.Module):
-    def __init__(self, config: KLConfig):
+    """out_channels: of what it ends with, twice the latent's for both of a Gaussian's moments."""
+
+    def __init__(self, config: KLConfig, out_channels: int):
         super().__init__()
         widths = config.block_out_channels
-        self.conv_in = nn.Conv2d(config.in_channels, widths[0], 3, padding=1)
-        self.down_blocks = nn.ModuleList(
-            Level(widths[max(i - 1, 0)], width, depth, "down" if i < len(widths) - 1 else None, **config.block)
-            for i, (width, depth) in enumerate(zip(widths, config.encoder_depths, strict=True))
-        )
+        self.conv_in = Conv(config.in_channels, widths[0], 3, padding=1, padding_mode=config.padding_mode)
+        self.down_blocks = levels(widths, config.encoder_depths, config.encoder_attention, "down", config.block)
         self.mid_block = MidBlock(widths[-1], config.mid_block_add_attention, **config.block)
         self.conv_norm_out = GroupNorm(config.norm_num_groups, widths[-1], eps=config.norm_eps)
-        self.conv_out = nn.Conv2d(widths[-1], 2 * config.latent_channels, 3, padding=1)
+        self.conv_out = Conv(widths[-1], out_channels, 3, padding=1, padding_mode=config.padding_mode)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.conv_in(x)
@@ -129,20 +173,19 @@ class Decoder(nn.Module):
     def __init__(self, config: KLConfig):
         super().__init__()
         widths = config.decoder_widths[::-1]
-        self.conv_in = nn.Conv2d(config.latent_channels, widths[0], 3, padding=1)
-        self.mid_block = MidBlock(widths[0], config.mid_block_add_attention, **config.block)
-        self.up_blocks = nn.ModuleList(
-            Level(widths[max(i - 1, 0)], width, depth, "up" if i < len(widths) - 1 else None, **config.block)
-            for i, (width, depth) in enumerate(zip(widths, config.decoder_depths, strict=True))
-        )
-        self.conv_norm_out = GroupNorm(config.norm_num_groups, widths[-1], eps=config.norm_eps)
-        self.conv_out = nn.Conv2d(widths[-1], config.out_channels, 3, padding=1)
+        self.conv_in = Conv(config.inner_channels, widths[0], 3, padding=1, padding_mode=config.padding_mode)
+        block = config.decoder_block
+        self.mid_block = MidBlock(widths[0], config.mid_block_add_attention, **block)
+        self.up_blocks = levels(widths, config.decoder_depths, config.decoder_attention, "up", block)
+        self.conv_norm_out = norm_layer(widths[-1], config.norm_num_groups, config.norm_eps, block.get("code_channels"))
+        self.conv_out = Conv(widths[-1], config.out_channels, 3, padding=1, padding_mode=config.padding_mode)
 
-    def forward(self, x: Tensor) -> Tensor:
-        x = self.mid_block(self.conv_in(x))
+    def forward(self, x: Tensor, *code: Tensor) -> Tensor:
+        """code: the latent, where the norms go by it (VQModel)."""
+        x = self.mid_block(self.conv_in(x), *code)
         for level in self.up_blocks:
-            x = level(x)
-        x = norm_act(x, self.conv_norm_out, "silu")
+            x = level(x, *code)
+        x = norm_act(x, self.conv_norm_out, "silu", *code)
         # In training autocast chooses; without, `precision` may have left the level before in bfloat16.
         return self.conv_out(x.to(self.conv_out.weight.dtype) if is_inference() else x)
 
@@ -160,11 +203,11 @@ class AutoencoderKL(AutoEncoder):
         self.config = config
         self.in_channels, self.latent_channels = config.in_channels, config.latent_channels
         self.downscale = config.downscale
-        moments = 2 * config.latent_channels
-        self.encoder = Encoder(config)
+        latent, inner = config.latent_channels, config.inner_channels
+        self.encoder = Encoder(config, 2 * inner)
         self.decoder = Decoder(config)
-        self.quant_conv = nn.Conv2d(moments, moments, 1) if config.use_quant_conv else None
-        self.post_quant_conv = nn.Conv2d(moments // 2, moments // 2, 1) if config.use_post_quant_conv else None
+        self.quant_conv = nn.Conv2d(2 * inner, 2 * latent, 1) if config.use_quant_conv else None
+        self.post_quant_conv = nn.Conv2d(latent, inner, 1) if config.use_post_quant_conv else None
 
     def _encode(self, x: Tensor) -> DiagonalGaussian:
         moments = self.encoder(x)

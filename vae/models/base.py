@@ -22,7 +22,7 @@ class ModelConfig:
     sample_size: side in pixels of the square images the model is meant for, a multiple of `downscale`.
     fixed_size: True if an image is always fitted to sample_size; False if the model takes any size.
     border: black pixels added on every side after fitting (MNIST's 28 -> 32 is a border of 2).
-    scaling_factor, shift_factor: what a diffusion model sees is (z - shift_factor) * scaling_factor.
+    scaling_factor, shift_factor: what a diffusion model sees is (z - shift_factor) * scaling_factor; None: unknown.
     latent_space: models that declare the same name share their latents, so one may decode what the other encoded.
     trained_on: for people, e.g. "MNIST".
     """
@@ -30,7 +30,7 @@ class ModelConfig:
     sample_size: int = 32
     fixed_size: bool = True
     border: int = 0
-    scaling_factor: float = 1.0
+    scaling_factor: float | None = 1.0
     shift_factor: float = 0.0
     latent_space: str | None = None
     trained_on: str | None = None
@@ -163,6 +163,16 @@ class AutoEncoder(nn.Module):
         return x.to(weight.device, weight.dtype)
 
     @property
+    def codebook_size(self) -> int | None:
+        """How many different pixels a latent can have, where they are entries of a codebook; else None. Such a model
+        has `codes`, which gives their indices, too."""
+        return None
+
+    def settled(self, z: Tensor) -> Tensor:
+        """Latents as the model would give them: the nearest entries where there is a codebook, else z itself."""
+        return z
+
+    @property
     def priors(self) -> list[str]:
         """Names of the distributions the model can be sampled from; "normal", N(0, I), is always first."""
         return ["normal", *self.fitted_priors]
@@ -182,6 +192,29 @@ class AutoEncoder(nn.Module):
     @property
     def dtype(self) -> torch.dtype:
         return next(self.parameters()).dtype
+
+
+def check_channels(config: ModelConfig) -> None:
+    """Raises InputError for a network that gives images of other channels than it takes: they cannot be compared."""
+    taken, given = (getattr(config, name, None) for name in ("in_channels", "out_channels"))
+    if taken is not None and given is not None and taken != given:
+        raise InputError(
+            f"The network takes images of {taken} channel{'s' * (taken != 1)} and gives images of {given}; only those "
+            "that give as many as they take can be used here."
+        )
+
+
+def pad(x: Tensor, factor: int) -> Tensor:
+    """Images with sides that are multiples of `factor`: reflected at the right and the bottom, or, where they are too
+    small to be reflected, their edge repeated."""
+    (height, width), (bottom, right) = x.shape[-2:], (-side % factor for side in x.shape[-2:])
+    reflected = bottom < height and right < width
+    for axis, length, more in ((-2, height, bottom), (-1, width, right)):
+        if more:
+            index = torch.arange(length + more, device=x.device)
+            beyond = 2 * (length - 1) - index if reflected else torch.full_like(index, length - 1)
+            x = x.index_select(axis, torch.where(index < length, index, beyond))
+    return x
 
 
 def as_model(value: Any) -> AutoEncoder:

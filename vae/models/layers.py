@@ -4,6 +4,7 @@ Without gradients the activations are overwritten in place: at high resolutions 
 """
 
 from collections.abc import Sequence
+from itertools import chain
 
 import torch
 import torch.nn.functional as F
@@ -17,13 +18,21 @@ from vae.models.recording import is_inference
 ACTIVATIONS = {"silu": F.silu, "selu": F.selu, "relu": F.relu}
 
 
+PADDINGS = ("zeros", "reflect")  # what a convolution sees beyond an image's edge
+
+
 class Conv(nn.Conv2d):
     """A convolution that, where no gradient is recorded, computes in its input's number format."""
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.dtype == self.weight.dtype or not is_inference():
-            return super().forward(x)
-        return F.conv2d(x, self.weight.to(x.dtype), self.bias.to(x.dtype), self.stride, self.padding)
+        weight, bias, padding = self.weight, self.bias, self.padding
+        if x.dtype != weight.dtype and is_inference():
+            weight, bias = weight.to(x.dtype), bias.to(x.dtype)
+        if self.padding_mode == "reflect" and padding != (0, 0):
+            mode = "reflect" if min(x.shape[-2:]) > 1 else "replicate"  # one row has nothing to reflect
+            (high, wide), padding = padding, (0, 0)
+            x = F.pad(x, (wide, wide, high, high), mode)
+        return F.conv2d(x, weight, bias, self.stride, padding)
 
 
 class EnlargingConv(Conv):
@@ -35,7 +44,8 @@ class EnlargingConv(Conv):
 
     def forward(self, x: Tensor) -> Tensor:
         # On a CPU, which it makes twice as fast; a small image is not worth the making of the kernel.
-        if not is_inference() or x.device.type != "cpu" or x.shape[0] * x.shape[2] * x.shape[3] < 1024:
+        small = x.shape[0] * x.shape[2] * x.shape[3] < 1024
+        if not is_inference() or x.device.type != "cpu" or small or self.padding_mode != "zeros":
             return super().forward(F.interpolate(x, scale_factor=2.0, mode="nearest"))
         padded = F.pad(self.weight.float().flip(2, 3).transpose(0, 1), (1, 1, 1, 1))
         kernel = padded[..., 1:, 1:] + padded[..., :-1, 1:] + padded[..., 1:, :-1] + padded[..., :-1, :-1]
@@ -48,8 +58,30 @@ def activate(x: Tensor, name: str) -> Tensor:
     return ACTIVATIONS[name](x, inplace=is_inference())
 
 
-def norm_act(x: Tensor, norm: GroupNorm, name: str | None) -> Tensor:
-    """The activation `name` of norm(x), or norm(x) alone."""
+class SpatialNorm(nn.Module):
+    """Group normalisation, then scaled and shifted pixel by pixel by the latent that is decoded (Zheng et al. 2022,
+    arXiv:2209.09002)."""
+
+    def __init__(self, channels: int, code_channels: int):
+        super().__init__()
+        self.norm_layer = GroupNorm(32, channels, eps=1e-6)
+        self.conv_y = nn.Conv2d(code_channels, channels, 1)
+        self.conv_b = nn.Conv2d(code_channels, channels, 1)
+
+    def forward(self, x: Tensor, code: Tensor) -> Tensor:
+        code = F.interpolate(code, x.shape[-2:], mode="nearest")
+        return self.norm_layer(x) * self.conv_y(code) + self.conv_b(code)
+
+
+def norm_layer(channels: int, groups: int, eps: float, code_channels: int | None) -> "GroupNorm | SpatialNorm":
+    return GroupNorm(groups, channels, eps=eps) if code_channels is None else SpatialNorm(channels, code_channels)
+
+
+def norm_act(x: Tensor, norm: GroupNorm | SpatialNorm, name: str | None, code: Tensor | None = None) -> Tensor:
+    """The activation `name` of norm(x), or norm(x) alone. code: what a SpatialNorm goes by."""
+    if isinstance(norm, SpatialNorm):
+        x = norm(x, code)
+        return x if name is None else activate(x, name)
     if fused_residual.is_faster(x):
         return fused_residual.norm_act(x, norm, name)
     return norm(x) if name is None else activate(norm(x), name)
@@ -58,26 +90,37 @@ def norm_act(x: Tensor, norm: GroupNorm, name: str | None) -> Tensor:
 class ResBlock(nn.Module):
     """x + conv(act(norm(conv(act(norm(x)))))), with a 1x1 convolution on the shortcut where the width changes.
 
-    act_twice=False leaves out the second activation, as the Stable Diffusion notebook does.
+    act_twice=False leaves out the second activation, as the Stable Diffusion notebook does. code_channels: of the
+    latent that the norms go by, given with x, if they do.
     """
 
-    def __init__(self, fan_in: int, fan_out: int, groups: int, eps: float, act: str = "silu", act_twice: bool = True):
+    def __init__(
+        self,
+        fan_in: int,
+        fan_out: int,
+        groups: int,
+        eps: float,
+        act: str = "silu",
+        act_twice: bool = True,
+        padding_mode: str = "zeros",
+        code_channels: int | None = None,
+    ):
         super().__init__()
         self.act, self.act_twice = act, act_twice
-        self.norm1 = GroupNorm(groups, fan_in, eps=eps)
-        self.conv1 = Conv(fan_in, fan_out, 3, padding=1)
-        self.norm2 = GroupNorm(groups, fan_out, eps=eps)
-        self.conv2 = Conv(fan_out, fan_out, 3, padding=1)
+        self.norm1 = norm_layer(fan_in, groups, eps, code_channels)
+        self.conv1 = Conv(fan_in, fan_out, 3, padding=1, padding_mode=padding_mode)
+        self.norm2 = norm_layer(fan_out, groups, eps, code_channels)
+        self.conv2 = Conv(fan_out, fan_out, 3, padding=1, padding_mode=padding_mode)
         self.conv_shortcut = Conv(fan_in, fan_out, 1) if fan_in != fan_out else None
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         acts = self.act, self.act if self.act_twice else None
-        if fused_residual.is_faster(x):
+        if code is None and self.conv1.padding_mode == "zeros" and fused_residual.is_faster(x):
             shortcut = None if self.conv_shortcut is None else self.conv_shortcut(x)
             norms, convs = (self.norm1, self.norm2), (self.conv1, self.conv2)
             return fused_residual.residual_block(x, shortcut, norms, convs, acts)
-        h = self.conv1(norm_act(x, self.norm1, acts[0]))
-        h = self.conv2(norm_act(h, self.norm2, acts[1]))
+        h = self.conv1(norm_act(x, self.norm1, acts[0], code))
+        h = self.conv2(norm_act(h, self.norm2, acts[1], code))
         shortcut = x if self.conv_shortcut is None else self.conv_shortcut(x)
         return shortcut.add_(h) if is_inference() else shortcut + h
 
@@ -96,17 +139,18 @@ class Attention(nn.Module):
 
     in_bfloat16 = False  # scores and their products in bfloat16, where no gradient is recorded: `precision` sets it
 
-    def __init__(self, channels: int, groups: int, eps: float):
+    def __init__(self, channels: int, groups: int, eps: float, code_channels: int | None = None):
         super().__init__()
-        self.group_norm = GroupNorm(groups, channels, eps=eps)
+        self.group_norm = GroupNorm(groups, channels, eps=eps) if code_channels is None else None
+        self.spatial_norm = None if code_channels is None else SpatialNorm(channels, code_channels)
         self.to_q = nn.Linear(channels, channels)
         self.to_k = nn.Linear(channels, channels)
         self.to_v = nn.Linear(channels, channels)
         self.to_out = nn.ModuleList([nn.Linear(channels, channels)])
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, code: Tensor | None = None) -> Tensor:
         n, c, height, width = x.shape
-        h = norm_act(x, self.group_norm, None).flatten(2).transpose(1, 2)  # (N, H*W, C)
+        h = norm_act(x, self.group_norm or self.spatial_norm, None, code).flatten(2).transpose(1, 2)  # (N, H*W, C)
         q, k, v = self.to_q(h), self.to_k(h), self.to_v(h)
         if self.in_bfloat16 and is_inference():
             h = attend(q.bfloat16(), k.bfloat16(), v.bfloat16()).to(h.dtype)
@@ -122,66 +166,83 @@ class Downsample(nn.Module):
         super().__init__()
         self.conv = Conv(channels, channels, 3, stride=2)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *_: Tensor) -> Tensor:
         return self.conv(F.pad(x, (0, 1, 0, 1)))
 
 
 class Upsample(nn.Module):
     """Twice the size: nearest neighbour, then a 3x3 convolution."""
 
-    def __init__(self, channels: int):
+    def __init__(self, channels: int, padding_mode: str = "zeros"):
         super().__init__()
-        self.conv = EnlargingConv(channels, channels, 3, padding=1)
+        self.conv = EnlargingConv(channels, channels, 3, padding=1, padding_mode=padding_mode)
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Tensor, *_: Tensor) -> Tensor:
         return self.conv(x)
 
 
-def chained(layers: Sequence[nn.Module], x: Tensor, again: bool = False) -> Tensor:
-    """x through one layer after another. again: where a gradient is recorded, of each layer only its input is kept, and
-    the layer computed again when its gradient is wanted (Chen et al. 2016, arXiv:1604.06174)."""
+def channel_means(x: Tensor, group: int) -> Tensor:
+    """The mean of each `group` channels that follow one another."""
+    return x.unflatten(1, (-1, group)).mean(2)
+
+
+def chained(layers: Sequence[nn.Module], x: Tensor, again: bool, *code: Tensor) -> Tensor:
+    """x through one layer after another, each given the `code` too if there is one. again: where a gradient is
+    recorded, of each layer only its input is kept, and the layer computed again when its gradient is wanted (Chen et
+    al. 2016, arXiv:1604.06174)."""
     for layer in layers:
         if again and torch.is_grad_enabled():
-            x = checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False)  # no layer here is random
+            x = checkpoint(layer, x, *code, use_reentrant=False, preserve_rng_state=False)  # no layer here is random
         else:
-            x = layer(x)
+            x = layer(x, *code)
     return x
 
 
-class Level(nn.Module):
-    """The residual blocks at one resolution, then the change to the next: `resample` is "down", "up" or None."""
+class Chain(nn.Module):
+    """Layers computed one after another, of which `blocks` says which and in which order."""
 
-    in_bfloat16 = False  # computes in bfloat16 where no gradient is recorded: `precision` sets it
     checkpointing = False  # computes its layers again for their gradients: a training sets it
 
-    def __init__(self, fan_in: int, fan_out: int, depth: int, resample: str | None, **block):
-        super().__init__()
-        self.resnets = nn.ModuleList(ResBlock(fan_in if i == 0 else fan_out, fan_out, **block) for i in range(depth))
-        self.downsamplers = nn.ModuleList([Downsample(fan_out)] if resample == "down" else [])
-        self.upsamplers = nn.ModuleList([Upsample(fan_out)] if resample == "up" else [])
-
-    def forward(self, x: Tensor) -> Tensor:
-        if is_inference():
-            x = x.to(torch.bfloat16 if self.in_bfloat16 else self.resnets[0].conv1.weight.dtype)
-        return chained(self.blocks(), x, self.checkpointing)
+    def forward(self, x: Tensor, *code: Tensor) -> Tensor:
+        return chained(self.blocks(), x, self.checkpointing, *code)
 
     def blocks(self) -> Sequence[nn.Module]:
         """Its layers in their order; with `checkpointing` each is computed again for its gradient."""
-        return *self.resnets, *self.downsamplers, *self.upsamplers
+        raise NotImplementedError
 
 
-class MidBlock(nn.Module):
+class Level(Chain):
+    """The residual blocks at one resolution, with `attention` each followed by one, then the change to the next:
+    `resample` is "down", "up" or None."""
+
+    in_bfloat16 = False  # computes in bfloat16 where no gradient is recorded: `precision` sets it
+
+    def __init__(self, fan_in: int, fan_out: int, depth: int, resample: str | None, attention: bool, **block):
+        super().__init__()
+        attentions, norm = depth if attention else 0, (block["groups"], block["eps"], block.get("code_channels"))
+        self.resnets = nn.ModuleList(ResBlock(fan_in if i == 0 else fan_out, fan_out, **block) for i in range(depth))
+        self.attentions = nn.ModuleList(Attention(fan_out, *norm) for _ in range(attentions))
+        self.downsamplers = nn.ModuleList([Downsample(fan_out)] if resample == "down" else [])
+        self.upsamplers = nn.ModuleList([Upsample(fan_out, block["padding_mode"])] if resample == "up" else [])
+
+    def forward(self, x: Tensor, *code: Tensor) -> Tensor:
+        if is_inference():
+            x = x.to(torch.bfloat16 if self.in_bfloat16 else self.resnets[0].conv1.weight.dtype)
+        return super().forward(x, *code)
+
+    def blocks(self) -> Sequence[nn.Module]:
+        pairs = zip(self.resnets, self.attentions, strict=True) if self.attentions else zip(self.resnets)
+        return *chain.from_iterable(pairs), *self.downsamplers, *self.upsamplers
+
+
+class MidBlock(Chain):
     """Residual block, attention (unless switched off), residual block."""
-
-    checkpointing = False  # as in Level
 
     def __init__(self, channels: int, attention: bool, groups: int, eps: float, **block):
         super().__init__()
         self.resnets = nn.ModuleList(ResBlock(channels, channels, groups, eps, **block) for _ in range(2))
-        self.attentions = nn.ModuleList([Attention(channels, groups, eps)] if attention else [])
-
-    def forward(self, x: Tensor) -> Tensor:
-        return chained(self.blocks(), x, self.checkpointing)
+        norm = groups, eps, block.get("code_channels")
+        self.attentions = nn.ModuleList([Attention(channels, *norm)] if attention else [])
 
     def blocks(self) -> Sequence[nn.Module]:
         return self.resnets[0], *self.attentions, self.resnets[1]

@@ -41,6 +41,7 @@ def use_mixed_precision(model: AutoEncoder) -> AutoEncoder:
     if not on_cpu or not isinstance(model, AutoencoderKL) or model.dtype != torch.float32:
         return model
     levels = (*model.encoder.down_blocks[:LEVELS], *model.decoder.up_blocks[-LEVELS:])
+    levels = [level for level in levels if not level.attentions]  # whose matrices do not follow the number format
     for part in (*levels, *(module for module in model.modules() if isinstance(module, Attention))):
         part.in_bfloat16 = True
     return model

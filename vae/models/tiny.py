@@ -15,7 +15,7 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, ModelConfig
 from vae.models.group_norm import GroupNorm
-from vae.models.layers import chained
+from vae.models.layers import Chain
 
 
 @dataclass(frozen=True)
@@ -90,17 +90,12 @@ class Block(nn.Module):
         return F.relu(x + self.conv(x))
 
 
-class Layers(nn.Module):
+class Layers(Chain):
     """A Sequential under the name `layers`."""
-
-    checkpointing = False  # as in vae.models.layers.Level
 
     def __init__(self, *layers: nn.Module):
         super().__init__()
         self.layers = nn.Sequential(*layers)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return chained(self.blocks(), x, self.checkpointing)
 
     def blocks(self) -> Sequence[nn.Module]:
         return tuple(self.layers)

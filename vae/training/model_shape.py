@@ -97,10 +97,12 @@ def _kl(
             "encoder_layers": None,
             "decoder_layers": None,
         }
+    if len(levels) != len(model.block_out_channels):
+        changes |= {"encoder_attention": None, "decoder_attention": None}
     if in_channels is not None:
         changes |= {"in_channels": in_channels, "out_channels": in_channels}
     if latent_channels is not None and latent_channels != model.latent_channels:
-        changes |= {"latent_channels": latent_channels, "latents_mean": None, "latents_std": None}
+        changes |= {"latent_channels": latent_channels, "z_channels": None, "latents_mean": None, "latents_std": None}
     return changes
 
 

@@ -29,13 +29,15 @@ Terms = dict[str, Tensor]
 
 class Objective:
     """(x, x_hat, posterior, step) to {"loss", "reconstruction", "kl", and "perceptual" and "equivariance" where these
-    have a weight}: averages over the batch, float32 scalars. step: the update's number, or None in validation.
+    have a weight, and "codebook" where the model has one}: averages over the batch, float32 scalars. step: the update's
+    number, or None in validation.
 
     loss = reconstruction + beta * kl + perceptual weight * n * perceptual + equivariance weight * equivariance. n is
     the number of an image's pixel values where `reconstruction` is a sum over them, and 1 where it is their mean: so
     the weight stands beside the error of one pixel value, whatever the size of the images, as in latent diffusion's
     training (Rombach et al. 2022, arXiv:2112.10752). "equivariance" is measured as `reconstruction` is, in training
-    only; see that function.
+    only; see that function. "codebook", in training only too, is added with weight 1: the squared distance between the
+    encoder's latents and their codebook entries (see VQModel), a sum over the latent or, with "mean", its mean.
 
     model: whose decode and pixel_scale are used. autocast: gives the context that networks compute in. average: see
     vae.loss.elbo. Raises InputError if there is a perceptual weight and no network for it.
@@ -51,7 +53,8 @@ class Objective:
         self.config, self.model, self.autocast, self.average = config, model, autocast, average
         self.network = judge(config.perceptual_network, model.device) if config.perceptual else None
         self.val_terms = ("loss", "reconstruction", "kl", *(["perceptual"] if config.perceptual else []))
-        self.terms = (*self.val_terms, *(["equivariance"] if config.equivariance else []))
+        also = {"equivariance": config.equivariance, "codebook": model.codebook_size}
+        self.terms = (*self.val_terms, *(name for name, wanted in also.items() if wanted))
 
     def __call__(self, x: Tensor, x_hat: Tensor, posterior: DiagonalGaussian, step: int | None) -> Terms:
         config = self.config
@@ -69,6 +72,10 @@ class Objective:
             error = elbo(y, y_hat, posterior, config.reconstruction, 0.0, pixel_scale, average).reconstruction
             terms["equivariance"] = error * (1 if config.reconstruction == "mean" else pixels / y[0].numel())
             terms["loss"] = terms["loss"] + config.equivariance * terms["equivariance"]
+        if posterior.codebook_loss is not None and step is not None:
+            per = posterior.mean[0].numel() if config.reconstruction == "mean" else 1
+            terms["codebook"] = posterior.codebook_loss.mean() / per
+            terms["loss"] = terms["loss"] + terms["codebook"]
         return terms
 
 

@@ -7,7 +7,8 @@ import torch
 from vae.checkpoints import find_model, store
 from vae.errors import InputError
 from vae.latents import scaling
-from vae.models import AutoEncoder, ModelConfig, build, config_from_dict, config_to_dict
+from vae.models import AutoEncoder, ModelConfig, build, config_from_dict, config_to_dict, is_own
+from vae.models.base import check_channels
 from vae.training.batches import TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.model_shape import shaped
@@ -20,6 +21,8 @@ def with_its_network(config: TrainConfig) -> TrainConfig:
     """The config with the network of the model at its `init`, at the size it asks for; without an `init` as it is.
     Raises InputError if there is no such model, or it cannot be had at that size."""
     if config.init is None:
+        if not is_own(config.model):
+            check_channels(config_from_dict(config.model))
         return config
     return replace(config, model=config_to_dict(shaped(find_model.load_config(config.init), config)))
 

@@ -12,7 +12,7 @@ from vae.ui.serving.models import ModelServer, Work
 from vae.ui.uploads import link, read_picture
 
 FIRST = {"kind": "example", "name": "photo-parrot"}
-FAMILIES = ("kl", "tiny")  # of auto-encoders made for diffusion models
+FAMILIES = ("kl", "tiny", "wan", "vq", "dc", "hunyuan")  # of auto-encoders made for diffusion models
 UNSURE = 0.02  # posteriors narrower than this, on average, were hardly pulled towards N(0, I)
 
 

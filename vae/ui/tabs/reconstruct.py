@@ -14,6 +14,7 @@ from torch import Tensor
 from vae import images
 from vae.inference import draw_seed
 from vae.metrics import error_map
+from vae.models.vq_model import codebook_use
 from vae.ui.address import Linked, link_number
 from vae.ui.components import (
     fold,
@@ -113,7 +114,8 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
                 example = value.get("name") if value.get("kind") == "example" else None
                 of = {"model": model, "picture": label(value), "example": example}
                 more = {"undone": not clean, "advice": advice(server.catalog, model, image, step.result)}
-                yield {busy: None, view: view_value(step.result) | of | more}
+                entries = server.catalog.facts(model)["codebook_size"]
+                yield {busy: None, view: view_value(step.result, entries) | of | more}
             else:
                 yield {busy: {"ticket": ticket, "what": step.what, "share": step.share}}
 
@@ -194,7 +196,18 @@ def _is_colourful(image: Image.Image) -> bool:
     return float(np.ptp(small, axis=2).mean()) > COLOURFUL
 
 
-def view_value(found: Seen) -> dict:
+def codebook_text(latent: torch.Tensor, size: int) -> str:
+    """What the latent (1, C, h, w) of a model with a codebook of that size takes from it, in place of sigma and KL."""
+    _, counts = latent[0].flatten(1).unique(dim=1, return_counts=True)
+    perplexity = codebook_use(counts)["codebook_perplexity"]
+    return (
+        f"This model is never uncertain: it turns each place of the picture into one of the {size:,} entries of its "
+        f"codebook. This picture uses {len(counts):,} of them, as unevenly as {perplexity:,.3g} used equally often "
+        "(the perplexity)."
+    )
+
+
+def view_value(found: Seen, codebook_size: int | None = None) -> dict:
     """The value of the component "reconstruction"."""
     posterior = found.posterior
     mean, mean_limit = _maps(posterior.mean)
@@ -212,6 +225,8 @@ def view_value(found: Seen) -> dict:
         "sigma_says": "A plain auto-encoder is never uncertain: it turns each picture into one point, and learns "
         "nothing about the space between the points. That is what the variational one adds.",
     }
+    if codebook_size:
+        value["sigma_says"] = codebook_text(posterior.mean, codebook_size)
     if not posterior.is_point:
         sigma, limit = _maps(posterior.std)
         narrow = limit < NARROW
