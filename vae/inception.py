@@ -14,7 +14,6 @@ from torchvision.models import inception
 
 from vae import torch_cache
 
-WEIGHTS = "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
 _HASH, _SIZE = "6726825d", "96 MB"
 SIDE = 299  # pixels that the network takes
 FEATURES, CLASSES = 2048, 1008
@@ -77,7 +76,7 @@ def inception_features(device: torch.device | str = "cpu") -> Inception:
 def fetch_weights() -> Path:
     """The weights in torch's cache, downloaded if they are not there. InputError if they cannot be had."""
     return torch_cache.fetch_weights(
-        WEIGHTS,
+        torch_cache.INCEPTION,
         _HASH,
         f"The Fréchet distance by InceptionV3 needs its weights ({_SIZE})",
         "ask for the features efficientnet, which need no download",

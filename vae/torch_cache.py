@@ -6,6 +6,15 @@ import torch
 
 from vae.errors import InputError
 
+INCEPTION = (
+    "https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/weights-inception-2015-12-05-6726825d.pth"
+)
+
+
+def path_of(url: str) -> Path:
+    """Where the file at `url` is kept."""
+    return Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+
 
 def fetch_weights(url: str, hash_prefix: str, needed: str, instead: str) -> Path:
     """The file at `url` in torch's cache, downloaded if it is not there, whole or not at all.
@@ -13,7 +22,7 @@ def fetch_weights(url: str, hash_prefix: str, needed: str, instead: str) -> Path
     hash_prefix: what the file's SHA-256 begins with. needed, instead: how the sentence begins and ends that says that
     it cannot be had, which is raised as an InputError.
     """
-    path = Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]
+    path = path_of(url)
     if path.is_file():
         return path
     try:

@@ -3,13 +3,13 @@
 from collections.abc import Callable, Iterable, Iterator
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae import images
 from vae.data.image_set import ImageSet
 from vae.errors import InputError
 from vae.evaluation.classifier import CONFIDENT, RECIPE, Classifier, classifier_for, judge
-from vae.evaluation.features import Features, feature_network
+from vae.evaluation.features import feature_network
 from vae.evaluation.frechet import Moments, frechet
 from vae.inference import make_generator, sample_latents
 from vae.models.base import AutoEncoder
@@ -110,7 +110,7 @@ def _all(data: ImageSet, order: Tensor | None = None) -> Iterator[Tensor]:
     return data.batches(order.split(max(1, min(256, BATCH // (data.shape[-1] * data.shape[-2])))))
 
 
-def _features(network: Features, pixels: Tensor) -> Tensor:
+def _features(network: nn.Module, pixels: Tensor) -> Tensor:
     device = next(network.parameters()).device
     return torch.cat([network(images.to_float(part.to(device)))[0].cpu() for part in pixels.split(64)])
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from vae import images
 from vae.colour import delta_e
@@ -17,7 +17,7 @@ from vae.data.image_set import ImageSet, read_ahead
 from vae.equivariance import treated_alike
 from vae.errors import InputError
 from vae.evaluation.costs import PeakMemory
-from vae.evaluation.features import Features, feature_network
+from vae.evaluation.features import feature_network
 from vae.evaluation.frechet import Moments
 from vae.evaluation.measurement import COLUMNS, METRICS, Measurement
 from vae.lpips_distance import LPIPS, lpips_distance
@@ -35,7 +35,7 @@ class Judges:
     """The networks that metrics need, None for those that are not asked for."""
 
     lpips: LPIPS | None = None
-    features: Features | None = None
+    features: nn.Module | None = None
 
 
 @dataclass(frozen=True)
@@ -132,11 +132,9 @@ def equivariance_figures(model: AutoEncoder, x: Tensor, z: Tensor) -> dict[str, 
     }
 
 
-def batches_of(data: ImageSet, start: int = 0) -> Sequence[Tensor]:
-    """The numbers of the images that are measured at once, from `start` to the set's end."""
-    if start >= len(data):
-        return ()
-    return torch.arange(start, len(data)).split(max(1, min(64, BATCH // (data.shape[-1] * data.shape[-2]))))
+def batch_size(height: int, width: int) -> int:
+    """How many images of that size are measured at once."""
+    return max(1, min(64, BATCH // (height * width)))
 
 
 def measure(
@@ -164,32 +162,62 @@ def measure(
     cannot be had; for a Fréchet distance of fewer than two images; and where no image can be read.
     """
     model, metrics = as_model(model), checked_metrics(metrics)
-    if "fid" in metrics and len(data) < 2:
-        raise InputError(f"{data.name} holds a single image; a Fréchet distance (fid) needs at least two.")
+    check_enough(metrics, data.name, len(data))
     judges = judges or judges_for(metrics, features, model.device)
     if begun and originals is None and begun.originals.count != begun.rebuilt.count:
         begun = None  # it relied on another model's
     found = begun or Measurement(metrics, judges.features.title if judges.features else None)
-    peak, saved, done_before = PeakMemory(model.device), time.monotonic(), found.done
-    parts = batches_of(data, found.done)
+    peak = PeakMemory(model.device)
+
+    def compute(pixels: Tensor) -> Batch:
+        batch = batch_figures(model, pixels, metrics, judges, originals is None)
+        found.peak_bytes = max(found.peak_bytes, peak.bytes)
+        return batch
+
+    return measure_by(compute, data, found, originals=originals, save=save, on_progress=on_progress)
+
+
+def check_enough(metrics: Sequence[str], name: str, count: int) -> None:
+    """Raises InputError where a Fréchet distance is asked for of a single image."""
+    if "fid" in metrics and count < 2:
+        raise InputError(f"{name} holds a single image; a Fréchet distance (fid) needs at least two.")
+
+
+def measure_by(
+    compute: Callable[[Tensor], Batch],
+    data: ImageSet,
+    found: Measurement,
+    *,
+    numbers: Tensor | None = None,
+    most: int | None = None,
+    originals: Moments | None = None,
+    save: Callable[[Measurement], None] | None = None,
+    on_progress: Callable[[int, int], None] | None = None,
+) -> Measurement:
+    """Goes on with `found`, of which a part may be done, to the end of the set. compute: figures of a batch of images,
+    wherever the model is. numbers: the images that count, all unless given. most: of them in a batch. The rest is
+    `measure`'s."""
+    numbers = torch.arange(len(data)) if numbers is None else numbers
+    saved, done_before = time.monotonic(), found.done
+    rest = numbers[found.done :]
+    parts = rest.split(most or batch_size(*data.shape[1:])) if len(rest) else ()
     try:
-        for part, (pixels, numbers) in zip(parts, read_ahead(data.readable, parts, 2), strict=True):
-            if len(numbers):
-                batch = batch_figures(model, pixels, metrics, judges, originals is None)
-                found.add(numbers, batch.columns, batch.features, batch.seconds)
+        for part, (pixels, sound) in zip(parts, read_ahead(data.readable, parts, 2), strict=True):
+            if len(sound):
+                batch = compute(pixels)
+                found.add(sound, batch.columns, batch.features, batch.seconds)
                 found.latent_numbers, found.pixels = batch.latent_numbers, pixels.shape[-1] * pixels.shape[-2]
-            found.done = int(part[-1]) + 1
-            found.peak_bytes = max(found.peak_bytes, peak.bytes)
+            found.done += len(part)
             if save and time.monotonic() - saved > SAVED:
                 save(found)
                 saved = time.monotonic()
             if on_progress:
-                on_progress(found.done, len(data))
+                on_progress(found.done, len(numbers))
     finally:
         if save and found.done > done_before:
             save(found)
     if not found.count:
-        raise InputError(f"None of the {len(data):,} images of {data.name} can be read.")
+        raise InputError(f"None of the {len(numbers):,} images of {data.name} can be read.")
     if originals is not None:
         found.originals = originals
     return found
