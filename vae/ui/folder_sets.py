@@ -32,8 +32,8 @@ class FolderSets:
         self._open: LruCache[ImageSet] = LruCache(KEPT)
         self._lock = threading.Lock()
 
-    def names(self) -> list[str]:
-        """The sets to choose from."""
+    def names(self, asked: object = None) -> list[str]:
+        """The sets to choose from. asked: nothing; a page sends something."""
         return data_names()
 
     def open(self, data: object, shape: Shape, anew: bool = False) -> ImageSet:

@@ -8,7 +8,7 @@ import gradio as gr
 from vae.errors import InputError
 from vae.inference import Reconstruction
 from vae.ui import stress_view
-from vae.ui.components import error_text, fold, lead, raising_gradio_errors, widget
+from vae.ui.components import error_text, fold, lead, raising_gradio_errors, telling_errors, widget
 from vae.ui.folder_measure import FolderMeasure
 from vae.ui.folder_sets import FolderSets
 from vae.ui.formulas import formula
@@ -44,7 +44,7 @@ def build(server: ModelServer, tasks: Tasks) -> None:
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                widget("image_input", value=FIRST, topic="compare-picture")
+                widget("image_input", value=FIRST, topic="compare-picture", shows="compare-show")
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
@@ -53,8 +53,8 @@ def build(server: ModelServer, tasks: Tasks) -> None:
     def run(event: gr.EventData) -> Iterator[dict]:
         yield from answers(server, tasks, event._data)
 
-    scripts = [tasks.stop, sets.names, sets.picture, sets.thumbnails]
-    bench = widget("bench", events=["work"], functions=map(raising_gradio_errors, scripts))
+    scripts = [telling_errors(script) for script in (tasks.stop, sets.names, sets.picture, sets.thumbnails)]
+    bench = widget("bench", events=["work"], functions=scripts)
 
     # Each asks for what it lacks, so that none is dropped; the page has one on its way at a time.
     view.run(run, None, view, api_visibility="private", show_progress="hidden", trigger_mode="multiple")
