@@ -3,15 +3,18 @@
 import csv
 import re
 import zipfile
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
 from tabs import tab
 
+CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
 
-def compare(visit, **options) -> Page:
-    page = visit("?tab=compare&model=mnist-vae-large", **options)
+
+def compare(visit, theme: str = "light") -> Page:
+    page = visit(f"?tab=compare&model=mnist-vae-large&__theme={theme}")
     expect(page.locator(".vs-pane")).to_have_count(2)
     expect(page.locator(".vs-rows", has_text=re.compile(r"PSNR\s*\d"))).to_have_count(2, timeout=60_000)
     return page
@@ -79,10 +82,11 @@ def test_a_folder_is_measured_sorted_looked_into_and_saved(visit, tmp_path):
     fold.get_by_label("Folder or data set").fill("/nowhere/at all")
     fold.get_by_role("button", name="Measure", exact=True).click()
     expect(fold.locator(".vs-table .failed").first).to_contain_text("There is no folder or file")
+    assert page.evaluate(CONTRAST) == []
 
 
 def test_round_trips_begin_with_the_panes_accuracy_and_formats_are_told(visit):
-    page = compare(visit)
+    page = compare(visit, theme="dark")
     shown = [page.locator(".vs-rows").nth(i).locator("dd").first.inner_text().split()[0] for i in range(2)]
     fold = part(page, "Stress test", "Test")
     fold.get_by_label("Round trips", exact=True).fill("4")
@@ -98,6 +102,7 @@ def test_round_trips_begin_with_the_panes_accuracy_and_formats_are_told(visit):
     fold.get_by_role("button", name="Test", exact=True).click()
     expect(strips.first.locator("li")).to_have_count(3, timeout=60_000)
     expect(strips.first).to_contain_text("float16 ends at 65,504")
+    assert page.evaluate(CONTRAST) == []
 
 
 def test_the_folds_fit_a_phone(visit):

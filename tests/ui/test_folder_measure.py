@@ -214,6 +214,14 @@ def test_a_stress_test_begins_with_what_reconstruct_gives(tmp_path, models):
         assert [len(news["stages"]) for news in told if "stages" in news] == [stages]
 
 
+def test_a_strangers_test_ends_in_time(tmp_path, models, monkeypatch):
+    monkeypatch.setattr(stress_view, "PATIENCE", -1.0)
+    monkeypatch.setattr("vae.ui.serving.tasks.BEAT", 1e-4)
+    monkeypatch.setattr(Audience, "asked_by_stranger", lambda self: True)
+    told = stressed(tmp_path, ["mnist-ae"], cycles=50)
+    assert "seconds on this server" in told[-2]["error"] and told[-1]["done"]
+
+
 @pytest.mark.parametrize(
     "changes, says",
     [

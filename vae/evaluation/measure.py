@@ -88,7 +88,8 @@ def batch_figures(
             f"This model makes images of {decoded.shape[1]} channels out of {pixels.shape[1]}; only images of the same "
             "channels can be compared."
         )
-    x, y = pixels.to(device), images.to_uint8(decoded).to(device)
+    place = device if device.type == "cuda" else torch.device("cpu")  # others lack float64
+    x, y = pixels.to(place), images.to_uint8(decoded).to(place)
     columns: dict[str, Tensor] = {}
     if "psnr" in metrics:
         columns["psnr"] = psnr(x, y)
@@ -97,13 +98,13 @@ def batch_figures(
     if "delta-e" in metrics:
         columns["delta_e"] = delta_e(x, y)
     if judges.lpips is not None:
-        columns["lpips"] = judges.lpips.distance(*(images.to_float(_opaque(image)) for image in (x, y)))
+        columns["lpips"] = judges.lpips.distance(*(images.to_float(_opaque(image)).to(device) for image in (x, y)))
     if "equivariance" in metrics:
         columns |= equivariance_figures(model, x, z)
     features = None
     if judges.features is not None:
-        own = judges.features(images.to_float(x))[0].cpu() if originals else None
-        features = own, judges.features(images.to_float(y))[0].cpu()
+        own = judges.features(images.to_float(x).to(device))[0].cpu() if originals else None
+        features = own, judges.features(images.to_float(y).to(device))[0].cpu()
     return Batch(
         columns={name: columns[name].double().cpu() for name in COLUMNS if name in columns},
         features=features,
@@ -120,7 +121,7 @@ def equivariance_figures(model: AutoEncoder, x: Tensor, z: Tensor) -> dict[str, 
     x: uint8 (N, C, H, W); z: their latents. A turn is NaN where a model of one size is not square.
     """
     fixed, unknown = model.config.fixed_size, torch.full((len(x),), torch.nan)
-    whole = images.to_float(x if fixed else pad(x, model.downscale))
+    whole = images.to_float(x if fixed else pad(x, model.downscale)).to(z.device)
 
     def against(scale: float, turns: int) -> Tensor:
         y, y_hat = treated_alike(lambda z: decode(model, z).float(), whole, z.float(), scale, turns)

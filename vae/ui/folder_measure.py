@@ -51,7 +51,7 @@ class FolderMeasure:
         features = str(asked.get("features") or "efficientnet")
         if features not in FEATURES:
             raise InputError(f"The features are {' or '.join(FEATURES)}.")
-        stranger = self._is_stranger()
+        stranger = self.sets.audience.asked_by_stranger()
         most = whole("The number of images", asked.get("images"), 1, STRANGERS if stranger else OWNERS)
         ends = time.monotonic() + PATIENCE if stranger else math.inf
         originals: dict[Shape, Moments] = {}
@@ -126,10 +126,6 @@ class FolderMeasure:
             side = min(SIDE, side) if size is None else whole("The images' side", size, 16, SIDE)
         with self.sets.audience.limits():
             return side, facts["in_channels"], load_config(self.server.catalog.source(name)).border
-
-    def _is_stranger(self) -> bool:
-        audience = self.sets.audience
-        return audience.public and not audience.may_open_paths()
 
 
 class _OutOfTime(Exception):

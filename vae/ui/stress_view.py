@@ -1,5 +1,7 @@
 """Stress tests for the page: what each model's reconstruction of one image bears, stage by stage."""
 
+import math
+import time
 from collections.abc import Iterator
 
 from vae.errors import InputError
@@ -12,6 +14,8 @@ from vae.ui.uploads import link, read_picture
 MODELS = 6
 CYCLES = 50
 SIDE = 1024  # pixels at most, as Compare has it
+PATIENCE = 120.0  # seconds that a stranger's test of all its models may take
+LATE = f"A test may take {PATIENCE:.0f} seconds on this server."
 SMALL = 256  # where the whole model is computed in formats that a CPU is slow at
 
 
@@ -32,6 +36,7 @@ def answers(server: ModelServer, tasks: Tasks, asked: dict) -> Iterator[dict]:
         options["cycles"] = whole("The number of round trips", asked.get("cycles", 10), 1, CYCLES)
         options["seed"] = whole("The seed", asked.get("seed", 0), 0, 2**53)
         picture = read_picture(asked.get("picture"))
+        ends = time.monotonic() + PATIENCE if server.catalog.audience.asked_by_stranger() else math.inf
         works = server.together([lambda name=name: server.stress_call(name, picture, **options) for name in models])
         for name, work in zip(models, works, strict=True):
             stages = None
@@ -40,6 +45,9 @@ def answers(server: ModelServer, tasks: Tasks, asked: dict) -> Iterator[dict]:
                     if isinstance(step, Done):
                         stages = step.result
                         yield ticket | {"model": name, "stages": [_told(name, stage) for stage in stages]}
+                    elif time.monotonic() > ends:
+                        yield ticket | {"model": name, "error": LATE}
+                        break
                     else:
                         yield ticket | {"what": f"{name}: {step.what}", "share": step.share}
             except InputError as error:

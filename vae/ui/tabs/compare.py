@@ -19,6 +19,7 @@ from vae.ui.uploads import link, read_picture
 
 FIRST = {"kind": "example", "name": "digit-2"}
 MOST = 6  # models side by side
+AT_ONCE = 2  # folders and stress tests of all visitors, which take long
 
 LEAD = (
     "One picture, several models. Zoom in on a detail and all of them follow: what one model has lost there, another "
@@ -64,7 +65,8 @@ def build(server: ModelServer, tasks: Tasks) -> None:
         folder = asked.get("kind") == "folder"
         yield from measuring.answers(asked) if folder else stress_view.answers(server, tasks, asked)
 
-    bench.work(work, None, bench, api_visibility="private", show_progress="hidden", trigger_mode="multiple")
+    told = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
+    bench.work(work, None, bench, **told, concurrency_limit=AT_ONCE)
 
 
 def answers(server: ModelServer, tasks: Tasks, asked: object) -> Iterator[dict]:
