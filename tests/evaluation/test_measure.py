@@ -92,13 +92,9 @@ def rows_of(path):
 
 def test_figures_are_those_of_other_libraries_and_of_reconstruct(models):
     metrics = pytest.importorskip("torchmetrics")
-    pytest.importorskip("lpips")
-    with torch.random.fork_rng():
-        torch.manual_seed(0)
-        judge = lpips_distance(random=True)
     model = library.load(models["kl"], device="cpu")
     pixels = torch.randint(0, 256, (3, 3, 16, 16), dtype=torch.uint8, generator=torch.Generator().manual_seed(1))
-    found = batch_figures(model, pixels, ("psnr", "ssim", "lpips"), Judges(judge)).columns
+    found = batch_figures(model, pixels, ("psnr", "ssim"), Judges()).columns
     for i, image in enumerate(pixels):
         seen = library.reconstruct(model, images.to_image(image))
         x, y = (images.to_tensor(each) / 2 + 0.5 for each in (seen.original, seen.image))
@@ -106,7 +102,24 @@ def test_figures_are_those_of_other_libraries_and_of_reconstruct(models):
         ssim = metrics.functional.image.structural_similarity_index_measure(y, x, data_range=1.0)
         assert found["psnr"][i].item() == pytest.approx(psnr.item(), abs=1e-3) == pytest.approx(seen.psnr, abs=1e-3)
         assert found["ssim"][i].item() == pytest.approx(ssim.item(), abs=1e-3) == pytest.approx(seen.ssim, abs=1e-3)
-        assert found["lpips"][i].item() == pytest.approx(judge.distance(2 * x - 1, 2 * y - 1).item(), abs=1e-4)
+
+
+def test_lpips_is_torchmetrics_with_the_same_network(models):
+    theirs = pytest.importorskip("torchmetrics.functional.image.lpips")
+    pytest.importorskip("lpips")
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        judge = lpips_distance(random=True)
+    peer = theirs._LPIPS(pretrained=True, net="vgg", pnet_rand=True)
+    peer.net.load_state_dict(judge.network.net.state_dict())
+    model = library.load(models["kl"], device="cpu")
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8, generator=generator)
+    found = batch_figures(model, pixels, ("lpips",), Judges(judge)).columns["lpips"]
+    with torch.inference_mode():
+        y = images.to_uint8(model.decode(model.encode(pixels).mode()).clamp(-1, 1))
+        expected = peer(images.to_float(pixels), images.to_float(y)).flatten()
+    assert found.tolist() == pytest.approx(expected.tolist(), abs=1e-3) and found.min() > 0.01
 
 
 def test_the_frechet_distance_is_torchmetrics_with_the_same_network(models, eyes):
