@@ -15,6 +15,8 @@ if TYPE_CHECKING:  # the names of _HOME once more, with their types
     from vae.data.splits import split_dataset as split_dataset
     from vae.distributions import DiagonalGaussian as DiagonalGaussian
     from vae.errors import InputError as InputError
+    from vae.evaluation.measure import measure as measure
+    from vae.evaluation.measurement import Measurement as Measurement
     from vae.evaluation.unusual import how_unusual as how_unusual
     from vae.inference import Reconstruction as Reconstruction
     from vae.inference import reconstruct as reconstruct
@@ -45,6 +47,8 @@ _HOME = {
     "reconstruct": "inference",
     "Reconstruction": "inference",
     "how_unusual": "evaluation.unusual",
+    "measure": "evaluation.measure",
+    "Measurement": "evaluation.measurement",
     "interpolate": "latents.interpolation",
     "load_data": "data.sets",
     "split_dataset": "data.splits",

@@ -11,6 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vae import torch_cache
 from vae.errors import InputError
 
 SMALLEST = 64  # pixels a side; smaller images are enlarged to it, for the network halves four times
@@ -55,18 +56,9 @@ def lpips_distance(device: torch.device | str = "cpu", random: bool = False) -> 
 
 def fetch_weights() -> Path:
     """VGG16's weights in torch's cache, downloaded if they are not there. InputError if they cannot be had."""
-    path = Path(torch.hub.get_dir()) / "checkpoints" / Path(WEIGHTS).name
-    if path.is_file():
-        return path
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(WEIGHTS, str(path), hash_prefix=_HASH)
-    except (OSError, RuntimeError) as error:  # no network, no room, another file than was asked for
-        raise InputError(
-            f"LPIPS needs VGG16's weights ({_SIZE}), and they cannot be downloaded from {WEIGHTS}; put that file in "
-            f"{path.parent}, or use the perceptual network efficientnet."
-        ) from error
-    return path
+    return torch_cache.fetch_weights(
+        WEIGHTS, _HASH, f"LPIPS needs VGG16's weights ({_SIZE})", "use the perceptual network efficientnet"
+    )
 
 
 def _prepared(x: Tensor) -> Tensor:

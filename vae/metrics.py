@@ -15,10 +15,10 @@ def psnr(a: Tensor, b: Tensor) -> Tensor:
     a, b: (N, C, H, W) in [-1, 1], clamped to it, or uint8; the peak is the whole range. Each image's error is averaged
     before the logarithm.
     """
-    _check(a, b)
+    check(a, b)
     error = torch.zeros(len(a), dtype=torch.float64, device=a.device)
-    for rows in _strips(a, 0):
-        error += (_unit(a, rows) - _unit(b, rows)).square().flatten(1).sum(1, dtype=torch.float64)
+    for rows in strips(a, 0):
+        error += (unit(a, rows) - unit(b, rows)).square().flatten(1).sum(1, dtype=torch.float64)
     return (-10.0 * torch.log10(error / a[0].numel())).float()
 
 
@@ -30,7 +30,7 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
     K2 = 0.03, averaged over channels and all pixels, the image being reflected at its edges: the figures are those of
     torchmetrics. The window shrinks where a side has fewer than 6 pixels to reflect.
     """
-    _check(a, b)
+    check(a, b)
     n, channels, height, width = a.shape
     c1, c2 = 0.01**2, 0.03**2
     top, left = min(5, height - 1), min(5, width - 1)
@@ -40,8 +40,8 @@ def ssim(a: Tensor, b: Tensor) -> Tensor:
         return F.conv2d(F.conv2d(F.pad(x, (left, left, 0, 0), mode="reflect"), down), across)
 
     total = torch.zeros(n, dtype=torch.float64, device=a.device)
-    for rows in _strips(a, top):
-        x, y = (_unit(image, rows).reshape(n * channels, 1, len(rows), width) for image in (a, b))
+    for rows in strips(a, top):
+        x, y = (unit(image, rows).reshape(n * channels, 1, len(rows), width) for image in (a, b))
         mean_x, mean_y = blur(x), blur(y)
         var_x, var_y = blur(x * x) - mean_x * mean_x, blur(y * y) - mean_y * mean_y
         covariance = blur(x * y) - mean_x * mean_y
@@ -57,20 +57,20 @@ def error_map(a: Tensor, b: Tensor, most: int = 64) -> Tensor:
 
     a, b: (1, C, H, W) in [-1, 1], clamped to it, or uint8.
     """
-    _check(a, b)
+    check(a, b)
     height, width = a.shape[-2:]
     whole = torch.arange(height, device=a.device)
-    error = (_unit(a, whole) - _unit(b, whole)).abs().mean(1, keepdim=True)
+    error = (unit(a, whole) - unit(b, whole)).abs().mean(1, keepdim=True)
     scale = max(1.0, max(height, width) / most)
     return F.adaptive_avg_pool2d(error, (max(1, round(height / scale)), max(1, round(width / scale))))[0, 0]
 
 
-def _check(a: Tensor, b: Tensor) -> None:
+def check(a: Tensor, b: Tensor) -> None:
     if a.shape != b.shape or a.ndim != 4:
         raise ValueError(f"two batches (N, C, H, W) of one shape are compared, not {tuple(a.shape)}, {tuple(b.shape)}")
 
 
-def _strips(x: Tensor, margin: int) -> Iterator[Tensor]:
+def strips(x: Tensor, margin: int) -> Iterator[Tensor]:
     """The indices of some rows at a time, until all had their turn, each time with `margin` rows before and after,
     reflected at the image's edges."""
     height = x.shape[-2]
@@ -80,7 +80,7 @@ def _strips(x: Tensor, margin: int) -> Iterator[Tensor]:
         yield torch.where(rows < height, rows, 2 * (height - 1) - rows)
 
 
-def _unit(x: Tensor, rows: Tensor) -> Tensor:
+def unit(x: Tensor, rows: Tensor) -> Tensor:
     """Those rows, in [0, 1]."""
     x = x.index_select(-2, rows)
     return x.float() / 255 if x.dtype == torch.uint8 else (x.float().clamp(-1, 1) + 1) / 2

@@ -29,6 +29,8 @@ class ImageNetFeatures(nn.Module):
     Images are (N, 3 or 1, H, W) in [-1, 1] of any size; they are resized to `size` pixels a side, a multiple of 32.
     """
 
+    title = "EfficientNet-Lite0"
+
     def __init__(self, network: nn.Module):
         super().__init__()
         network.eval()

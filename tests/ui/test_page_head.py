@@ -48,7 +48,15 @@ def test_a_module_is_kept_for_good_at_an_address_of_its_version():
         assert answer.content == scripts.modules()[name]
         assert answer.headers["content-type"].startswith("text/javascript")
         assert "immutable" in answer.headers["cache-control"]
-    for missing in (f"/{scripts.FOLDER}/0/page.js", f"{folder}/none.js", f"{folder}/..%2Ftheme.js"):
+    answer = visitor.get(f"{folder}/bench.css")
+    assert answer.headers["content-type"].startswith("text/css") and "immutable" in answer.headers["cache-control"]
+    assert re.search(r"font-size: [\d.]+rem", answer.text) and "px; line-height: 20px" not in answer.text
+    for missing in (
+        f"/{scripts.FOLDER}/0/page.js",
+        f"{folder}/studio.css",
+        f"{folder}/none.js",
+        f"{folder}/..%2Ftheme.js",
+    ):
         answer = visitor.get(missing)
         assert answer.status_code == 404 and "cache-control" not in answer.headers
 
@@ -69,7 +77,7 @@ def test_every_component_has_a_module_that_the_page_knows():
     python = "\n".join(path.read_text("utf-8") for path in UI.rglob("*.py"))
     names = set(re.findall(r'widget\(\s*"(\w+)"', python))
     page = scripts.modules()["page"].decode()
-    assert len(names) == 19 and names <= set(scripts.modules())
+    assert len(names) == 20 and names <= set(scripts.modules())
     assert all(re.search(rf"\b{name}\b", page) for name in names)
 
 

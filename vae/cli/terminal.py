@@ -38,6 +38,25 @@ def say(facts: dict, as_json: bool) -> None:
         print(f"{key:<{width}}  {text:.4g}" if isinstance(value, float) else f"{key:<{width}}  {text}")
 
 
+def say_rows(rows: list[dict], as_json: bool) -> None:
+    """Several of what `say` says one of: a table, a column a figure; what consists of several is in the JSON alone."""
+    if as_json:
+        print(json.dumps(rows))
+        return
+    keys = [key for key in rows[0] if not isinstance(rows[0][key], dict | list)]
+    cells = [keys] + [[_short(row.get(key)) for key in keys] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for line in cells:
+        first, *others = zip(line, widths, strict=True)
+        print("  ".join([first[0].ljust(first[1]), *(cell.rjust(width) for cell, width in others)]))
+
+
+def _short(value: object) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    return "–" if value is None else f"{value:,}" if isinstance(value, int) else str(value)
+
+
 def remark(sentences: list[str]) -> None:
     """What a user should know beside the result, on stderr."""
     for sentence in sentences:

@@ -74,16 +74,38 @@ class ImageSet:
             return self.images[torch.as_tensor(indices)]
         return torch.from_numpy(np.stack(self._arrays(indices)))
 
-    def _arrays(self, indices: Tensor | Sequence[int]) -> list[np.ndarray]:
-        """The images at `indices` from their source, several at a time."""
+    def readable(self, indices: Tensor | Sequence[int]) -> tuple[Tensor, list[int]]:
+        """As `batch`, of those images alone that can be read, and their numbers: none gives way to another."""
+        numbers = torch.as_tensor(indices).tolist()
+        if self._read is None:
+            return self.batch(indices), numbers
+        found = list(self._readers().map(self._read_or_none, numbers))
+        self.check()
+        sound = [i for i, pixels in zip(numbers, found, strict=True) if pixels is not None]
+        arrays = [pixels for pixels in found if pixels is not None]
+        return torch.from_numpy(np.stack(arrays)) if arrays else torch.empty(0, *self.shape, dtype=torch.uint8), sound
+
+    def _read_or_none(self, index: int) -> np.ndarray | None:
+        try:
+            return self._read(index)
+        except Vanished:
+            raise
+        except InputError:
+            return None
+
+    def _readers(self) -> ThreadPoolExecutor:
         with _opening:
             if self._pool is None:
                 self._pool = ThreadPoolExecutor(self.readers, thread_name_prefix="pictures")
+            return self._pool
+
+    def _arrays(self, indices: Tensor | Sequence[int]) -> list[np.ndarray]:
+        """The images at `indices` from their source, several at a time."""
         chosen = torch.as_tensor(indices).tolist()
         if any(not -len(self) <= i < len(self) for i in chosen):
             raise IndexError(f"{self.name} has {len(self)} pictures")
         found = []
-        for pixels in self._pool.map(self._read_sound, chosen):
+        for pixels in self._readers().map(self._read_sound, chosen):
             found.append(pixels)
             self.check()
         return found

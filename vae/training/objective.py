@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from vae.distributions import DiagonalGaussian
+from vae.equivariance import treated_alike
 from vae.errors import InputError
 from vae.loss import elbo
 from vae.lpips_distance import LPIPS, lpips_distance
@@ -111,19 +112,15 @@ def perceptual(network: ImageNetFeatures | LPIPS, x: Tensor, x_hat: Tensor, seed
 
 
 def equivariance(model: AutoEncoder, x: Tensor, z: Tensor, seed: int, step: int) -> tuple[Tensor, Tensor]:
-    """x, made smaller and turned by quarters of a circle, and what the model decodes from z treated alike (EQ-VAE,
-    Kouzelis et al. 2025, arXiv:2502.09509). Latents that bear this vary as images do, which diffusion learns better.
+    """x, made smaller and turned by quarters of a circle, and what the model decodes from z treated alike (see
+    vae/equivariance.py).
 
     Every step has a scale from 1/4 to 1 and an angle of its own.
     """
     generator = seeded(seed, 6, step)
     scale = 0.25 + 0.75 * torch.rand((), generator=generator).item()
     turns = int(torch.randint(4, (), generator=generator))
-    height, width = (max(1, round(scale * side)) for side in z.shape[-2:])
-    small = F.interpolate(z, (height, width), mode="bilinear", antialias=True, align_corners=False)
-    x_hat = model.decode(torch.rot90(small, turns, (2, 3)))
-    x = torch.rot90(x, turns, (2, 3))
-    return F.interpolate(x, x_hat.shape[-2:], mode="bilinear", antialias=True, align_corners=False), x_hat
+    return treated_alike(model.decode, x, z, scale, turns)
 
 
 class CustomObjective:

@@ -149,6 +149,19 @@ def raising_gradio_errors(function: Callable) -> Callable:
     return answer
 
 
+def telling_errors(function: Callable) -> Callable:
+    """Decorates a function that a script calls: in place of what it would return, {"error": one sentence}."""
+
+    @wraps(function)
+    def answer(*arguments):
+        try:
+            return function(*arguments)
+        except Exception as error:
+            return {"error": error_text(error, function.__name__)}
+
+    return answer
+
+
 def _file(title: str) -> dict:
     """What clients know a file by."""
     meta = {"type": "object", "default": {"_type": "gradio.FileData"}}

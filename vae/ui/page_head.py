@@ -39,22 +39,16 @@ SIZE = (
     "try { size ??= localStorage.getItem('vs-size'); } catch {}"
     "document.documentElement.classList.toggle('vs-large', size === 'large');}"
 )
-TYPE = re.compile(r"\b(font-size|line-height): ([\d.]+)px")
 
 
 def page_head() -> str:
     """The style is not given to launch(css=) either, which puts Gradio's own selectors before each of ours."""
-    style = variables() + "\n".join(in_rem((scripts.STATIC / f"{name}.css").read_text("utf-8")) for name in STYLES)
+    styles = ((scripts.STATIC / f"{name}.css").read_text("utf-8") for name in STYLES)
+    style = variables() + "\n".join(map(scripts.in_rem, styles))
     return (
         f"{scripts.head()}<style>{style}</style><script>{OPEN_TAB}{SIZE}</script>"
         f"{_data('vs-examples', examples())}{_data('vs-tour', tour.as_json())}"
     )
-
-
-def in_rem(style: str) -> str:
-    """The style with the size of its type, which is written in pixels, in what the browser's own size gives: large type
-    is one number then."""
-    return TYPE.sub(lambda found: f"{found[1]}: {float(found[2]) / 16:.6g}rem", style)
 
 
 def _data(name: str, value: object) -> str:

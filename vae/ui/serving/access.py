@@ -89,9 +89,13 @@ class Audience:
             return self._has_host and is_host(request)
         return bool(self.settings and self.settings.public is False) or request is None or is_local(request)
 
+    def asked_by_stranger(self) -> bool:
+        """Whether whoever is being answered has to leave others their part of this server."""
+        return self.public and not self.may_open_paths()
+
     def limits(self) -> AbstractContextManager[None]:
         """Inside, memory and downloads are limited as whoever is being answered may have them."""
-        return for_strangers(self.public and not self.may_open_paths())
+        return for_strangers(self.asked_by_stranger())
 
     def visitor(self, token: object) -> "Visitor":
         """Whoever's event or call is being answered.

@@ -22,6 +22,7 @@ from vae.inference import Draw, Endpoint, Generated, Reconstruction
 from vae.latents import priors
 from vae.models import AutoEncoder
 from vae.tiling import decode
+from vae.ui.serving.bench_jobs import measured, stressed
 from vae.ui.serving.latent_spread import spread
 from vae.ui.serving.overview import overview
 
@@ -218,8 +219,11 @@ JOBS: dict[str, Callable] = {
     "sample": sample,
     "interpolate": interpolate,
     "overview": overview,
+    "measured": measured,
+    "stressed": stressed,
     "opened": opened,
 }
 MOVING = ("pixels", "sketch")  # jobs asked for many times a second, whose results are seen once
 LIGHT = (*MOVING, "overview")  # and of small models or few images, for which no GPU is taken where it is lent
-TELLING = ("reconstruct", "across", "interpolate")  # jobs that say how far they are
+UNKEPT = (*MOVING, "measured", "stressed")  # whose results are not asked for again
+TELLING = ("reconstruct", "across", "interpolate", "stressed")  # jobs that say how far they are

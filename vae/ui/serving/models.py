@@ -18,7 +18,7 @@ from vae.images import flatten
 from vae.inference import Endpoint, Reconstruction
 from vae.models import AutoEncoder
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.jobs import DRAWN, MOVING, Call, Drawn, Seen, stamp
+from vae.ui.serving.jobs import DRAWN, UNKEPT, Call, Drawn, Seen, stamp
 from vae.ui.serving.loaded_models import LoadedModels
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.tasks import Report
@@ -94,6 +94,14 @@ class ModelServer:
         """How the model's latents lie, shown on an image of at most DRAWN pixels."""
         side = min(DRAWN, self.catalog.facts(name)["image_size"])
         return self._call("spread", [name], image=image, side=side, seed=seed)
+
+    def measured_call(self, name: str | None, pixels: Tensor, **options) -> Call:
+        """Figures of a batch of images, as bench_jobs.measured has them."""
+        return self._call("measured", [name], pixels=pixels, **options)
+
+    def stress_call(self, name: str | None, image: Image.Image, **options) -> Call:
+        """What a reconstruction bears, as bench_jobs.stressed has it."""
+        return self._call("stressed", [name], image=image, **options)
 
     def overview_call(self, folder: Path, **arguments) -> Call:
         """A small bundled run at a glance, as overview.py has it; no visitor names its folder."""
@@ -212,7 +220,7 @@ class ModelServer:
 
         A place on a map or half a drawing is seen once, and a posterior sample without a seed is another one each time.
         Of the rest all are kept where each call costs a GPU, and else what visitors want as a file next."""
-        again = call.job == "interpolate" or (self.backend.together and call.job not in MOVING)
+        again = call.job == "interpolate" or (self.backend.together and call.job not in UNKEPT)
         if not again or (call.arguments.get("sample") and call.arguments.get("seed") is None):
             return None
         arguments = tuple(sorted((name, _fingerprint(value)) for name, value in call.arguments.items()))

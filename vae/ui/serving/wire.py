@@ -14,6 +14,7 @@ from torch import Tensor
 
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
+from vae.evaluation.stress import Stage
 from vae.evaluation.unusual import Unusual
 from vae.images import flatten
 from vae.inference import Draw, Generated, Reconstruction
@@ -21,7 +22,7 @@ from vae.latents.priors import PriorNotFitted
 from vae.ui.serving.jobs import Call, Drawn, Seen
 from vae.ui.serving.latent_spread import Spread
 
-KINDS = (Call, Draw, Reconstruction, Seen, Unusual, Generated, Drawn, Spread)  # dataclasses
+KINDS = (Call, Draw, Reconstruction, Seen, Unusual, Generated, Drawn, Spread, Stage)  # dataclasses
 RECORDS = {kind.__name__: kind for kind in KINDS}
 DTYPES = {str(dtype): dtype for dtype in (torch.uint8, torch.int64, torch.float32, torch.bfloat16, torch.float16)}
 HEAD = struct.Struct("<Q")  # how long the JSON is

@@ -116,10 +116,13 @@ class ZeroGpuModels:
 def _pixels(call: Call, model: AutoEncoder | None, side: int) -> int:
     """How many pixels a call decodes, about."""
     told, free = call.arguments, model is None or not model.config.fixed_size
-    if call.job in ("reconstruct", "across"):
+    if call.job == "measured":
+        return 3 * told["pixels"].shape[0] * told["pixels"].shape[-1] ** 2  # the others for what judges them
+    if call.job in ("reconstruct", "across", "stressed"):
         width, height = told["image"].size
         scale = min(1.0, (told.get("max_side") or max(width, height)) / max(width, height))
-        return round(width * height * scale**2) if free else side**2
+        times = max(8, told.get("cycles") or 0) if call.job == "stressed" else 1
+        return times * (round(width * height * scale**2) if free else side**2)
     if call.job == "spread":
         return 2 * told["side"] ** 2
     side = min(side, DRAWN) if free and told["small"] else side

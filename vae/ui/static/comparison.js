@@ -11,9 +11,9 @@ import { announce, button, context2d, h, icon, loadImage, onResize, pixelRatio, 
 import { fileName, number } from "./format.js";
 import { showShare } from "./progress.js";
 import { saveAt, saveCanvas } from "./save_file.js";
-import { listen } from "./topics.js";
+import { listen, tell } from "./topics.js";
 
-const LETTERS = "ABCD";
+const LETTERS = "ABCDEF";
 /** @type {[Layer, string][]} */
 const LAYERS = [
   ["image", "Reconstruction"],
@@ -238,7 +238,7 @@ export default function mount({ root, props, trigger, server, watch, options }) 
     const others = partners(pane.encoder);
     if (!others.some((model) => model.name === pane.decoder)) pane.decoder = pane.encoder;
     // Where one pane of a row has a second choice, all keep the room for it.
-    const across = panes.length === 3 ? 3 : 2;
+    const across = panes.length === 3 || panes.length > 4 ? 3 : 2;
     const beside = panes.filter((_, k) => Math.floor(k / across) === Math.floor(i / across));
     pane.pairing.hidden = !beside.some((each) => partners(each.encoder).length);
     pane.pairing.classList.toggle("none", !others.length);
@@ -302,6 +302,10 @@ export default function mount({ root, props, trigger, server, watch, options }) 
       } else if (pane.of !== of) pane.result = null; // that of another picture stays until it is replaced
       pane.node.classList.toggle("stale", Boolean(pane.result) && !result);
     }
+    tell(
+      "compare-models",
+      panes.map(({ encoder }) => encoder),
+    );
     describe();
     settle();
     paint();

@@ -1,7 +1,7 @@
 // An image from the visitor: dropped, pasted, chosen, drawn, or one of the examples. With the option `topic` each
-// choice is told to other components too, with `sketch` what the model makes of a drawing under way; with
-// `photographs`, families of models, the example is a photograph with a model of those and a digit with others, until
-// the visitor chooses.
+// choice is told to other components too, with `shows` they can choose one, with `sketch` what the model makes of a
+// drawing under way is told; with `photographs`, families of models, the example is a photograph with a model of those
+// and a digit with others, until the visitor chooses.
 
 /** @import { Context, Example, ImageValue, ModelNews, SketchServer } from "./types" */
 import { errorLine, h, uniqueId } from "./dom.js";
@@ -15,7 +15,7 @@ const DRAWING = "Your drawing";
 /** @returns {Example[]} those that Python put into the page's head */
 const readExamples = () => JSON.parse(document.getElementById("vs-examples")?.textContent ?? "[]");
 
-/** @typedef {{ topic?: string, sketch?: string, photographs?: string[] }} Options */
+/** @typedef {{ topic?: string, sketch?: string, shows?: string, photographs?: string[] }} Options */
 
 /** @param {Context<ImageValue | null, SketchServer, Options>} context */
 export default function mount({ root, props, server, upload, watch, options }) {
@@ -99,4 +99,5 @@ export default function mount({ root, props, server, upload, watch, options }) {
   watch("value", showValue);
   showValue();
   if (options.photographs) listen("models", suit);
+  if (options.shows) listen(options.shows, ({ value, uri, label }) => choose(value, uri, label));
 }

@@ -26,6 +26,7 @@ const first = { address, error_note, image_input, model_picker, progress, recons
 
 /** @type {Record<string, () => Promise<{ default: Draw }>>} */
 const others = {
+  bench: () => import("./bench.js"),
   beta_runs: () => import("./beta_runs.js"),
   comparison: () => import("./comparison.js"),
   file_saver: () => import("./file_saver.js"),

@@ -170,6 +170,51 @@ export interface ComparisonNews {
   done?: boolean;
 }
 
+/** Figures of a model over a folder, of FolderMeasure: its row, and the figures of each image. shape: side, channels
+ * and border of the images as it saw them. wanted: how many were to be measured, of so many. */
+export interface Measured {
+  row: {
+    images: number;
+    percentiles: Record<string, Record<string, number | null>>;
+    [figure: string]: number | string | null | undefined | Record<string, Record<string, number | null>>;
+  };
+  images: { numbers: number[]; names: string[]; columns: Record<string, (number | null)[]> };
+  shape: [number, number, number];
+  wanted: number;
+  of: number;
+}
+
+/** stress_view.answers(): one stage of a test. psnr: null where the image came back as it was. */
+export interface Stage {
+  label: string;
+  at: number;
+  image: string;
+  width: number;
+  psnr: number | null;
+  ssim: number;
+  delta_e: number;
+  drift: number[];
+  remark: string | null;
+}
+
+/** FolderMeasure.answers() and stress_view.answers() */
+export interface BenchNews extends Partial<Measured> {
+  ticket: string;
+  model?: string;
+  stages?: Stage[];
+  what?: string;
+  share?: number | null;
+  error?: string;
+  done?: boolean;
+}
+
+/** FolderSets, of which a sentence comes in place of what is refused. */
+export interface BenchServer extends StopServer {
+  names(): Promise<string[]>;
+  picture(asked: { data: string; shape: number[]; number: number }): Promise<{ uri: string } | { error: string }>;
+  thumbnails(asked: { data: string; shape: number[]; numbers: number[] }): Promise<Sprite | { error: string }>;
+}
+
 /** Images side by side in one PNG, of uploads.sprite(). */
 export interface Sprite {
   sprite: string;

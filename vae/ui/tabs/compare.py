@@ -1,4 +1,4 @@
-"""The Compare tab: one image through two to four models, side by side."""
+"""The Compare tab: one image through two to six models, side by side; a whole folder; and what the models bear."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -7,7 +7,10 @@ import gradio as gr
 
 from vae.errors import InputError
 from vae.inference import Reconstruction
-from vae.ui.components import error_text, fold, lead, raising_gradio_errors, widget
+from vae.ui import stress_view
+from vae.ui.components import error_text, fold, lead, raising_gradio_errors, telling_errors, widget
+from vae.ui.folder_measure import FolderMeasure
+from vae.ui.folder_sets import FolderSets
 from vae.ui.formulas import formula
 from vae.ui.serving.jobs import Call
 from vae.ui.serving.models import ModelServer
@@ -15,7 +18,8 @@ from vae.ui.serving.tasks import Done, Tasks
 from vae.ui.uploads import link, read_picture
 
 FIRST = {"kind": "example", "name": "digit-2"}
-MOST = 4  # models side by side
+MOST = 6  # models side by side
+AT_ONCE = 2  # folders and stress tests of all visitors, which take long
 
 LEAD = (
     "One picture, several models. Zoom in on a detail and all of them follow: what one model has lost there, another "
@@ -35,11 +39,13 @@ WHY = (
 
 
 def build(server: ModelServer, tasks: Tasks) -> None:
+    sets = FolderSets(server.catalog.audience)
+    measuring = FolderMeasure(server, tasks, sets)
     lead("Compare", LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                widget("image_input", value=FIRST, topic="compare-picture")
+                widget("image_input", value=FIRST, topic="compare-picture", shows="compare-show")
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
@@ -48,8 +54,19 @@ def build(server: ModelServer, tasks: Tasks) -> None:
     def run(event: gr.EventData) -> Iterator[dict]:
         yield from answers(server, tasks, event._data)
 
+    scripts = [telling_errors(script) for script in (tasks.stop, sets.names, sets.picture, sets.thumbnails)]
+    bench = widget("bench", events=["work"], functions=scripts)
+
     # Each asks for what it lacks, so that none is dropped; the page has one on its way at a time.
     view.run(run, None, view, api_visibility="private", show_progress="hidden", trigger_mode="multiple")
+
+    def work(event: gr.EventData) -> Iterator[dict]:
+        asked = event._data if isinstance(event._data, dict) else {}
+        folder = asked.get("kind") == "folder"
+        yield from measuring.answers(asked) if folder else stress_view.answers(server, tasks, asked)
+
+    told = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
+    bench.work(work, None, bench, **told, concurrency_limit=AT_ONCE)
 
 
 def answers(server: ModelServer, tasks: Tasks, asked: object) -> Iterator[dict]:
