@@ -8,12 +8,12 @@ from tabs import tab
 
 PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
 MAIN = {  # what is done most on each tab
-    "Reconstruct": "Choose a picture",
-    "Sample": "Draw new samples",
-    "Interpolate": "Play",
-    "Latent space": None,
-    "Compare": "Choose a picture",
-    "Train": "Start training",
+    "Reconstruct": ["Choose a picture", "Draw"],
+    "Sample": ["Draw new samples"],
+    "Interpolate": ["Play"],
+    "Latent space": ["Pause"],
+    "Compare": ["Choose a picture", "Draw"],
+    "Train": ["Start training"],
 }
 SETTINGS = ".vs-controls:visible"
 
@@ -35,9 +35,10 @@ def test_all_is_within_three_screens_and_the_main_action_in_reach(visit, width, 
         if width == PHONE["width"]:
             assert page.evaluate("document.documentElement.scrollHeight") <= 3 * PHONE["height"], name
         assert at["x"] >= 0 and at["x"] + at["width"] <= width, name
-        if says:
-            box = bar(page).get_by_role("button", name=says, exact=True).bounding_box()
-            assert box["height"] >= 44 and box["y"] + box["height"] <= PHONE["height"], name
+        for each in says:
+            box = bar(page).get_by_role("button", name=each, exact=True).bounding_box()
+            assert min(box["height"], box["width"]) >= 44 and box["y"] + box["height"] <= PHONE["height"], name
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width, name
 
 
 def test_the_bar_does_what_the_tab_does_and_the_sheet_leaves_the_picture_in_sight(visit):
@@ -63,6 +64,17 @@ def test_the_bar_does_what_the_tab_does_and_the_sheet_leaves_the_picture_in_sigh
         bar(page).get_by_role("button", name="Choose a picture").click()
     chooser.value.set_files({"name": "words.png", "mimeType": "image/png", "buffer": b"no"})
     expect(page.locator(SETTINGS)).to_contain_text("words.png is not a picture")  # it opens by itself to say so
+
+    bar(page).get_by_role("button", name="Close").click()
+    bar(page).get_by_role("button", name="Draw").click()
+    pad = page.get_by_role("application", name="The picture")
+    expect(pad).to_be_focused()
+    box, below = pad.bounding_box(), page.locator(".vs-bar").bounding_box()
+    assert 200 <= box["width"] == box["height"] and box["y"] + box["height"] <= below["y"]
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    expect(page.locator(".vs-drop-name:visible")).to_have_text("Your drawing")
 
     tab(page, "Interpolate")
     expect(page.locator(SETTINGS)).to_have_count(0)

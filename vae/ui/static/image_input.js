@@ -11,6 +11,7 @@ import { isSmall } from "./pixel_scale.js";
 import { listen, tell } from "./topics.js";
 
 const DRAWING = "Your drawing";
+const FIRST = "digit-8"; // in which one sees what a small model leaves out
 
 /** @returns {Example[]} those that Python put into the page's head */
 const readExamples = () => JSON.parse(document.getElementById("vs-examples")?.textContent ?? "[]");
@@ -37,7 +38,8 @@ export default function mount({ root, props, server, upload, watch, options }) {
   });
   root.append(h("div", { class: "vs-source" }, input, zone, draw.node), error.node, draw.place, buttons);
 
-  let chosen = false; // by the visitor
+  let chosen = false; // by the visitor, or by a link
+  let suited = FIRST; // the example that suits the model
 
   /** @param {ImageValue} value @param {string} uri @param {string} label */
   const show = (value, uri, label) => {
@@ -91,12 +93,17 @@ export default function mount({ root, props, server, upload, watch, options }) {
   const suit = (news) => {
     const model = news.models.find((m) => m.name === news.chosen);
     if (!model || chosen || props.value?.kind !== "example") return;
-    const name = options.photographs?.includes(model.family) ? "photo-parrot" : "digit-2";
+    const name = options.photographs?.includes(model.family) ? "photo-parrot" : FIRST;
     if (props.value.name === name) return;
+    suited = name;
     props.value = { kind: "example", name };
     showValue();
   };
-  watch("value", showValue);
+  watch("value", () => {
+    const value = props.value;
+    chosen ||= value?.kind !== "example" || value.name !== suited;
+    showValue();
+  });
   showValue();
   if (options.photographs) listen("models", suit);
 }
