@@ -114,7 +114,7 @@ def test_reconstruct_an_uploaded_digit(visit, tmp_path):
 def test_sample_and_send_on(visit):
     page = visit()
     tab(page, "Sample")
-    cells = page.get_by_role("group", name="Samples of mnist-vae-large", exact=True).get_by_role("button")
+    cells = page.get_by_role("group", name="Samples of mnist-vae", exact=True).get_by_role("button")
     expect(cells).to_have_count(25)
     width = cells.first.bounding_box()["width"]
     assert width % 32 == 0, "enlarged by a whole factor"
@@ -204,15 +204,25 @@ def test_the_example_suits_the_model_until_one_is_chosen(visit):
     page = visit()
     picture = page.locator(".vs-controls:visible .vs-drop-name")
     model = page.get_by_label("Model", exact=True)
-    expect(picture).to_have_text("Digit 2")
+    expect(picture).to_have_text("Digit 8")
     model.select_option("dogs-vae")
     expect(picture).to_have_text("Parrot")
     expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text(
         "4 channels of 32 × 32", timeout=60_000
     )
     model.select_option("mnist-vae")
-    expect(picture).to_have_text("Digit 2")
+    expect(picture).to_have_text("Digit 8")
     page.locator(".vs-controls:visible").get_by_title("Digit 3").click()
     model.select_option("dogs-vae")
     expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text("4 channels of 4 × 4", timeout=60_000)
+    expect(picture).to_have_text("Digit 3")
+
+
+def test_a_linked_example_stays(visit):
+    page = visit("?tab=reconstruct&model=dogs-vae&image=digit-3")
+    picture = page.locator(".vs-controls:visible .vs-drop-name")
+    expect(picture).to_have_text("Digit 3")
+    expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text("4 channels of 4 × 4", timeout=60_000)
+    page.get_by_label("Model", exact=True).select_option("mnist-vae")
+    expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text("64 numbers")
     expect(picture).to_have_text("Digit 3")

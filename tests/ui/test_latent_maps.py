@@ -204,7 +204,7 @@ def test_a_model_without_statistics_says_how_to_measure_it(latent_maps, tmp_path
     found = latent_maps.opened(name)
     assert found["unmeasured"]["name"] == name and not found["unmeasured"]["refused"]
     assert found["unmeasured"]["commands"] == [f"python -m vae statistics {name} --data FOLDER-OF-PICTURES"]
-    assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae-large"], "nobody meets an empty box"
+    assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae"], "nobody meets an empty box"
     assert "not been measured" in latent_maps.latent_space_map({"model": name, "map": "pca"})["error"]
 
 
@@ -247,7 +247,7 @@ def test_statistics_of_another_checkpoint_are_refused_by_name(latent_maps, measu
     found = latent_maps.opened(measured)
     assert found["unmeasured"]["refused"] and found["unmeasured"]["commands"] == []
     assert "statistics.safetensors belongs to another checkpoint" in found["unmeasured"]["says"]
-    assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae-large"]
+    assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae"]
 
     def read(weights):
         raise AssertionError("the weights are hashed only once")

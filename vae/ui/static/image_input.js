@@ -38,7 +38,7 @@ export default function mount({ root, props, server, upload, watch, options }) {
   });
   root.append(h("div", { class: "vs-source" }, input, zone, draw.node), error.node, draw.place, buttons);
 
-  let chosen = false; // by the visitor, or by a link
+  let chosen = new URLSearchParams(location.search).has("image"); // by the visitor, or by a link
   let suited = FIRST; // the example that suits the model
 
   /** @param {ImageValue} value @param {string} uri @param {string} label */
@@ -92,18 +92,14 @@ export default function mount({ root, props, server, upload, watch, options }) {
   /** @param {ModelNews} news */
   const suit = (news) => {
     const model = news.models.find((m) => m.name === news.chosen);
-    if (!model || chosen || props.value?.kind !== "example") return;
+    if (!model || chosen || props.value?.kind !== "example" || props.value.name !== suited) return;
     const name = options.photographs?.includes(model.family) ? "photo-parrot" : FIRST;
-    if (props.value.name === name) return;
+    if (suited === name) return;
     suited = name;
     props.value = { kind: "example", name };
     showValue();
   };
-  watch("value", () => {
-    const value = props.value;
-    chosen ||= value?.kind !== "example" || value.name !== suited;
-    showValue();
-  });
+  watch("value", showValue);
   showValue();
   if (options.photographs) listen("models", suit);
 }

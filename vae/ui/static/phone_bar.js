@@ -60,7 +60,8 @@ export function watchPhone() {
       ({ target }) => target instanceof Element && shown?.contains(target) && target.matches(`.vs-controls ${ERROR}`),
     );
     if (said && !isOpen()) open(true);
-    due ||= requestAnimationFrame(() => {
+    if (due) return;
+    due = requestAnimationFrame(() => {
       due = 0;
       draw();
     });
