@@ -42,13 +42,18 @@ def test_the_first_page_is_light_and_shows_a_result_at_once(app, chromium):
     context.close()
 
 
+def paper(folder: Path) -> Path:
+    """A photograph of a digit on paper."""
+    sheet, digit = Image.new("L", (320, 420), 235), Image.open(DIGIT).convert("L").resize((260, 260))
+    sheet.paste(Image.new("L", digit.size, 40), (30, 70), digit)
+    sheet.save(folder / "paper.png")
+    return folder / "paper.png"
+
+
 def test_any_picture_is_taken_kindly(visit, tmp_path):
     page = visit()
     rebuilt(page)
-    paper, digit = Image.new("L", (320, 420), 235), Image.open(DIGIT).convert("L").resize((260, 260))
-    paper.paste(Image.new("L", digit.size, 40), (30, 70), digit)
-    paper.save(tmp_path / "paper.png")
-    page.locator(".vs-file").first.set_input_files(tmp_path / "paper.png")
+    page.locator(".vs-file").first.set_input_files(paper(tmp_path))
     remarks, left = page.locator(".vs-remarks"), page.locator(".vs-ends span").first
     expect(remarks).to_contain_text("looks like a digit on paper")
     expect(left).to_have_text("As the model sees it")
@@ -74,6 +79,27 @@ def test_any_picture_is_taken_kindly(visit, tmp_path):
     expect(page.locator("#vs-model")).to_have_value("dogs-vae-16")
     expect(page.locator(".vs-drop-name").first).to_have_text("Parrot")
     assert float(figure(page, "Pixel accuracy").removesuffix("dB")) > 25
+
+
+def test_the_other_tabs_say_what_was_done_to_a_photographed_digit(visit, tmp_path):
+    page = visit("?tab=interpolate")
+    expect(page.locator(".vs-caption:visible")).to_contain_text("to seed 4")
+    page.locator("#vs-end-B-file").set_input_files(paper(tmp_path))
+    remarks = page.locator(".vs-remarks:visible")
+    expect(remarks).to_contain_text("looks like a digit on paper")
+    last = page.locator(".vs-strip .vs-cell canvas").last
+    cleaned = last.evaluate("c => c.toDataURL()")
+    remarks.get_by_role("button", name="Undo").click()
+    expect(remarks).to_contain_text("as you gave it")
+    assert last.evaluate("c => c.toDataURL()") != cleaned
+    remarks.get_by_role("button", name="Clean it up").click()
+    expect(remarks).to_contain_text("looks like a digit on paper")
+    assert last.evaluate("c => c.toDataURL()") == cleaned
+
+    tab(page, "Compare")
+    page.locator(".vs-controls:visible .vs-file").set_input_files(paper(tmp_path))
+    said = page.locator(".vs-pane .vs-caption:visible", has_text="looks like a digit on paper")
+    expect(said).to_have_count(2)
 
 
 def test_reconstruct_an_uploaded_digit(visit, tmp_path):

@@ -131,6 +131,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
             "prior": found.prior,
             "seed_a": a.seed if isinstance(a, Draw) else None,
             "seed_b": b.seed if isinstance(b, Draw) else None,
+            "cleaned": found.cleaned,
             "seconds": round(found.seconds, 4),
         }
         return gr.FileData(path=str(path)).model_dump(), facts

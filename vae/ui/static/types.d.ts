@@ -156,6 +156,7 @@ export interface Compared extends Figures {
   image: string;
   box: [number, number, number, number];
   grey: boolean;
+  cleaned: string | null;
   bits_per_pixel: number;
 }
 
@@ -264,6 +265,8 @@ export interface Interpolation extends Sprite {
   links: (string | null)[];
   way: string;
   seconds: number;
+  cleaned: string | null;
+  undone: boolean;
 }
 
 /** The name of a projection, or two latent dimensions. */

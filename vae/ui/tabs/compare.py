@@ -95,6 +95,7 @@ def pane_value(found: Reconstruction, pane: dict) -> dict:
         "height": found.original.height,
         "box": [round(edge, 4) for edge in found.box],
         "grey": found.original.mode in ("L", "LA"),
+        "cleaned": found.cleaned,
         "psnr": round(found.psnr, 3),
         "ssim": round(found.ssim, 5),
         "latent_shape": list(found.latent_shape),
