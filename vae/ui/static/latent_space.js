@@ -4,6 +4,7 @@
 import { announce, h, loadImage, onThemeChange, poll } from "./dom.js";
 import { shortName } from "./format.js";
 import { latentMap } from "./latent_map.js";
+import { runButton } from "./run_button.js";
 import { markStale } from "./stale_mark.js";
 import { listen, tell } from "./topics.js";
 
@@ -19,19 +20,12 @@ const MEASURE = "A map needs a measurement: a data set is encoded once, and the 
  * @param {Unmeasured} unmeasured
  * @param {string[]} shown the models shown instead
  */
-function noticeOf({ name, says, commands, refused }, shown) {
+function noticeOf({ name, says, run, refused }, shown) {
   const title = shortName(name, 1);
   const heading = refused ? `The map of ${title} cannot be shown` : `${title} has no map yet`;
   /** @type {HTMLElement[]} */
   const nodes = [h("h3", {}, heading), refused ? h("p", { class: "vs-error" }, says) : h("p", {}, MEASURE, says)];
-  if (commands.length)
-    nodes.push(
-      h(
-        "pre",
-        {},
-        commands.map((line) => h("code", {}, line)),
-      ),
-    );
+  if (run) nodes.push(h("p", {}, runButton(run)));
   const maps = shown.length > 1 ? "the maps" : "the map";
   if (shown.length)
     nodes.push(h("p", {}, `Until then, here: ${maps} of ${shown.join(" and ")}, good examples to explore.`));

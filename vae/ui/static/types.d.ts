@@ -186,6 +186,7 @@ export interface SampleHalf extends Partial<Sprite> {
   model: string;
   variational: boolean;
   missing?: string;
+  run?: string | null;
   says?: string;
   prior?: string;
   seconds?: number;
@@ -307,7 +308,7 @@ export interface LatentSpace {
 export interface Unmeasured {
   name: string;
   says: string;
-  commands: string[];
+  run: string | null;
   refused: boolean;
 }
 
