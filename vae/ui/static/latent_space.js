@@ -94,12 +94,14 @@ export default function mount({ root, props, server, trigger, watch }) {
     row.append(...spaces.map((space) => space.node));
     old.replaceWith(row);
   };
+  const tellShown = () => tell("shown", { tab: "latent", model: props.value?.model, map });
   const mark = markStale(root, () => props.value);
   const show = () => {
     const value = props.value;
     if (!value) return;
     mark();
-    tell("shown", { tab: "latent", model: value.model });
+    map ??= value.map ?? null; // else what the visitor has chosen meanwhile
+    tellShown();
     const { unmeasured } = value;
     notice.hidden = !unmeasured;
     const names = value.spaces.map((space) => space.name);
@@ -126,6 +128,7 @@ export default function mount({ root, props, server, trigger, watch }) {
   });
   listen("latent-map", (/** @type {string | null} */ wanted) => {
     map = wanted;
+    if (props.value) tellShown();
     showMaps();
   });
   watch("value", show);

@@ -171,6 +171,11 @@ export interface ComparisonNews {
   done?: boolean;
 }
 
+/** The models beside the first one, that a link asks for. */
+export interface ComparisonLink {
+  with: string[];
+}
+
 /** Images side by side in one PNG, of uploads.sprite(). */
 export interface Sprite {
   sprite: string;
@@ -314,6 +319,7 @@ export interface Unmeasured {
 
 export interface LatentSpaces {
   model?: string | null;
+  map?: string | null;
   spaces: LatentSpace[];
   unmeasured: Unmeasured | null;
 }

@@ -7,6 +7,7 @@ import gradio as gr
 
 from vae.errors import InputError
 from vae.inference import Reconstruction
+from vae.ui.address import Linked
 from vae.ui.components import error_text, fold, lead, raising_gradio_errors, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.jobs import Call
@@ -34,12 +35,12 @@ WHY = (
 )
 
 
-def build(server: ModelServer, tasks: Tasks) -> None:
+def build(server: ModelServer, tasks: Tasks) -> Linked:
     lead("Compare", LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                widget("image_input", value=FIRST, topic="compare-picture")
+                picture = widget("image_input", value=FIRST, topic="compare-picture")
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
@@ -50,6 +51,19 @@ def build(server: ModelServer, tasks: Tasks) -> None:
 
     # Each asks for what it lacks, so that none is dropped; the page has one on its way at a time.
     view.run(run, None, view, api_visibility="private", show_progress="hidden", trigger_mode="multiple")
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        news, names = {}, {known["name"] for known in server.catalog.models()}
+        if "image" in query:
+            news[picture] = {"kind": "example", "name": query["image"]}
+            read_picture(news[picture])
+        others = query.get("with", "").split(",")[: MOST - 1]
+        for name in filter(None, others):
+            if name not in names:
+                raise InputError(f"The link's model to compare with, {name[:80]}, is not here, or not any more.")
+        return news | ({view: {"with": others}} if others[0] else {})
+
+    return Linked([picture, view], set_to)
 
 
 def answers(server: ModelServer, tasks: Tasks, asked: object) -> Iterator[dict]:
