@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw, ImageFilter
 import vae
 from vae import images
 from vae.digit_photo import clean_digit
-from vae.inference import latent_of
+from vae.inference import interpolate, latent_of
 
 EXAMPLES = Path(__file__).parents[1] / "vae" / "ui" / "static" / "examples"
 DIGITS = [Image.open(path).convert("L") for path in sorted(EXAMPLES.glob("digit-*.png"))]
@@ -128,3 +128,11 @@ def test_only_models_of_digits_clean_and_say_it(model):
 def test_an_interpolations_end_is_the_same_latent(model):
     photo = paper(DIGITS[0])
     assert latent_of(model, photo).equal(vae.reconstruct(model, photo).latent[0])
+
+
+def test_an_interpolation_says_what_was_done_to_its_ends(model):
+    photo = paper(DIGITS[0])
+    cleaned, given = (interpolate(model, [3, photo], 2, clean_photo=clean) for clean in (True, False))
+    assert cleaned.cleaned == vae.reconstruct(model, photo).cleaned and given.cleaned is None
+    assert cleaned.pixels[0].equal(given.pixels[0]) and not cleaned.pixels[1].equal(given.pixels[1])
+    assert interpolate(model, [3, DIGITS[0]], 2).cleaned is None

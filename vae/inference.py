@@ -81,12 +81,14 @@ Endpoint = Draw | int | Tensor | Image.Image  # an integer is a Draw's seed; of 
 @dataclass(frozen=True)
 class Generated:
     """pixels: uint8 (n, C, H, W), on the CPU. prior: the one they were drawn from, or whose space was gone through,
-    None if none. mode: of an interpolation, as vae.interpolate has it. seconds: of computing."""
+    None if none. mode: of an interpolation, as vae.interpolate has it. seconds: of computing. cleaned: what was done to
+    photographed digits among the endpoints, one sentence; None if there were none."""
 
     pixels: Tensor
     seconds: float
     prior: str | None
     mode: str | None = None
+    cleaned: str | None = None
 
 
 def make_generator(seed: int) -> torch.Generator:
@@ -331,6 +333,7 @@ def interpolate(
     kind: str = "path",
     size: int | None = None,
     progress: Progress | None = None,
+    clean_photo: bool = True,
 ) -> Generated:
     """The images between latents, in one row.
 
@@ -338,6 +341,7 @@ def interpolate(
     and back to the first; "grid", `steps` rows of as many, the four endpoints in its corners.
     mode: as vae.interpolate has it; "prior" goes through the best prior of the model that can be inverted, from which
     draws that name no prior then come too. size: the side of the images, where it is not the model's sample_size.
+    clean_photo: as `reconstruct` has it.
     Raises InputError for another number of endpoints, and as vae.interpolate and sample_latents do.
     """
     model, report = as_model(model), progress or _silent
@@ -350,7 +354,8 @@ def interpolate(
     drawn_from = prior.kind if prior else "normal"
     report("Encoding", 0, 0)
     start = time.perf_counter()
-    stops = [latent_of(model, endpoint, drawn_from, size) for endpoint in endpoints]
+    ends = [_end_of(model, endpoint, drawn_from, size, clean_photo) for endpoint in endpoints]
+    stops, notes = [latent for latent, _ in ends], [note for _, note in ends if note]
     if kind == "path":
         z = interpolation.interpolate(*stops, steps, mode, prior)
     elif kind == "grid":
@@ -362,13 +367,21 @@ def interpolate(
     for done, part in _counted(z.split(batch_of(model, size))):
         parts.append(images.to_uint8(decode(model, part)).cpu())
         report("Decoding", done + len(part), len(z))
-    return Generated(torch.cat(parts), time.perf_counter() - start, prior.kind if prior else None, mode)
+    seconds, through = time.perf_counter() - start, prior.kind if prior else None
+    return Generated(torch.cat(parts), seconds, through, mode, notes[0] if notes else None)
 
 
 @torch.inference_mode()
 def latent_of(model: AutoEncoder, endpoint: Endpoint, prior: str = "normal", size: int | None = None) -> Tensor:
     """An endpoint's latent, (C, h, w) on the CPU, of an image size x size (the model's sample_size unless given), so
     that any two fit together. prior: of draws that name none. Raises InputError for a latent of another shape."""
+    return _end_of(model, endpoint, prior, size, True)[0]
+
+
+def _end_of(
+    model: AutoEncoder, endpoint: Endpoint, prior: str, size: int | None, clean_photo: bool
+) -> tuple[Tensor, str | None]:
+    """`latent_of`, and what was done to a photographed digit before the model saw it."""
     size = size or model.config.sample_size
     if isinstance(endpoint, Tensor):
         shape = model.latent_shape(size, size)
@@ -376,16 +389,17 @@ def latent_of(model: AutoEncoder, endpoint: Endpoint, prior: str = "normal", siz
             raise InputError(
                 f"A latent of this model has {' x '.join(map(str, shape))} numbers, not {endpoint.numel()}."
             )
-        return endpoint.float().cpu().view(shape)
+        return endpoint.float().cpu().view(shape), None
     if isinstance(endpoint, Image.Image):
-        digit = _digit(model, endpoint, size)
+        digit = _digit(model, endpoint, size) if clean_photo else None
         image = digit.image if digit else images.fit(endpoint, size, model.in_channels, border=model.config.border)
-        return encode(model, torch.from_numpy(images.to_array(image).copy())[None]).mode()[0].float().cpu()
+        latent = encode(model, torch.from_numpy(images.to_array(image).copy())[None]).mode()[0].float().cpu()
+        return latent, digit.says if digit else None
     draw = endpoint if isinstance(endpoint, Draw) else Draw(endpoint)
     name = draw.prior or (prior if draw.label is None else "normal")
     drawn = sample_latents(model, draw.index + 1, draw.seed, draw.temperature, name, size, label=draw.label)
     *_, last = drawn
-    return last[-1]
+    return last[-1], None
 
 
 def _counted(batches: Iterator[Tensor] | Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:

@@ -154,7 +154,7 @@ def test_what_cannot_be_opened_is_said_beside_the_picker(visit, tmp_path):
 def test_sample_says_what_is_no_generator(visit, folders):
     page = visit()
     tab(page, "Sample")
-    pairs = page.get_by_role("group", name="Samples of mnist-vae-large", exact=True).get_by_role("button")
+    pairs = page.get_by_role("group", name="Samples of mnist-vae", exact=True).get_by_role("button")
     expect(pairs).to_have_count(25)
     expect(page.get_by_text("This model can't generate on its own")).to_have_count(0)
     open_model(page, folders[0])
@@ -167,7 +167,7 @@ def test_sample_says_what_is_no_generator(visit, folders):
     page.locator(".vs-controls:visible").get_by_title("Digit 3").click()
     expect(page.locator(".vs-trio img").first).not_to_have_attribute("src", before)
 
-    page.get_by_label("Model", exact=True).select_option("mnist-vae-large")
+    page.get_by_label("Model", exact=True).select_option("mnist-vae")
     expect(pairs).to_have_count(25, timeout=60_000)
     expect(page.get_by_text("This model can't generate on its own")).to_have_count(0)
 

@@ -104,3 +104,16 @@ def test_a_restart_in_the_middle_of_a_call(restarted, chromium):
     assert page.evaluate("window.still") == "the same page"
     assert page.locator("[data-vs=image_input] .vs-drop-name").first.inner_text() == "Digit 4"
     context.close()
+
+
+def test_leaving_while_answers_are_under_way_is_no_error(app, chromium):
+    page = chromium.new_context().new_page()
+    errors = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    for leave in (lambda: page.goto(app + "?tab=sample"), page.reload, lambda: page.goto("about:blank")):
+        page.goto(app + "?tab=interpolate&model=dogs-vae-16")
+        page.locator("progress.live:visible").first.wait_for()
+        leave()
+        page.wait_for_timeout(300)
+    page.context.close()
+    assert not errors

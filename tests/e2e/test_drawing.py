@@ -73,7 +73,7 @@ def test_each_stroke_is_redrawn_at_once_and_becomes_the_picture(visit):
     for place in rest:
         page.mouse.move(*place, steps=12)
     page.wait_for_function("old => document.querySelector('.vs-frame img.after').src !== old", arg=before)
-    assert page.locator(".vs-drop-name").first.inner_text() == "Digit 2", "the stroke is not done yet"
+    assert page.locator(".vs-drop-name").first.inner_text() == "Digit 8", "the stroke is not done yet"
     page.mouse.up()
     expect(page.locator(".vs-drop-name").first).to_have_text("Your drawing")
     expect(page.locator(".vs-maps")).not_to_have_class(re.compile("old"))

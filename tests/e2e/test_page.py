@@ -42,13 +42,18 @@ def test_the_first_page_is_light_and_shows_a_result_at_once(app, chromium):
     context.close()
 
 
+def paper(folder: Path) -> Path:
+    """A photograph of a digit on paper."""
+    sheet, digit = Image.new("L", (320, 420), 235), Image.open(DIGIT).convert("L").resize((260, 260))
+    sheet.paste(Image.new("L", digit.size, 40), (30, 70), digit)
+    sheet.save(folder / "paper.png")
+    return folder / "paper.png"
+
+
 def test_any_picture_is_taken_kindly(visit, tmp_path):
     page = visit()
     rebuilt(page)
-    paper, digit = Image.new("L", (320, 420), 235), Image.open(DIGIT).convert("L").resize((260, 260))
-    paper.paste(Image.new("L", digit.size, 40), (30, 70), digit)
-    paper.save(tmp_path / "paper.png")
-    page.locator(".vs-file").first.set_input_files(tmp_path / "paper.png")
+    page.locator(".vs-file").first.set_input_files(paper(tmp_path))
     remarks, left = page.locator(".vs-remarks"), page.locator(".vs-ends span").first
     expect(remarks).to_contain_text("looks like a digit on paper")
     expect(left).to_have_text("As the model sees it")
@@ -74,6 +79,27 @@ def test_any_picture_is_taken_kindly(visit, tmp_path):
     expect(page.locator("#vs-model")).to_have_value("dogs-vae-16")
     expect(page.locator(".vs-drop-name").first).to_have_text("Parrot")
     assert float(figure(page, "Pixel accuracy").removesuffix("dB")) > 25
+
+
+def test_the_other_tabs_say_what_was_done_to_a_photographed_digit(visit, tmp_path):
+    page = visit("?tab=interpolate")
+    expect(page.locator(".vs-caption:visible")).to_contain_text("to seed 4")
+    page.locator("#vs-end-B-file").set_input_files(paper(tmp_path))
+    remarks = page.locator(".vs-remarks:visible")
+    expect(remarks).to_contain_text("looks like a digit on paper")
+    last = page.locator(".vs-strip .vs-cell canvas").last
+    cleaned = last.evaluate("c => c.toDataURL()")
+    remarks.get_by_role("button", name="Undo").click()
+    expect(remarks).to_contain_text("as you gave it")
+    assert last.evaluate("c => c.toDataURL()") != cleaned
+    remarks.get_by_role("button", name="Clean it up").click()
+    expect(remarks).to_contain_text("looks like a digit on paper")
+    assert last.evaluate("c => c.toDataURL()") == cleaned
+
+    tab(page, "Compare")
+    page.locator(".vs-controls:visible .vs-file").set_input_files(paper(tmp_path))
+    said = page.locator(".vs-pane .vs-caption:visible", has_text="looks like a digit on paper")
+    expect(said).to_have_count(2)
 
 
 def test_reconstruct_an_uploaded_digit(visit, tmp_path):
@@ -114,7 +140,7 @@ def test_reconstruct_an_uploaded_digit(visit, tmp_path):
 def test_sample_and_send_on(visit):
     page = visit()
     tab(page, "Sample")
-    cells = page.get_by_role("group", name="Samples of mnist-vae-large", exact=True).get_by_role("button")
+    cells = page.get_by_role("group", name="Samples of mnist-vae", exact=True).get_by_role("button")
     expect(cells).to_have_count(25)
     width = cells.first.bounding_box()["width"]
     assert width % 32 == 0, "enlarged by a whole factor"
@@ -204,15 +230,25 @@ def test_the_example_suits_the_model_until_one_is_chosen(visit):
     page = visit()
     picture = page.locator(".vs-controls:visible .vs-drop-name")
     model = page.get_by_label("Model", exact=True)
-    expect(picture).to_have_text("Digit 2")
+    expect(picture).to_have_text("Digit 8")
     model.select_option("dogs-vae")
     expect(picture).to_have_text("Parrot")
     expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text(
         "4 channels of 32 × 32", timeout=60_000
     )
     model.select_option("mnist-vae")
-    expect(picture).to_have_text("Digit 2")
+    expect(picture).to_have_text("Digit 8")
     page.locator(".vs-controls:visible").get_by_title("Digit 3").click()
     model.select_option("dogs-vae")
     expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text("4 channels of 4 × 4", timeout=60_000)
+    expect(picture).to_have_text("Digit 3")
+
+
+def test_a_linked_example_stays(visit):
+    page = visit("?tab=reconstruct&model=dogs-vae&image=digit-3")
+    picture = page.locator(".vs-controls:visible .vs-drop-name")
+    expect(picture).to_have_text("Digit 3")
+    expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text("4 channels of 4 × 4", timeout=60_000)
+    page.get_by_label("Model", exact=True).select_option("mnist-vae")
+    expect(page.locator(".vs-stats > div", has_text="Stored as")).to_contain_text("64 numbers")
     expect(picture).to_have_text("Digit 3")

@@ -8,14 +8,17 @@ from tabs import tab
 
 PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
 MAIN = {  # what is done most on each tab
-    "Reconstruct": "Choose a picture",
-    "Sample": "Draw new samples",
-    "Interpolate": "Play",
-    "Latent space": None,
-    "Compare": "Choose a picture",
-    "Train": "Start training",
+    "Reconstruct": ["Choose a picture", "Draw"],
+    "Sample": ["Draw new samples"],
+    "Interpolate": ["Play"],
+    "Latent space": ["Pause"],
+    "Compare": ["Choose a picture", "Draw"],
+    "Train": ["Start training"],
 }
 SETTINGS = ".vs-controls:visible"
+SHIFTS = """window.shifts = 0; new PerformanceObserver((list) => list.getEntries().forEach((entry) => {
+  if (!entry.sources.every(({ node }) => node?.closest?.('.loading'))) window.shifts += entry.value; // Gradio's own
+})).observe({ type: 'layout-shift', buffered: true })"""
 
 
 def bar(page: Page):
@@ -24,6 +27,11 @@ def bar(page: Page):
 
 @pytest.mark.parametrize(("width", "theme"), [(390, "light"), (320, "dark")])
 def test_all_is_within_three_screens_and_the_main_action_in_reach(visit, width, theme):
+    page = visit(f"?tab=train&__theme={theme}", **PHONE | {"width": width})
+    page.evaluate(SHIFTS)
+    expect(page.locator(".vs-run-row").first).to_be_visible()
+    page.wait_for_timeout(1500)
+    assert page.evaluate("window.shifts") < 0.02, "on opening Train"
     page = visit(f"?__theme={theme}", **PHONE | {"width": width})
     expect(page.locator(".vs-frame img.after")).to_have_attribute("src", re.compile("^data:image/png"))
     for name, says in MAIN.items():
@@ -32,12 +40,12 @@ def test_all_is_within_three_screens_and_the_main_action_in_reach(visit, width, 
         expect(page.locator(SETTINGS)).to_have_count(0)
         page.wait_for_timeout(1500)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
-        if width == PHONE["width"]:
-            assert page.evaluate("document.documentElement.scrollHeight") <= 3 * PHONE["height"], name
+        assert page.evaluate("document.documentElement.scrollHeight") <= 3 * PHONE["height"], name
         assert at["x"] >= 0 and at["x"] + at["width"] <= width, name
-        if says:
-            box = bar(page).get_by_role("button", name=says, exact=True).bounding_box()
-            assert box["height"] >= 44 and box["y"] + box["height"] <= PHONE["height"], name
+        for each in says:
+            box = bar(page).get_by_role("button", name=each, exact=True).bounding_box()
+            assert min(box["height"], box["width"]) >= 44 and box["y"] + box["height"] <= PHONE["height"], name
+            assert box["x"] >= 0 and box["x"] + box["width"] <= width, name
 
 
 def test_the_bar_does_what_the_tab_does_and_the_sheet_leaves_the_picture_in_sight(visit):
@@ -63,6 +71,17 @@ def test_the_bar_does_what_the_tab_does_and_the_sheet_leaves_the_picture_in_sigh
         bar(page).get_by_role("button", name="Choose a picture").click()
     chooser.value.set_files({"name": "words.png", "mimeType": "image/png", "buffer": b"no"})
     expect(page.locator(SETTINGS)).to_contain_text("words.png is not a picture")  # it opens by itself to say so
+
+    bar(page).get_by_role("button", name="Close").click()
+    bar(page).get_by_role("button", name="Draw").click()
+    pad = page.get_by_role("application", name="The picture")
+    expect(pad).to_be_focused()
+    box, below = pad.bounding_box(), page.locator(".vs-bar").bounding_box()
+    assert 200 <= box["width"] == box["height"] and box["y"] + box["height"] <= below["y"]
+    page.keyboard.press("Space")
+    page.keyboard.press("ArrowDown")
+    page.keyboard.press("Space")
+    expect(page.locator(".vs-drop-name:visible")).to_have_text("Your drawing")
 
     tab(page, "Interpolate")
     expect(page.locator(SETTINGS)).to_have_count(0)

@@ -36,7 +36,7 @@ def test_the_two_kinds_of_auto_encoder_side_by_side(visit):
     tab(page, "Sample")
     first = grids(page)
     names = page.locator(".vs-half h3:visible")
-    expect(names).to_have_text(["Plain auto-encodermnist-ae", "Variational auto-encodermnist-vae-large"])
+    expect(names).to_have_text(["Plain auto-encodermnist-ae", "Variational auto-encodermnist-vae"])
     expect(page.locator(".vs-half .vs-cell")).to_have_count(50)
     boxes = [page.locator(".vs-half").nth(i).bounding_box() for i in (0, 1)]
     assert boxes[0]["y"] == boxes[1]["y"] and boxes[0]["x"] + boxes[0]["width"] < boxes[1]["x"]
@@ -85,7 +85,7 @@ def test_one_switch_repairs_the_noise_and_one_class_is_drawn_alone(visit):
     sevens = changed(page, repaired)
     expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("of 7, prior: gaussian mixture")
     page.wait_for_url("**label=7**")
-    page.get_by_label("Sample 3 of 25 of mnist-vae-large").click()
+    page.get_by_label("Sample 3 of 25 of mnist-vae").click()
     page.get_by_role("button", name="Interpolate: A").click()  # where it is drawn again, of that class
     expect(caption(page)).to_contain_text("from sample 3 of seed 0")
     expect(page.locator(".vs-error:visible")).to_have_count(0)
@@ -117,8 +117,8 @@ def test_samples_of_either_model_are_sent_on(visit):
     grids(page)
     page.get_by_label("Sample 3 of 25 of mnist-ae").click()
     expect(page.locator(".vs-picked-name")).to_have_text("Sample 3 of mnist-ae")
-    page.get_by_label("Sample 4 of 25 of mnist-vae-large").click()
-    expect(page.locator(".vs-picked-name")).to_have_text("Sample 4 of mnist-vae-large")
+    page.get_by_label("Sample 4 of 25 of mnist-vae").click()
+    expect(page.locator(".vs-picked-name")).to_have_text("Sample 4 of mnist-vae")
     expect(page.locator('.vs-half .vs-cell[aria-pressed="true"]')).to_have_count(1)
     page.get_by_role("button", name="Interpolate: A").click()
     expect(caption(page)).to_contain_text("from sample 4 of seed 0 to seed 4")
@@ -234,7 +234,7 @@ def test_files_of_the_size_wanted(visit, size):
     def kept(name: str):
         with page.expect_download() as saved:
             page.get_by_role("button", name=name).click()
-        assert re.fullmatch(r"mnist-vae-large-seed3-to-seed4\.(gif|mp4|png)", saved.value.suggested_filename)
+        assert re.fullmatch(r"mnist-vae-seed3-to-seed4\.(gif|mp4|png)", saved.value.suggested_filename)
         return saved.value.path()
 
     gif = Image.open(kept("Animation (GIF)"))

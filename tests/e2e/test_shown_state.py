@@ -68,7 +68,7 @@ def test_every_tab_follows_the_model_and_nothing_jumps(visit):
         seen = [settled(page, name)]
         page.wait_for_timeout(700)
         page.evaluate("window.shifts = 0")
-        for other in ("fashion-vae", "mnist-ae", "mnist-vae-large"):
+        for other in ("mnist-vae-large", "fashion-vae", "mnist-vae"):
             model(page).select_option(other)
             assert page.locator("[data-vs].stale:visible").count() or page.evaluate(SEEN[name]) != seen[-1]
             seen.append(settled(page, name, seen[-1]))
@@ -76,11 +76,11 @@ def test_every_tab_follows_the_model_and_nothing_jumps(visit):
         assert page.evaluate("window.shifts") < 0.02, name
     # two in a row: the last one counts
     tab(page, "Interpolate")
-    large = settled(page, "Interpolate")
+    first = settled(page, "Interpolate")
     model(page).select_option("fashion-vae")
-    model(page).select_option("mnist-vae-large")
+    model(page).select_option("mnist-vae")
     page.wait_for_timeout(1500)
-    assert settled(page, "Interpolate") == large
+    assert settled(page, "Interpolate") == first
 
 
 def test_errors_dim_what_was_there_before(visit):
@@ -162,6 +162,33 @@ def test_a_link_opens_what_it_says_and_back_goes_back(visit):
     expect(page.get_by_role("tab", name="Reconstruct")).to_be_focused()
     page.keyboard.press("End")
     expect(page).to_have_title(re.compile("^Train, "))
+
+
+def test_a_link_holds_the_models_compared_and_the_map(visit):
+    page = visit("?tab=compare&model=fashion-vae&image=digit-3&with=mnist-ae,dogs-vae")
+    panes = page.locator(".vs-pane-head > select")
+    expect(panes).to_have_count(3)
+    assert [pane.input_value() for pane in panes.all()] == ["fashion-vae", "mnist-ae", "dogs-vae"]
+    expect(page.locator(".vs-drop-name:visible")).to_have_text("Digit 3")
+    page.get_by_role("button", name="Remove this model").last.click()
+    expect(page).to_have_url(re.compile("image=digit-3&with=mnist-ae$"))
+    tab(page, "Latent space")
+    expect(page).to_have_url(re.compile(r"tab=latent&model=fashion-vae&map=lda$"))
+    page.get_by_label("Widest spread (PCA)").check()
+    expect(page).to_have_url(re.compile(r"tab=latent&model=fashion-vae&map=pca$"))
+    page.go_back()
+    expect(page.get_by_label("Separate the classes (LDA)")).to_be_checked()
+    page.go_back()
+    expect(panes).to_have_count(2)
+    page.go_back()
+    expect(panes).to_have_count(3)
+
+    page = visit("?tab=latent&model=mnist-vae&map=pca")
+    expect(page.get_by_label("Widest spread (PCA)")).to_be_checked()
+    expect(page.locator(".vs-map-note").first).not_to_have_text("")
+    says = page.get_by_role("alert").filter(has_text="The link's model to compare with, lost, is not here")
+    page.goto(page.url.split("?")[0] + "?tab=compare&with=lost")
+    expect(says).to_be_visible()
 
 
 def test_a_link_whose_model_or_run_is_gone_says_so(visit):

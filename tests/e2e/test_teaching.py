@@ -21,7 +21,7 @@ def test_the_tour_goes_through_the_page_and_its_steps_can_be_linked(visit):
     expect(page.locator(".vs-caption:visible", has_text="from seed 3 to seed 4")).to_be_visible()
     page.go_back()
     expect(idea).to_have_text("Draw")
-    expect(page).to_have_title("Sample, mnist-vae-large")
+    expect(page).to_have_title("Sample, mnist-vae")
     page.get_by_role("button", name="Skip the tour").click()
     expect(idea).to_have_count(0)
     expect(page.get_by_role("button", name="Try this")).to_be_focused()

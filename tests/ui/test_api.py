@@ -66,7 +66,14 @@ def test_reconstruct_gives_a_lossless_picture_and_figures(client, model):
     ours = vae.reconstruct(vae.load(model), Image.open(EXAMPLE))
     assert Image.open(path).format == "PNG" and Image.open(path).tobytes() == ours.image.tobytes()
     assert figures["psnr"] == pytest.approx(ours.psnr, abs=1e-3)
-    assert figures["seed"] is None and figures["seconds"] > 0
+    assert figures["seed"] is None and figures["seconds"] > 0 and figures["advice"] is None
+
+
+def test_a_photograph_given_to_a_model_of_digits_comes_with_advice(client, tmp_path):
+    Image.open(EXAMPLE.with_name("photo-parrot.webp")).convert("L").save(tmp_path / "grey.png")
+    photo = handle_file(str(tmp_path / "grey.png"))
+    _, figures = client.predict(image=photo, model="mnist-vae", api_name="/reconstruct")
+    assert figures["advice"] == {"says": "This model only knows digits.", "model": "dogs-vae-16"}
 
 
 def test_a_posterior_sample_says_its_seed_and_repeats(client):

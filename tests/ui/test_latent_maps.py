@@ -203,8 +203,8 @@ def test_a_model_without_statistics_says_how_to_measure_it(latent_maps, tmp_path
     name = saved(tmp_path / "bare")
     found = latent_maps.opened(name)
     assert found["unmeasured"]["name"] == name and not found["unmeasured"]["refused"]
-    assert found["unmeasured"]["commands"] == [f"python -m vae statistics {name} --data FOLDER-OF-PICTURES"]
-    assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae-large"], "nobody meets an empty box"
+    assert "can measure it" in found["unmeasured"]["says"] and found["unmeasured"]["run"] is None
+    assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae"], "nobody meets an empty box"
     assert "not been measured" in latent_maps.latent_space_map({"model": name, "map": "pca"})["error"]
 
 
@@ -220,20 +220,16 @@ def test_what_is_no_model_is_refused(latent_maps, monkeypatch):
 def test_a_model_of_the_hub_is_fetched_first(latent_maps, monkeypatch):
     facts, name = latent_maps.server.catalog.facts, "org/some-vae/part@v2"
     monkeypatch.setattr(latent_maps.server.catalog, "facts", lambda n: facts("mnist-vae") if n == name else facts(n))
-    asked = latent_maps.opened(name)["unmeasured"]
-    assert asked["commands"] == [
-        "hf download org/some-vae --revision v2 --local-dir some-vae",
-        "python -m vae statistics some-vae/part --data mnist",
-    ]
+    assert "fetch it into a folder" in latent_maps.opened(name)["unmeasured"]["says"]
 
 
-def test_a_run_is_measured_by_its_folder(latent_maps, tmp_path):
+def test_a_run_is_measured_in_the_train_tab(latent_maps, tmp_path):
     run = tmp_path / "runs" / "mine"
     saved(run / "checkpoints" / "step-00000010")
     (run / "config.json").write_text('{"data": "digits"}')
     (run / "state.json").write_text('{"state": "finished"}')
-    (command,) = latent_maps.opened("mine")["unmeasured"]["commands"]
-    assert command == f"python -m vae statistics {run} --data digits"
+    asked = latent_maps.opened("mine")["unmeasured"]
+    assert asked["run"] == "mine" and "Train tab" in asked["says"]
     found = statistics.measure(vae.load(run), bars())
     assert statistics.write(weight_files(run), found).parent.name == "step-00000010"
     latent_maps._kept.shrink(0)
@@ -245,9 +241,9 @@ def test_statistics_of_another_checkpoint_are_refused_by_name(latent_maps, measu
     saved(measured, seed=1)
     latent_maps._kept.shrink(0)  # as a second later
     found = latent_maps.opened(measured)
-    assert found["unmeasured"]["refused"] and found["unmeasured"]["commands"] == []
+    assert found["unmeasured"]["refused"] and found["unmeasured"]["run"] is None
     assert "statistics.safetensors belongs to another checkpoint" in found["unmeasured"]["says"]
-    assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae-large"]
+    assert [space["name"] for space in found["spaces"]] == ["mnist-ae", "mnist-vae"]
 
     def read(weights):
         raise AssertionError("the weights are hashed only once")

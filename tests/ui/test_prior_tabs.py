@@ -2,8 +2,6 @@
 
 import base64
 import io
-import re
-import sys
 import tempfile
 import threading
 
@@ -18,7 +16,6 @@ pytest.importorskip("gradio")
 import vae
 from vae import images, tiling
 from vae.checkpoints.find_model import weight_files
-from vae.cli import main
 from vae.data.image_set import ImageSet
 from vae.errors import InputError
 from vae.inference import Draw, latent_of
@@ -122,26 +119,21 @@ def test_a_half_without_the_prior_says_how_to_get_it(server, tmp_path):
     name = network(tmp_path / "m", trained_on="MNIST")
     shown, found = half(server, name, 4, "flow")
     assert found is None and shown["model"] == name and shown["variational"] is False
-    assert f"`python -m vae fit-prior {name} --data mnist --prior flow`" in shown["missing"]
+    assert "The README says how" in shown["missing"] and shown["run"] is None
     shown, found = half(server, name, 4, None)
     assert found.prior == "normal" and shown["n"] == 4 and shown["says"] == prior_texts.PRIORS["normal"].for_plain
     with pytest.raises(InputError, match="too many"):
         half(server, name, 10**6, "normal")
 
 
-def test_the_command_that_a_half_offers_fits_the_prior_of_a_run(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
+def test_a_half_of_a_run_leads_to_the_train_tab(tmp_path):
     server = ModelServer(Catalog(tmp_path / "runs"))
-    fitting = re.compile("`python -m (vae fit-prior .*)`")
     plain = config_to_dict(ConvConfig(features=(1, 4, 4, 2), sample_size=8, variational=False))
     vae.fit(tiny(epochs=1, model=plain), tmp_path / "runs" / "mine", device="cpu")
-    command = fitting.search(half(server, "mine", 4, "gaussian")[0]["missing"])[1].split()
-    assert command == ["vae", "fit-prior", "runs/mine", "--data", "digits", "--prior", "gaussian"]
-    monkeypatch.setattr(sys, "argv", command)
-    with pytest.raises(SystemExit) as done:
-        main.main()
-    assert not done.value.code
-    assert half(server, "mine", 4, "gaussian")[1].prior == "gaussian"
+    shown, _ = half(server, "mine", 4, "gaussian")
+    assert shown["run"] == "mine" and "Train tab fits it" in shown["missing"]
+    shown, _ = half(server, "mine", 4, "diffusion")
+    assert shown["run"] is None and "a GPU, or hours" in shown["missing"]
 
 
 def test_refused_priors_are_named(server, tmp_path):

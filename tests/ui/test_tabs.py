@@ -15,6 +15,7 @@ from vae.errors import InputError
 from vae.inference import Draw
 from vae.models import ConvConfig, build
 from vae.models.autoencoder_kl import KLConfig
+from vae.ui.advice import advice
 from vae.ui.downloads import animation
 from vae.ui.endpoints import read_endpoint
 from vae.ui.serving.catalog import Catalog
@@ -109,15 +110,19 @@ def test_a_plain_auto_encoder_has_no_sigma_to_show(server, tmp_path):
     assert shown["mean_limit"] >= max(abs(v) for channel in shown["mean"] for row in channel for v in row)
 
 
-def test_a_colour_photograph_on_a_grey_model_is_told_which_model_to_try(server):
+def test_a_photograph_on_a_model_of_digits_or_clothes_is_told_which_model_to_try(server):
     photo, catalog = read_picture({"kind": "example", "name": "photo-parrot"}), server.catalog
 
     def advised(model, image=photo):
-        return reconstruct.advice(catalog, model, image, server.reconstruct(model, image))
+        return advice(catalog, model, image, server.reconstruct(model, image))
 
     assert advised("mnist-vae") == {"says": "This model only knows digits.", "model": "dogs-vae-16"}
     assert advised("fashion-vae")["says"] == "This model only knows clothes."
-    assert advised("dogs-vae") is None and advised("mnist-vae", photo.convert("L").convert("RGB")) is None
+    grey, digit = photo.convert("L"), read_picture({"kind": "example", "name": "digit-4"})
+    assert advised("mnist-vae", grey) == advised("mnist-vae")
+    assert advised("fashion-vae", grey.convert("RGB")) == advised("fashion-vae")
+    assert advised("dogs-vae") is None and advised("dogs-vae", grey) is None
+    assert advised("mnist-vae", digit) is None and advised("fashion-vae", digit) is None
     pen = Image.new("RGB", (300, 300), (235, 215, 170))  # in warm light
     ImageDraw.Draw(pen).line([(90, 60), (210, 70), (130, 240)], fill=(40, 50, 130), width=16)
     assert advised("mnist-vae", pen) is None

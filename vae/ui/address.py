@@ -28,6 +28,8 @@ KEYS = (
     "temperature",
     "a",
     "b",
+    "map",
+    "with",
     "run",
     "tour",
 )  # static/address.js knows them too
@@ -115,4 +117,5 @@ def build(
 
     components = [part for each in linked.values() for part in each.outputs]
     outputs = [address, model, tabs, open_tab, said, *shown.values(), *dict.fromkeys(components)]
-    return address.go(go, model, outputs, api_visibility="private", show_progress="hidden", queue=False)
+    options = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
+    return address.go(go, model, outputs, trigger_mode="always_last", **options)  # one may go back twice in a row

@@ -13,6 +13,7 @@ from vae.inference import MAX_SEED, Draw, Endpoint, draw_seed
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS
 from vae.training.setting import Setting
+from vae.ui.advice import advice
 from vae.ui.components import endpoint, number, whole
 from vae.ui.downloads import SHOWN, animation
 from vae.ui.serving import access
@@ -44,7 +45,8 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         clean_photo: bool = True,
     ) -> tuple:
         """Encode an image with a variational auto-encoder and decode it again; measure what was lost, and how unusual
-        the image is for the model beside those it was tested on (null if that was not measured).
+        the image is for the model beside those it was tested on (null if that was not measured). Where the model does
+        not suit the image, "advice" says so and names a model to try instead.
 
         Args:
             image: The image, in any common format; it is fitted to the model's size and colours.
@@ -59,7 +61,8 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         number_ = None if seed is None else whole("The seed", seed, 0, MAX_SEED)
         picture, cleaned = read_picture(image, longest), bool(clean_photo)
         found = server.reconstruct(model, picture, bool(sample), number_, longest, clean_photo=cleaned)
-        return written(found.image, "reconstruction.png"), figures(found)
+        said = advice(catalog, model, picture, found)
+        return written(found.image, "reconstruction.png"), figures(found) | {"advice": said}
 
     def sample(
         model: str | None = None,
@@ -128,6 +131,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
             "prior": found.prior,
             "seed_a": a.seed if isinstance(a, Draw) else None,
             "seed_b": b.seed if isinstance(b, Draw) else None,
+            "cleaned": found.cleaned,
             "seconds": round(found.seconds, 4),
         }
         return gr.FileData(path=str(path)).model_dump(), facts

@@ -162,7 +162,7 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
             with gr.Tab("Latent space", id="latent") as latent_tab:
                 space = latent_space.build(latent_maps, model)
             with gr.Tab("Compare", id="compare"):
-                compare.build(server, tasks)
+                compared = compare.build(server, tasks)
             with gr.Tab("Train", id="train"):
                 trained = train.build(catalog, training_job)
         refreshed = {
@@ -175,6 +175,8 @@ def create_app(settings: Settings | None = None, server_name: str | None = None)
             "reconstruct": rebuilt.linked,
             "sample": drawn.linked,
             "interpolate": between.linked,
+            "latent": space.linked,
+            "compare": compared,
             "train": trained.linked,
         }
         _keep_fresh(demo, catalog, model, tabs, refreshed, (copy_button, link_note), linked)

@@ -80,6 +80,15 @@ def explain(prior: str, facts: dict, photos: bool) -> str:
     return words.for_photos if photos else words.for_vae
 
 
+def remedy(prior: str, of_run: bool) -> str:
+    """What a visitor can do about a prior that is not fitted to a model; of_run: to one that was trained here."""
+    if of_run:
+        return "The Train tab fits it: choose the run there, then Fit priors."
+    if prior == "diffusion":
+        return "To fit one takes a GPU, or hours; the README says how, under “Command line”."
+    return "The README says how to fit one, under “Command line”."
+
+
 def options() -> list[dict]:
     """The priors for the page: [{prior, name, term, says}]."""
     kept = ("name", "term", "says")

@@ -4,7 +4,7 @@ from dataclasses import asdict, dataclass
 
 from vae.errors import InputError
 
-MODEL = "mnist-vae-large"  # of which the texts speak
+MODEL = "mnist-vae"  # of which the texts speak
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ STEPS = (
         "This digit has 1,024 pixels. The encoder turns it into 64 numbers, and the decoder redraws it from those "
         "alone. What the two have in common is what the model found worth keeping.",
         "Move the divider over the digit. Then choose another picture, or one of your own.",
-        {"tab": "reconstruct", "model": MODEL, "image": "digit-2"},
+        {"tab": "reconstruct", "model": MODEL, "image": "digit-8"},
     ),
     Step(
         "Draw",

@@ -15,7 +15,7 @@ from vae.ui.serving.lru_cache import LruCache
 
 REMEMBERED = 10_000  # models whose facts are kept
 HUB = "https://huggingface.co/"
-FIRST = "mnist-vae-large"  # the one that impresses most
+FIRST = "mnist-vae"  # small enough for what it leaves out to be seen at a glance
 
 
 class Catalog:
@@ -114,15 +114,9 @@ class Catalog:
         colour = [m for m in self.models() if m["kind"] == "bundled" and m["in_channels"] == 3]
         return min(colour, key=lambda model: model["compression"])["name"] if colour else None
 
-    def typed(self, name: str) -> str:
-        """What to type for the model called `name` on the command line, where the app was started."""
-        if name == self.wanted and self.audience.may_open_paths():
-            return self._wanted_source
-        if self._sources().get(name, ("",))[0] not in ("run", "live"):
-            return name
-        if self.runs_dir.is_relative_to(Path.cwd()):
-            return str(self.runs_dir.relative_to(Path.cwd()) / name)
-        return str((self.runs_dir if self.audience.may_open_paths() else Path(self.runs_dir.name)) / name)
+    def kind(self, name: str) -> str | None:
+        """ "bundled", "run" or "live"; None for a model that is not listed."""
+        return self._sources().get(name, (None,))[0]
 
     def source(self, name: str | None) -> str | Path:
         """What vae.load takes for the model called `name`; the first model for None, the live run for "live".

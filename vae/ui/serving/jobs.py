@@ -142,10 +142,11 @@ def interpolate(
     kind: str,
     small: bool,
     instead: bool,
+    clean_photo: bool = True,
     progress: inference.Progress | None = None,
 ) -> Drawn:
     """The images between latents. mode: None for "prior" where the model has one to go through, else "slerp"; instead:
-    the same where "prior" is asked for. small: as in `sample`."""
+    the same where "prior" is asked for. small: as in `sample`. clean_photo: as inference.reconstruct has it."""
     least, most = ENDPOINTS[kind]
     if not least <= len(endpoints) <= most:
         wanted = least if least == most else f"{least} to {most}"
@@ -160,7 +161,8 @@ def interpolate(
     _check_shown(model)
     if isinstance(steps, int):
         _check_room(frames(kind, steps, len(endpoints)), size)
-    return _with_priors(model, inference.interpolate(model, endpoints, steps, mode, kind, size, progress))
+    found = inference.interpolate(model, endpoints, steps, mode, kind, size, progress, clean_photo)
+    return _with_priors(model, found)
 
 
 def frames(kind: str, steps: int, stops: int) -> int:

@@ -2,7 +2,6 @@
 
 import base64
 import hashlib
-import shlex
 import threading
 import time
 from collections.abc import Sequence
@@ -12,9 +11,7 @@ import torch
 from torch import Tensor
 
 from vae import images
-from vae.checkpoints import hub
 from vae.checkpoints.find_model import bundled, weight_files
-from vae.data.builtin import NAMES
 from vae.errors import InputError
 from vae.latents import statistics
 from vae.latents.directions import nearest
@@ -66,7 +63,7 @@ class LatentMaps:
     def opened(self, name: str | None) -> dict:
         """The value of the component "latent_space" for the chosen model: {spaces: one or two, unmeasured: None}.
 
-        A model that was not measured, or whose statistics are refused, is `unmeasured`: {name, says, commands}; the
+        A model that was not measured, or whose statistics are refused, is `unmeasured`, as `missing` has it; the
         spaces are then those of bundled models. Raises InputError if there is no such model.
         """
         name = name or self.server.catalog.first()
@@ -75,7 +72,7 @@ class LatentMaps:
         try:
             own = self.find(name)
         except InputError as error:
-            unmeasured = {"name": name, "says": str(error), "commands": [], "refused": True}
+            unmeasured = {"name": name, "says": str(error), "run": None, "refused": True}
         if own is None and unmeasured is None:
             unmeasured = missing(self.server.catalog, name)
         shown = name if own is not None else self._example()
@@ -227,22 +224,19 @@ def elsewhere(source: str | Path) -> bool:
 
 
 def missing(catalog: Catalog, name: str) -> dict:
-    """Says that a model was not measured, and how to do it: {name, says, commands, refused: False}."""
-    source, entry = catalog.source(name), next((m for m in catalog.models() if m["name"] == name), None)
-    facts = entry or catalog.facts(name)
-    data = str(facts.get("trained_on") or "").casefold()
-    commands, place = [], catalog.typed(name)
-    says = "This takes a few seconds for a small model, and the map is here as soon as it is done."
-    if elsewhere(source):
-        found = hub.parse(name)
-        revision = ["--revision", found.revision] if found.revision else []
-        place = Path(found.repo).name
-        commands = [["hf", "download", found.repo, *revision, "--local-dir", place]]
-        place = f"{place}/{found.subfolder}" if found.subfolder else place
-        says = "A model from the Hub takes two steps: fetch it into a folder, and measure that. Then open it here."
-    data = data if data in NAMES else "FOLDER-OF-PICTURES"
-    commands.append(["python", "-m", "vae", "statistics", place, "--data", data])
-    return {"name": name, "says": says, "commands": [shlex.join(words) for words in commands], "refused": False}
+    """Says that a model was not measured, and what to do about it: {name, says, run, refused: False}. run: the one that
+    the Train tab measures, if it is a run."""
+    kind, source = catalog.kind(name), catalog.source(name)
+    if kind == "run":
+        says = "The Train tab makes one: choose the run there, then Map it."
+    elif kind == "live":
+        says = "There can be one once its training has ended."
+    elif elsewhere(source):
+        says = "Nothing can be kept beside a model of the Hub: fetch it into a folder, measure it there, and open that."
+    else:
+        says = "Whoever keeps the model can measure it, and the map is here as soon as that is done."
+    says += "" if kind in ("run", "live") else " The README says how, under “Command line”."
+    return {"name": name, "says": says, "run": name if kind == "run" else None, "refused": False}
 
 
 def _stamp(weights: Sequence[Path]) -> tuple | None:

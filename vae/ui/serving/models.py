@@ -157,13 +157,16 @@ class ModelServer:
         small: bool = False,
         instead: bool = False,
         report: Report | None = None,
+        clean_photo: bool = True,
     ) -> Drawn:
         """vae.inference.interpolate with the model of that name, for as many endpoints as ENDPOINTS says; the last
         ones are kept, so that a visitor who then wants them as a file need not wait again.
 
         mode: None for "prior" where the model has one to go through, else "slerp"; instead: the same where "prior" is
-        asked for. small as in `sample`, so that its samples are found again; report as in `reconstruct`."""
+        asked for. small as in `sample`, so that its samples are found again; report and clean_photo as in
+        `reconstruct`."""
         options = {"steps": steps, "mode": mode, "kind": kind, "small": small, "instead": instead}
+        options["clean_photo"] = clean_photo
         return self.answer(self._call("interpolate", [name], endpoints=tuple(endpoints), **options), report)
 
     def together(self, calls: Sequence[Callable[[], Call]]) -> list[Work]:

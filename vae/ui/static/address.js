@@ -8,7 +8,7 @@ import { shortName } from "./format.js";
 import { listen, tell } from "./topics.js";
 
 // As address.py has them.
-const KEYS = ["tab", "model", "image", "prior", "seed", "label", "n", "temperature", "a", "b", "run", "tour"];
+const KEYS = "tab model image prior seed label n temperature a b map with run tour".split(" ");
 const SETTLES = 350; // ms, in which what follows from one act comes to rest
 const COPIED = 2000; // ms, for which it is said
 
@@ -45,11 +45,11 @@ export default function mount({ root, props, trigger, watch }) {
     const model = news?.chosen;
     if (!tab || !model) return null;
     const state = shown.get(tab);
-    if (tab !== "compare" && !state) return null;
-    if (state?.model && state.model !== model) return null;
+    if (!state) return null;
+    if (state.model && state.model !== model) return null;
     const params = query();
     for (const key of KEYS) params.delete(key);
-    for (const [key, value] of Object.entries({ tab, model, ...state, tour }))
+    for (const [key, value] of Object.entries({ ...{ tab, model }, ...state, tour }))
       if (value !== null && value !== undefined) params.set(key, String(value));
     return `?${params}`;
   };

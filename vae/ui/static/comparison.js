@@ -1,7 +1,7 @@
 // Compare: one picture through several models, in panes that show the same region of it at the same zoom. What a pane
 // shows is a result of Python's run(), found by its key.
 
-/** @import { ComparisonNews, Context, ImageValue, ModelFacts, ModelNews, StopServer } from "./types" */
+/** @import { ComparisonLink, ComparisonNews, Context, ImageValue, ModelFacts, ModelNews, StopServer } from "./types" */
 /** @import { Layer, Pane, Result } from "./comparison_pane.js" */
 /** @import { View } from "./comparison_view.js" */
 import { addGestures } from "./comparison_gestures.js";
@@ -38,7 +38,7 @@ const NOT_COMPARABLE =
  * @property {boolean} [stopped]
  */
 
-/** @param {Context<ComparisonNews | null, StopServer, { most: number }>} context */
+/** @param {Context<ComparisonNews | ComparisonLink | null, StopServer, { most: number }>} context */
 export default function mount({ root, props, trigger, server, watch, options }) {
   /** @type {ModelNews} */
   let news = { models: [], chosen: null, title: (model) => model.name, choose: () => {} };
@@ -217,6 +217,14 @@ export default function mount({ root, props, trigger, server, watch, options }) 
     grid.append(pane.node);
     changed();
   };
+  /** The models beside the first one, that a link asks for. @param {string[]} names */
+  const openBeside = (names) => {
+    for (const pane of panes.splice(1)) pane.node.remove();
+    for (const name of names) {
+      addPane(name);
+      panes[panes.length - 1].suggested = false;
+    }
+  };
   /** A model that no pane shows yet, the one most like the first pane's. */
   const spare = () => spareFor(null);
   /** @param {Pane | null} instead the pane that it is for */
@@ -254,6 +262,9 @@ export default function mount({ root, props, trigger, server, watch, options }) 
   };
   const describe = () => {
     panes.forEach(describePane);
+    const [first, ...others] = panes.map(({ encoder }) => encoder);
+    const image = picture?.kind === "example" ? picture.name : null;
+    if (picture && first) tell("shown", { tab: "compare", model: first, image, with: others.join(",") });
     const comparable = areComparable(shown());
     const best = {
       psnr: bestOf(
@@ -369,6 +380,10 @@ export default function mount({ root, props, trigger, server, watch, options }) 
   let received = Promise.resolve(); // one answer after another
   watch("value", () => {
     const answer = props.value;
+    if (answer && "with" in answer) {
+      if (panes.length) openBeside(answer.with);
+      return;
+    }
     received = received.then(() => receive(answer)).catch(() => {});
   });
 
@@ -427,7 +442,8 @@ export default function mount({ root, props, trigger, server, watch, options }) 
     const { chosen } = news;
     if (chosen && !panes.length) {
       addPane(chosen);
-      if (news.models.length > 1) addPane(spare());
+      if (props.value && "with" in props.value) openBeside(props.value.with);
+      else if (news.models.length > 1) addPane(spare());
     } else if (chosen && chosen !== before && panes[0].encoder !== chosen) {
       const [first] = panes;
       const twin = panes.find((pane) => pane.encoder === chosen);

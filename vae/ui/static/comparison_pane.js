@@ -77,7 +77,8 @@ export function comparisonPane(model, page) {
   const figures = h("dl", { class: "vs-rows" });
   const head = h("div", { class: "vs-pane-head" }, letter, select, save, remove);
   const stage = h("div", { class: "vs-stage" }, canvas, cover);
-  const node = h("section", { class: "vs-pane" }, head, pairing, stage, figures);
+  const cleaned = h("p", { class: "vs-caption", hidden: true });
+  const node = h("section", { class: "vs-pane" }, head, pairing, stage, figures, cleaned);
 
   const pane = {
     node,
@@ -175,6 +176,8 @@ export function comparisonPane(model, page) {
           title: "The picture as this model gets it",
         },
       ];
+      cleaned.hidden = !r?.cleaned;
+      cleaned.textContent = r?.cleaned ?? "";
       const top = [r?.psnr === best.psnr, r?.ssim === best.ssim];
       figures.replaceChildren(...rows.map((row, i) => figureRow({ ...row, best: Boolean(r) && top[i] })));
     },

@@ -145,6 +145,8 @@ function answers({ input, init }) {
             if (known.msg === "close_stream") return controller.close();
           }
       } catch (error) {
+        const signal = input instanceof Request ? input.signal : init?.signal;
+        if (leaving || signal?.aborted) return; // nobody waits any more, and an error would only be logged
         if (wanted && !isGone(error, init)) return controller.error(error);
       }
       if (!wanted) return;
@@ -167,6 +169,9 @@ function answers({ input, init }) {
 export function keepConnection() {
   window.addEventListener("pagehide", () => {
     leaving = true;
+  });
+  window.addEventListener("pageshow", ({ persisted }) => {
+    if (persisted) location.reload(); // its stream has ended
   });
   window.fetch = async (input, init) => {
     const { pathname } = new URL(input instanceof Request ? input.url : input, document.baseURI);

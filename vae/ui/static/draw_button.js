@@ -25,7 +25,7 @@ export function drawButton({ of, server, drawn, looked }) {
     place.hidden = !open;
     node.setAttribute("aria-expanded", String(open));
   };
-  const node = button([icon("pencil"), "Draw"], async () => {
+  const toggle = async () => {
     const opens = place.hidden;
     show(opens);
     if (!opens) return;
@@ -35,7 +35,8 @@ export function drawButton({ of, server, drawn, looked }) {
       throw error;
     });
     (await pad).open();
-  });
+  };
+  const node = button([icon("pencil"), "Draw"], toggle, { "data-action": "draw" });
   show(false);
   return { node, place, close: () => show(false) };
 }

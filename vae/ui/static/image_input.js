@@ -11,6 +11,7 @@ import { isSmall } from "./pixel_scale.js";
 import { listen, tell } from "./topics.js";
 
 const DRAWING = "Your drawing";
+const FIRST = "digit-8"; // in which one sees what a small model leaves out
 
 /** @returns {Example[]} those that Python put into the page's head */
 const readExamples = () => JSON.parse(document.getElementById("vs-examples")?.textContent ?? "[]");
@@ -37,7 +38,8 @@ export default function mount({ root, props, server, upload, watch, options }) {
   });
   root.append(h("div", { class: "vs-source" }, input, zone, draw.node), error.node, draw.place, buttons);
 
-  let chosen = false; // by the visitor
+  let chosen = new URLSearchParams(location.search).has("image"); // by the visitor, or by a link
+  let suited = FIRST; // the example that suits the model
 
   /** @param {ImageValue} value @param {string} uri @param {string} label */
   const show = (value, uri, label) => {
@@ -90,9 +92,10 @@ export default function mount({ root, props, server, upload, watch, options }) {
   /** @param {ModelNews} news */
   const suit = (news) => {
     const model = news.models.find((m) => m.name === news.chosen);
-    if (!model || chosen || props.value?.kind !== "example") return;
-    const name = options.photographs?.includes(model.family) ? "photo-parrot" : "digit-2";
-    if (props.value.name === name) return;
+    if (!model || chosen || props.value?.kind !== "example" || props.value.name !== suited) return;
+    const name = options.photographs?.includes(model.family) ? "photo-parrot" : FIRST;
+    if (suited === name) return;
+    suited = name;
     props.value = { kind: "example", name };
     showValue();
   };

@@ -34,7 +34,8 @@ export default function mount({ root, props, trigger, watch, options }) {
   const size = h("select", { id: "vs-keep-size", class: "vs-select" }, sizes);
   const saves = h("div", { class: "vs-actions vs-saves" });
   const caption = h("p", { class: "vs-caption" });
-  root.append(stage, scrub, strip, saves, caption);
+  const remarks = h("div", { class: "vs-remarks" });
+  root.append(stage, scrub, strip, saves, caption, remarks);
 
   /** @type {{ value: Interpolation, image: HTMLImageElement } | null} */
   let shown = null;
@@ -171,6 +172,13 @@ export default function mount({ root, props, trigger, watch, options }) {
     saves.replaceChildren(h("label", { for: size.id }, "Up to"), size, ...buttons);
   };
 
+  /** What was done to photographed digits at the ends. @param {Interpolation} value */
+  const remark = ({ cleaned, undone }) => {
+    const says = undone ? "Shown to the model as you gave it." : cleaned;
+    const undo = button(undone ? "Clean it up" : "Undo", () => trigger("undo"));
+    remarks.replaceChildren(...(says ? [h("p", {}, says), undo] : []));
+  };
+
   const mark = markStale(root, () => shown?.value);
   const show = async () => {
     const value = props.value;
@@ -191,12 +199,13 @@ export default function mount({ root, props, trigger, watch, options }) {
     if (grid) drawSheet(value);
     else prepareScrub(value, share);
     drawSaves(value);
+    remark(value);
     caption.textContent = `${describe(value)}, ${value.way}, made in ${duration(value.seconds)}`;
     const ends = endFrames(value).map((i, k) => [SIDES[k], frame(i, null).toDataURL()]);
     tell("ends", Object.fromEntries(ends));
     tell("shown", { tab: "interpolate", model: value.model, a: value.links[0], b: value.links[1] });
     lay();
-    announce(`${describe(value)} are ready.`);
+    announce(`${describe(value)} are ready. ${value.cleaned ?? ""}`);
   };
   watch("value", show);
   show();

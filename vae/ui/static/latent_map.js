@@ -199,7 +199,7 @@ export function latentMap(facts, { server, send, hovered, touched }) {
         rest();
         return;
       }
-      lens.move(scatter.toPixel(place), how === "touch");
+      lens.move(scatter.toPixel(place), how);
       follow(place);
       if (how === "keyboard") announceNearest();
     },
@@ -235,7 +235,7 @@ export function latentMap(facts, { server, send, hovered, touched }) {
     },
     show(place, { uri, nearest }) {
       scatter.setPlace(place);
-      lens.move(scatter.toPixel(place));
+      lens.move(scatter.toPixel(place), "tour");
       paint(uri);
       caption("a tour of the map");
       read(nearest);

@@ -4,6 +4,7 @@
 import { announce, h, loadImage, onThemeChange, poll } from "./dom.js";
 import { shortName } from "./format.js";
 import { latentMap } from "./latent_map.js";
+import { runButton } from "./run_button.js";
 import { markStale } from "./stale_mark.js";
 import { listen, tell } from "./topics.js";
 
@@ -19,19 +20,12 @@ const MEASURE = "A map needs a measurement: a data set is encoded once, and the 
  * @param {Unmeasured} unmeasured
  * @param {string[]} shown the models shown instead
  */
-function noticeOf({ name, says, commands, refused }, shown) {
+function noticeOf({ name, says, run, refused }, shown) {
   const title = shortName(name, 1);
   const heading = refused ? `The map of ${title} cannot be shown` : `${title} has no map yet`;
   /** @type {HTMLElement[]} */
   const nodes = [h("h3", {}, heading), refused ? h("p", { class: "vs-error" }, says) : h("p", {}, MEASURE, says)];
-  if (commands.length)
-    nodes.push(
-      h(
-        "pre",
-        {},
-        commands.map((line) => h("code", {}, line)),
-      ),
-    );
+  if (run) nodes.push(h("p", {}, runButton(run)));
   const maps = shown.length > 1 ? "the maps" : "the map";
   if (shown.length)
     nodes.push(h("p", {}, `Until then, here: ${maps} of ${shown.join(" and ")}, good examples to explore.`));
@@ -100,12 +94,14 @@ export default function mount({ root, props, server, trigger, watch }) {
     row.append(...spaces.map((space) => space.node));
     old.replaceWith(row);
   };
+  const tellShown = () => tell("shown", { tab: "latent", model: props.value?.model, map });
   const mark = markStale(root, () => props.value);
   const show = () => {
     const value = props.value;
     if (!value) return;
     mark();
-    tell("shown", { tab: "latent", model: value.model });
+    map ??= value.map ?? null; // else what the visitor has chosen meanwhile
+    tellShown();
     const { unmeasured } = value;
     notice.hidden = !unmeasured;
     const names = value.spaces.map((space) => space.name);
@@ -132,6 +128,7 @@ export default function mount({ root, props, server, trigger, watch }) {
   });
   listen("latent-map", (/** @type {string | null} */ wanted) => {
     map = wanted;
+    if (props.value) tellShown();
     showMaps();
   });
   watch("value", show);

@@ -1,5 +1,7 @@
-// The lens over a map: what is decoded at the pointer, right beside it, or above the finger that would hide it.
+// The lens over a map: what is decoded at the pointer, right beside it, or above the finger that would hide it. On a tour
+// it keeps to the map, and covers none of the buttons around it.
 
+/** @import { How } from "./scatter_plot.js" */
 import { h } from "./dom.js";
 import { clamp } from "./geometry.js";
 import { enlargement, isSmall } from "./pixel_scale.js";
@@ -37,13 +39,19 @@ export function mapLens(frame, size) {
     show(uri) {
       image.src = uri;
     },
-    /** @param {[number, number] | null} at CSS pixels of the frame; null hides it @param {boolean} [touch] */
-    move(at, touch = false) {
-      node.hidden = !at;
-      if (!at) return;
-      const { left, top } = frame.getBoundingClientRect();
-      const room = { left: -left, top: -top, right: innerWidth - left, bottom: innerHeight - top };
-      const [x, y] = lensPlace(at, room, touch);
+    /**
+     * @param {[number, number] | null} at CSS pixels of the frame; null hides it
+     * @param {How | "tour"} [how]
+     */
+    move(at, how) {
+      const { left, top, width, height } = frame.getBoundingClientRect();
+      const touring = how === "tour";
+      const away = touring && left + width / 2 > innerWidth; // most of that map is off the screen
+      node.hidden = !at || away;
+      if (!at || away) return;
+      const screen = { left: -left, top: -top, right: innerWidth - left, bottom: innerHeight - top };
+      const room = touring ? { left: 0, top: 0, right: width, bottom: height } : screen;
+      const [x, y] = lensPlace(at, room, how === "touch");
       node.style.transform = `translate(${Math.round(x)}px, ${Math.round(y)}px)`;
     },
   };

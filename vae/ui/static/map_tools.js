@@ -27,7 +27,7 @@ export function mapTools({ selecting, zoom, fit, toggleTour }) {
   const nearer = tool("+", () => zoom(ZOOM), { "aria-label": "Zoom in" });
   const farther = tool("−", () => zoom(1 / ZOOM), { "aria-label": "Zoom out" });
   const whole = tool("All", fit, { title: "The whole map" });
-  const tour = tool(icon("play"), toggleTour, { "aria-label": TOUR });
+  const tour = tool(icon("play"), toggleTour, { "aria-label": TOUR, "data-action": "tour" });
   return {
     node: h("span", { class: "vs-map-tools" }, select, nearer, farther, whole, tour),
     /** @param {boolean} isWhole whether all of the map is seen */

@@ -5,18 +5,22 @@ import { button, h, icon } from "./dom.js";
 import { listen } from "./topics.js";
 
 /** @typedef {import("./dom.js").IconName} IconName */
-/** @typedef {{ target: string, says?: string, shows?: IconName }} Action */
+/** @typedef {{ target: string, says?: string, shows?: IconName, unfolds?: boolean }} Action */
 
-// Where the tab's own control is, which the bar presses. What it says is the control's own text where none is given.
+// Where the tab's own control is, which the bar presses. What it says is the control's own text where none is given;
+// what it unfolds is in the settings.
+/** @type {Action[]} */
+const PICTURE = [
+  { target: ".vs-controls .vs-file", says: "Choose a picture" },
+  { target: '.vs-controls [data-action="draw"]', says: "Draw", shows: "pencil", unfolds: true },
+];
 /** @type {Record<string, Action[]>} */
 const ACTIONS = {
-  reconstruct: [
-    { target: ".vs-controls .vs-file", says: "Choose a picture", shows: "upload" },
-    { target: '.vs-controls [data-action="draw"]', says: "Draw" },
-  ],
+  reconstruct: PICTURE,
   sample: [{ target: ".vs-controls button.primary" }],
-  interpolate: [{ target: ".vs-play-path" }],
-  compare: [{ target: ".vs-controls .vs-file", says: "Choose a picture", shows: "upload" }],
+  interpolate: [{ target: ".vs-play-path", shows: "play" }],
+  latent: [{ target: '.vs-map-tools [data-action="tour"]', shows: "play" }],
+  compare: PICTURE,
   train: [{ target: ".vs-controls button.primary" }],
 };
 const ERROR = ".vs-error:not([hidden])";
@@ -51,48 +55,45 @@ export function watchPhone() {
 
   // What goes wrong is said beside its cause, which may be in the closed sheet; and a control may change its name.
   const watcher = new MutationObserver((changes) => {
-    const said = changes.some(({ target }) => target instanceof Element && target.matches(`.vs-controls ${ERROR}`));
-    if (said && !isOpen()) open(true);
-    draw();
-  });
-  /** @type {HTMLElement | null} */
-  let watched = null;
-  const draw = () => {
     const shown = panel();
-    if (shown && shown !== watched) {
-      watcher.disconnect();
-      watcher.observe(shown, { subtree: true, childList: true, attributeFilter: ["hidden", "disabled", "aria-label"] });
-      watched = shown;
-    }
+    const said = changes.some(
+      ({ target }) => target instanceof Element && shown?.contains(target) && target.matches(`.vs-controls ${ERROR}`),
+    );
+    if (said && !isOpen()) open(true);
+    if (due) return;
+    due = requestAnimationFrame(() => {
+      due = 0;
+      draw();
+    });
+  });
+  let due = 0;
+  const draw = () => {
     const found = (ACTIONS[openTab()] ?? []).flatMap(({ target, says, shows }) => {
       const control = /** @type {HTMLButtonElement | null | undefined} */ (panel()?.querySelector(target));
       if (!control || control.closest("[hidden]")) return [];
       const text = says ?? control.ariaLabel ?? control.textContent?.trim() ?? "";
-      const image =
-        shows ?? (text === "Play" || text === "Pause" ? /** @type {IconName} */ (text.toLowerCase()) : null);
-      return [{ control, text, image }];
+      return [{ control, text, image: text === "Pause" ? "pause" : shows }];
     });
     const texts = found.map(({ text, control }) => `${text} ${control.disabled}`).join("|");
     if (actions.dataset.texts === texts) return;
     actions.dataset.texts = texts;
     const again = actions.contains(document.activeElement);
     const buttons = found.map(({ control, text, image }, i) =>
-      button(
-        [image ? icon(image) : null, text].filter((part) => part !== null),
-        () => press(i),
-        {
-          class: i ? "vs-button" : "vs-button vs-bar-first",
-          disabled: control.disabled,
-        },
-      ),
+      button([image ? icon(image) : null, h("span", {}, text)], () => press(i), {
+        "aria-label": text,
+        class: i ? "vs-button" : "vs-button vs-bar-first",
+        disabled: control.disabled,
+      }),
     );
     actions.replaceChildren(...buttons);
     if (again) buttons[0]?.focus();
   };
   /** @param {number} i */
   const press = (i) => {
-    const { target } = ACTIONS[openTab()].filter((action) => panel()?.querySelector(action.target))[i];
-    /** @type {HTMLElement | null | undefined} */ (panel()?.querySelector(target))?.click();
+    const { target, unfolds } = ACTIONS[openTab()].filter((action) => panel()?.querySelector(action.target))[i];
+    const control = /** @type {HTMLElement | null | undefined} */ (panel()?.querySelector(target));
+    if (unfolds) open(true);
+    if (!unfolds || control?.getAttribute("aria-expanded") !== "true") control?.click();
   };
 
   let tab = "";
@@ -113,6 +114,8 @@ export function watchPhone() {
     if (begun) return;
     begun = true;
     document.querySelector(".gradio-container")?.append(bar);
+    const attributes = ["hidden", "disabled", "aria-label"];
+    watcher.observe(document.body, { subtree: true, childList: true, attributeFilter: attributes });
     const selected = { subtree: true, attributeFilter: ["aria-selected"] };
     new MutationObserver(() => setTimeout(follow)).observe(document.body, selected); // then the tab's panel is there
     document.addEventListener("keydown", (event) => {
@@ -122,5 +125,4 @@ export function watchPhone() {
     });
     follow();
   });
-  listen("shown", draw);
 }

@@ -159,6 +159,9 @@ export default function mount({ root, props, trigger, watch }) {
   /** What was done to the image before the model saw it, and which model would suit it better. */
   const remark = () => {
     const { cleaned, undone, advice } = /** @type {Reconstruction} */ (props.value);
+    const key = JSON.stringify([cleaned, undone, advice]);
+    if (remarks.dataset.of === key) return; // a button may be pressed just now
+    remarks.dataset.of = key;
     left.textContent = cleaned ? "As the model sees it" : "Original";
     const undo = button(cleaned ? "Undo" : "Clean it up", () => trigger("undo"));
     const wanted = advice?.model;

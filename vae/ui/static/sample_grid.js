@@ -7,15 +7,13 @@ import { cellOf } from "./geometry.js";
 import { squareGrid } from "./grid_layout.js";
 import { isSmall } from "./pixel_scale.js";
 import { post } from "./post.js";
+import { runButton } from "./run_button.js";
 import { saveCanvas } from "./save_file.js";
 
 const MANY = 144; // samples, from which on the gaps between them are narrow
 const FADE = 600; // ms
 const STAGGER = 500; // ms, from the first cell to the last
 const GREY = "#808080"; // the gaps in a downloaded grid
-
-/** A text in which `…` stands for code. @param {string} text */
-const withCode = (text) => text.split("`").map((part, i) => (i % 2 ? h("code", {}, part) : part));
 
 /**
  * @param {object} options
@@ -189,7 +187,7 @@ export function sampleGrid({ picked }) {
         h("small", {}, news.model),
       );
       says.textContent = (news.missing ? "It has no prior of this kind." : news.says) ?? "";
-      missing.replaceChildren(...withCode(news.missing ?? ""));
+      missing.replaceChildren(news.missing ?? "", ...(news.run ? [runButton(news.run)] : []));
       missing.hidden = !news.missing;
       if (news.missing) stage.style.aspectRatio = "";
       grid.hidden = save.disabled = savePost.disabled = !news.sprite;

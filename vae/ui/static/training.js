@@ -96,6 +96,7 @@ export default function mount({ root, props, server, watch, options }) {
     },
   });
   const after = trainingAfter({ change });
+  root.classList.add("unknown"); // until the first news
   const choice = h("div", { class: "vs-run" }, h("label", { for: "vs-run" }, "Run"), select, chip);
   const actions = h("div", { class: "vs-actions" }, stop, goOn, use);
   root.append(
@@ -255,6 +256,7 @@ export default function mount({ root, props, server, watch, options }) {
       live = !live;
     }
     draw();
+    root.classList.remove("unknown");
     const now = `${run}|${state.state}`;
     if (announced !== now && announced && run) announce(`Training ${run}: ${state.state}.`);
     announced = now;

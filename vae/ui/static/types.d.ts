@@ -156,6 +156,7 @@ export interface Compared extends Figures {
   image: string;
   box: [number, number, number, number];
   grey: boolean;
+  cleaned: string | null;
   bits_per_pixel: number;
 }
 
@@ -215,6 +216,11 @@ export interface BenchServer extends StopServer {
   thumbnails(asked: { data: string; shape: number[]; numbers: number[] }): Promise<Sprite | { error: string }>;
 }
 
+/** The models beside the first one, that a link asks for. */
+export interface ComparisonLink {
+  with: string[];
+}
+
 /** Images side by side in one PNG, of uploads.sprite(). */
 export interface Sprite {
   sprite: string;
@@ -230,6 +236,7 @@ export interface SampleHalf extends Partial<Sprite> {
   model: string;
   variational: boolean;
   missing?: string;
+  run?: string | null;
   says?: string;
   prior?: string;
   seconds?: number;
@@ -309,6 +316,8 @@ export interface Interpolation extends Sprite {
   links: (string | null)[];
   way: string;
   seconds: number;
+  cleaned: string | null;
+  undone: boolean;
 }
 
 /** The name of a projection, or two latent dimensions. */
@@ -349,12 +358,13 @@ export interface LatentSpace {
 export interface Unmeasured {
   name: string;
   says: string;
-  commands: string[];
+  run: string | null;
   refused: boolean;
 }
 
 export interface LatentSpaces {
   model?: string | null;
+  map?: string | null;
   spaces: LatentSpace[];
   unmeasured: Unmeasured | null;
 }

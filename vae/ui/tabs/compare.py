@@ -8,6 +8,7 @@ import gradio as gr
 from vae.errors import InputError
 from vae.inference import Reconstruction
 from vae.ui import stress_view
+from vae.ui.address import Linked
 from vae.ui.components import error_text, fold, lead, raising_gradio_errors, telling_errors, widget
 from vae.ui.folder_measure import FolderMeasure
 from vae.ui.folder_sets import FolderSets
@@ -38,14 +39,14 @@ WHY = (
 )
 
 
-def build(server: ModelServer, tasks: Tasks) -> None:
+def build(server: ModelServer, tasks: Tasks) -> Linked:
     sets = FolderSets(server.catalog.audience)
     measuring = FolderMeasure(server, tasks, sets)
     lead("Compare", LEAD)
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                widget("image_input", value=FIRST, topic="compare-picture", shows="compare-show")
+                picture = widget("image_input", value=FIRST, topic="compare-picture", shows="compare-show")
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
@@ -67,6 +68,19 @@ def build(server: ModelServer, tasks: Tasks) -> None:
 
     told = {"api_visibility": "private", "show_progress": "hidden", "trigger_mode": "multiple"}
     bench.work(work, None, bench, **told, concurrency_limit=AT_ONCE)
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        news, names = {}, {known["name"] for known in server.catalog.models()}
+        if "image" in query:
+            news[picture] = {"kind": "example", "name": query["image"]}
+            read_picture(news[picture])
+        others = query.get("with", "").split(",")[: MOST - 1]
+        for name in filter(None, others):
+            if name not in names:
+                raise InputError(f"The link's model to compare with, {name[:80]}, is not here, or not any more.")
+        return news | ({view: {"with": others}} if others[0] else {})
+
+    return Linked([picture, view], set_to)
 
 
 def answers(server: ModelServer, tasks: Tasks, asked: object) -> Iterator[dict]:
@@ -112,6 +126,7 @@ def pane_value(found: Reconstruction, pane: dict) -> dict:
         "height": found.original.height,
         "box": [round(edge, 4) for edge in found.box],
         "grey": found.original.mode in ("L", "LA"),
+        "cleaned": found.cleaned,
         "psnr": round(found.psnr, 3),
         "ssim": round(found.ssim, 5),
         "latent_shape": list(found.latent_shape),

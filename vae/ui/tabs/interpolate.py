@@ -61,7 +61,8 @@ class Parts:
 
 @dataclass(frozen=True)
 class Request:
-    """What a visitor wants to see. mode: None for the best that the model has."""
+    """What a visitor wants to see. mode: None for the best that the model has. clean_photo: whether photographed digits
+    are cleaned up."""
 
     model: str | None
     kind: str
@@ -70,6 +71,7 @@ class Request:
     ends: tuple[Endpoint, ...]
     labels: tuple[str, ...]
     links: tuple[str | None, ...]  # of the ends, as the address has them
+    clean_photo: bool
 
 
 def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches) -> Parts:
@@ -97,10 +99,11 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             busy = widget("progress", functions=[raising_gradio_errors(tasks.stop)])
-            view = widget("interpolation", events=["keep"], sizes=SIZES)
+            view = widget("interpolation", events=["keep", "undo"], sizes=SIZES)
             file_note = note()
             saver = widget("file_saver")
     requested = gr.State(None)  # how many frames the visitor wanted before a model that takes long was chosen
+    as_given = gr.State(None)  # the ends whose clean-up the visitor has undone
     offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
 
     def bearable(model, made, n: int, wanted: int | None) -> tuple[int, dict]:
@@ -127,9 +130,9 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
         )
 
     @show_errors_of_steps(error_note)
-    def show(before: object, wanted: int | None, model, made, chosen, most, n, *rest) -> Iterator[dict]:
+    def show(before: object, wanted: int | None, undone, model, made, chosen, most, n, *rest) -> Iterator[dict]:
         n, changes = bearable(model, made, n, wanted)
-        request, begun = read(model, made, chosen, most, n, *rest), time.perf_counter()
+        request, begun = read(model, made, chosen, most, n, *rest, undone=undone), time.perf_counter()
         for step in worked(tasks, partial(travel, server, request)):
             if not isinstance(step, Done):
                 yield {busy: step} | changes
@@ -141,8 +144,8 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
             yield news | ({path: gr.Radio(**change)} if change else {})
 
     @show_errors_of_steps(file_note)
-    def keep(event: gr.EventData, *values) -> Iterator[dict]:
-        request, asked = read(*values), event._data if isinstance(event._data, dict) else {}
+    def keep(event: gr.EventData, undone, *values) -> Iterator[dict]:
+        request, asked = read(*values, undone=undone), event._data if isinstance(event._data, dict) else {}
         form, size = asked.get("format"), asked.get("size")
         name, caption = str(asked.get("name")), str(asked.get("caption") or "")[:200]
         if form not in list(FORMATS) or size not in list(SIZES):
@@ -150,7 +153,15 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
         for step in worked(tasks, partial(file, server, request, form, size, name, caption)):
             yield {busy: None, saver: step.result} if isinstance(step, Done) else {busy: step}
 
-    inputs = [picker, make, path, stops, *counts.values(), *ends]
+    @show_errors_of_steps(error_note)
+    def undo(before: object, wanted: int | None, undone, *values) -> Iterator[dict]:
+        """Takes the images at the ends as they were given, or once more cleaned up."""
+        chosen = list(values[-len(ends) :])
+        undone = None if undone == chosen else chosen
+        for step in show(before, wanted, undone, *values):
+            yield step | {as_given: undone}
+
+    inputs = [as_given, picker, make, path, stops, *counts.values(), *ends]
     private = {"api_visibility": "private", "show_progress_on": view}
     outputs = [view, busy, path, counts["path"], offered, requested, error_note]
     # The last wish is the last to be answered; it ends the work that is shown to be done, so that it need not wait.
@@ -162,6 +173,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
     gr.on([*reasons, picker.change], leave, busy, None, api_visibility="private", queue=False, show_progress="hidden")
     gr.on(reasons, **refresh, **private)
     view.keep(keep, inputs, [saver, busy, file_note], **private)
+    view.undo(undo, refresh["inputs"], [*outputs, as_given], **private)
 
     def set_to(query: dict[str, str], model: str | None) -> dict:
         sides = ((end, query[side]) for side, end in zip("ab", ends[:2], strict=True) if side in query)
@@ -188,8 +200,9 @@ def worked(tasks: Tasks, work) -> Iterator[dict | Done]:
         yield step if isinstance(step, Done) else {"ticket": ticket, "what": step.what, "share": step.share}
 
 
-def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
-    """The controls' values. Raises InputError for nonsense."""
+def read(model, made, path, stops, steps, side, pace, *ends, undone: object = None) -> Request:
+    """The controls' values. undone: ends that are taken as they were given. Raises InputError for nonsense."""
+    clean_photo = undone != list(ends)
     if made not in list(MAKES):
         raise InputError(f"Show takes one of: {'; '.join(MAKES)}.")
     if path is not None and path not in list(MODES):
@@ -206,13 +219,15 @@ def read(model, made, path, stops, steps, side, pace, *ends) -> Request:
         tuple(read_endpoint(end, model) for end in ends),
         tuple(label(end) for end in ends),
         tuple(write_link(end, model) for end in ends),
+        clean_photo,
     )
 
 
 def travel(server: ModelServer, request: Request, report: Report) -> Drawn:
     """The images wished for; along another path where the model, chosen since, has no prior to go through."""
     route = (request.ends, request.steps, request.mode, request.kind)
-    return server.interpolate(request.model, *route, small=True, instead=True, report=report)
+    options = {"small": True, "instead": True, "report": report, "clean_photo": request.clean_photo}
+    return server.interpolate(request.model, *route, **options)
 
 
 def path_of(request: Request, found: Drawn, before: object) -> dict:
@@ -235,6 +250,8 @@ def view_value(request: Request, found: Drawn) -> dict:
         "labels": request.labels,
         "links": request.links,
         "way": way,
+        "cleaned": found.cleaned,
+        "undone": not request.clean_photo,
     }
     return sprite(found.pixels) | facts
 

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import gradio as gr
 
 from vae.checkpoints.find_model import beta_runs
+from vae.errors import InputError
+from vae.ui.address import Linked
 from vae.ui.components import fold, lead, note, raising_gradio_errors, show_errors, widget
 from vae.ui.formulas import formula
 from vae.ui.serving.beta_runs import BetaRuns
@@ -51,6 +53,7 @@ WHY = (
 class Parts:
     view: gr.HTML
     refresh: dict
+    linked: Linked
 
 
 def build(latent_maps: LatentMaps, picker: gr.HTML) -> Parts:
@@ -68,7 +71,8 @@ def build(latent_maps: LatentMaps, picker: gr.HTML) -> Parts:
     with gr.Column(elem_classes=["vs-split"]):
         with gr.Column(elem_classes=["vs-card", "vs-controls", "vs-map-choice"]):
             error_note = note(of_result=True)
-            choice = gr.Radio([(title, name) for name, title in MAPS.items()], label="Map", info=SAYS["lda"])
+            maps = [(title, name) for name, title in MAPS.items()]
+            choice = gr.Radio(maps, value="lda", label="Map", info=SAYS["lda"])
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             view = widget("latent_space", events=["send"], functions=functions)
         with gr.Column(elem_classes=["vs-card", "vs-controls", "vs-map-choice"]):
@@ -82,14 +86,24 @@ def build(latent_maps: LatentMaps, picker: gr.HTML) -> Parts:
     def show(model: str | None, chosen: str | None) -> dict:
         found = latent_maps.opened(model)
         names = [name for name in MAPS if any(name in space["maps"] for space in found["spaces"])]
-        chosen = chosen if chosen in names else next(iter(names), None)
-        return {view: found | {"model": model}, choice: gr.Radio([(MAPS[name], name) for name in names], value=chosen)}
+        offered = [(MAPS[name], name) for name in names]
+        if chosen in names:  # it is left alone, for the visitor may be choosing just now
+            return {view: found | {"model": model, "map": chosen}, choice: gr.Radio(offered)}
+        first = next(iter(names), None)
+        return {view: found | {"model": model, "map": first}, choice: gr.Radio(offered, value=first)}
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     choice.change(None, choice, None, js=TELL_MAP, **private)
     choice.change(lambda name: gr.Radio(info=SAYS.get(name, "")), choice, choice, queue=False, **private)
     outputs = [view, choice, error_note]
-    return Parts(view, {"fn": show, "inputs": [picker, choice], "outputs": outputs, "trigger_mode": "always_last"})
+
+    def set_to(query: dict[str, str], model: str | None) -> dict:
+        if query.get("map", next(iter(MAPS))) not in MAPS:
+            raise InputError(f"The link's map, {query['map'][:40]}, is none of {', '.join(MAPS)}.")
+        return {choice: query["map"]} if "map" in query else {}
+
+    refresh = {"fn": show, "inputs": [picker, choice], "outputs": outputs, "trigger_mode": "always_last"}
+    return Parts(view, refresh, Linked([choice], set_to))
 
 
 TELL_MAP = "(map) => { vaeStudio.then((page) => page.tell('latent-map', map)); return []; }"

@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 import gradio as gr
-import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
 from vae import images
@@ -16,6 +14,7 @@ from vae.inference import draw_seed
 from vae.metrics import error_map
 from vae.models.vq_model import codebook_use
 from vae.ui.address import Linked, link_number
+from vae.ui.advice import advice
 from vae.ui.components import (
     fold,
     lead,
@@ -30,19 +29,16 @@ from vae.ui.components import (
 from vae.ui.endpoints import label
 from vae.ui.formulas import formula
 from vae.ui.not_generative import FAMILIES
-from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.jobs import Seen
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.sketches import Sketches
 from vae.ui.serving.tasks import Done, Tasks
 from vae.ui.uploads import link, read_picture
 
-FIRST = {"kind": "example", "name": "digit-2"}
+FIRST = {"kind": "example", "name": "digit-8"}  # static/image_input.js has it too
 MEAN, SAMPLE = "Most likely (the mean)", "A random draw (a posterior sample)"
 MAX_MAPS = 32
 NARROW = 0.5  # standard deviations below this are shown on a scale of their own
-COLOURFUL = 12  # grey levels between a colour photograph's least and greatest channel, on average
-KNOWS = {"mnist": "digits", "digits": "digits", "fashion-mnist": "clothes", "fashion": "clothes"}  # by trained_on
 SIDES = [512, 1024, 2048, 4096]  # the last one only where no strangers are
 TILES = {"Automatic": None, "Never": 0, "256": 256, "512": 512, "1024": 1024}
 
@@ -180,20 +176,6 @@ def figures(found: Seen) -> dict:
         "cleaned": found.cleaned,
         "unusual": found.unusual and found.unusual.summary(),
     }
-
-
-def advice(catalog: Catalog, name: str | None, image: Image.Image, found: Seen) -> dict | None:
-    """Which model to try instead, where a grey one was given a photograph in colour: {says, model}."""
-    facts = catalog.facts(name)
-    if facts["in_channels"] != 1 or found.cleaned or not _is_colourful(image):
-        return None
-    knows = KNOWS.get(str(facts["trained_on"]).casefold(), "grey pictures")
-    return {"says": f"This model only knows {knows}.", "model": catalog.for_photographs()}
-
-
-def _is_colourful(image: Image.Image) -> bool:
-    small = np.asarray(images.flatten(image).convert("RGB").resize((64, 64), Image.Resampling.BOX), np.float32)
-    return float(np.ptp(small, axis=2).mean()) > COLOURFUL
 
 
 def codebook_text(latent: torch.Tensor, size: int) -> str:

@@ -8,10 +8,9 @@ from functools import partial
 
 import gradio as gr
 
-from vae.data.builtin import NAMES
 from vae.errors import InputError
 from vae.inference import draw_seed
-from vae.latents.priors import PriorNotFitted
+from vae.latents.priors import QUICK, PriorNotFitted
 from vae.ui import not_generative, prior_texts
 from vae.ui.address import Linked, link_number
 from vae.ui.components import (
@@ -223,9 +222,8 @@ def half(server: ModelServer, model: str, work: Work) -> tuple[dict, Drawn | Non
     try:
         found = work()
     except PriorNotFitted as error:
-        data = (facts["trained_on"] or "").casefold()
-        arguments = f"{server.catalog.typed(model)} --data {data if data in NAMES else 'DATA'} --prior {error.prior}"
-        return head | {"missing": f"{error.fact} To fit it: `python -m vae fit-prior {arguments}`."}, None
+        run = model if server.catalog.kind(model) == "run" and error.prior in QUICK else None
+        return head | {"missing": f"{error.fact} {prior_texts.remedy(error.prior, bool(run))}", "run": run}, None
     photos = not_generative.concerns(server, model)
     says = prior_texts.explain(found.prior, facts, photos)
     if found.prior == "normal" and photos and facts["image_size"] >= LARGE:
