@@ -14,7 +14,13 @@ from vae.ui.serving.remote import RemoteModels
 @pytest.fixture(autouse=True)
 def without_ray(monkeypatch):
     monkeypatch.setitem(sys.modules, "ray", None)
-    names = ("AUTH_MODE", "USAGE_STATS_ENABLED", "ENABLE_AUTO_CONNECT", "ENABLE_WINDOWS_OR_OSX_CLUSTER")
+    names = (
+        "AUTH_MODE",
+        "USAGE_STATS_ENABLED",
+        "worker_niceness",
+        "ENABLE_AUTO_CONNECT",
+        "ENABLE_WINDOWS_OR_OSX_CLUSTER",
+    )
     for name in (f"RAY_{name}" for name in names):
         monkeypatch.setenv(name, "1")  # put back afterwards
 

@@ -38,7 +38,7 @@ def serve(
     from vae.ui.serving.ray_app import APP, application
 
     try:
-        ray.init(**({"address": "local", "include_dashboard": False} if own else {}))
+        ray.init("local" if own else None, include_dashboard=False if own else None)
     except ConnectionError as error:
         raise InputError(f"There is no Ray cluster at {os.environ['RAY_ADDRESS']!r} (RAY_ADDRESS).") from error
     if gpus is None:

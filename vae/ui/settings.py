@@ -84,10 +84,12 @@ class Settings:
 
 def guard_ray() -> None:
     """Before Ray is imported: whoever reaches a cluster can run code on it, so it asks for a token (which it keeps in
-    ~/.ray), and one on this machine alone listens to no other, as Ray has it on desktops. It reports to nobody. Where a
-    cluster is gone, Ray's threads go on; they begin none of their own."""
+    ~/.ray), and one on this machine alone listens to no other, as Ray has it on desktops. It reports to nobody. Its
+    replicas, for which somebody waits, do not stand behind all else that runs on a machine, as work for Ray does unless
+    told. Where a cluster is gone Ray's threads go on; they begin none of their own."""
     os.environ.setdefault("RAY_AUTH_MODE", "token")
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_worker_niceness", "0")
     os.environ["RAY_ENABLE_AUTO_CONNECT"] = "0"
     if not os.environ.get("RAY_ADDRESS") or re.match(r"(localhost|127\.[\d.]+):", os.environ["RAY_ADDRESS"]):
         os.environ["RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER"] = "0"
