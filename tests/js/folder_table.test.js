@@ -7,6 +7,7 @@ import {
   figureOf,
   imageLines,
   modelLines,
+  percentilesOf,
   shownColumns,
   sorted,
   worstFirst,
@@ -50,6 +51,11 @@ test("images that came back as they were have an infinite PSNR and are the best"
   assert.equal(figureOf(rowOf("c", { psnr: null }), "psnr"), null);
   assert.deepEqual(worstFirst(a.measured, "psnr"), [2, 0, 1]);
   assert.deepEqual(worstFirst(rowOf("c", {}, { delta_e: [1, 5, null] }).measured, "delta_e"), [1, 0, 2]);
+});
+
+test("percentiles are said in words", () => {
+  assert.equal(percentilesOf(a, "psnr"), "5% of the images: 10 or less\n50% of the images: 20 or less");
+  assert.equal(percentilesOf(a, "parameters") + percentilesOf(refused, "psnr"), "");
 });
 
 test("bars reach as far as the value does of the largest", () => {

@@ -17,6 +17,7 @@ from vae.models.autoencoder_kl import KLConfig
 from vae.ui import folder_measure, folder_sets, stress_view, uploads
 from vae.ui.folder_measure import FolderMeasure
 from vae.ui.folder_sets import FolderSets
+from vae.ui.serving import jobs, wire
 from vae.ui.serving.access import Audience
 from vae.ui.serving.bench_jobs import judges
 from vae.ui.serving.catalog import Catalog
@@ -165,6 +166,19 @@ def test_for_strangers_no_network_is_downloaded(tmp_path, monkeypatch):
     for metrics, says in ((("fid",), "EfficientNet"), (("lpips",), "leave LPIPS out")):
         with vae.limits.for_strangers(), pytest.raises(InputError, match=says):
             judges(metrics, "inception", "cpu")
+
+
+def test_what_is_computed_passes_to_another_machine_and_back(models):
+    def there_and_back(job, **arguments):
+        call = wire.unpack(wire.pack(jobs.Call(job, (models["kl"],), arguments)))
+        return wire.unpack(wire.pack(jobs.answer(call, vae.load)))
+
+    pixels = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
+    found = there_and_back("measured", pixels=pixels, metrics=("psnr", "ssim"), features="efficientnet", originals=True)
+    assert found["columns"]["psnr"].shape == (2,) and found["features"] is None and found["latent_numbers"] == 256
+    picture = images.to_image(pixels[0])
+    stages = there_and_back("stressed", image=picture, test="noise", max_side=64, seed=3)
+    assert stages[0].psnr == vae.reconstruct(vae.load(models["kl"]), picture).psnr and stages[0].image.size == (16, 16)
 
 
 def test_images_are_looked_at_in_bounds(folder):

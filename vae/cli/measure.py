@@ -75,13 +75,17 @@ def measure_models(
 
 
 def say_measured(rows: list[dict], as_json: bool) -> None:
-    """The rows, and for people the worst images of each model by its first figure."""
+    """The rows, and for people the percentiles and the worst images of each model by its first figure."""
     if as_json and len(rows) == 1:
         say(rows[0], as_json)
         return
     say_rows(rows, as_json)
     for row in [] if as_json else rows:
         for column, worst in list(row["worst"].items())[:1]:
+            levels = (
+                f"{level}% {value:.4g}" for level, value in row["percentiles"][column].items() if value is not None
+            )
+            print(f"{row['model']}, percentiles of {column}: {', '.join(levels)}")
             named = (f"{each['image']} {each[column]:.4g}" for each in worst if each[column] is not None)
             print(f"{row['model']}, the worst by {column}: {', '.join(named)}")
 

@@ -61,6 +61,8 @@ export function paintPlot(c, width, height, { x: xTitle, y: yTitle, series, join
   c.fillText(xTitle, width - PAD.right, bottom + 21);
   c.textAlign = "left";
   c.fillText(yTitle, 2, bottom + 21);
+  /** @type {Point[]} where letters are */
+  const letters = [];
   for (const { letter, points: own, dashed } of series) {
     c.strokeStyle = c.fillStyle = colourOf(letter);
     c.lineWidth = 1.8;
@@ -82,7 +84,11 @@ export function paintPlot(c, width, height, { x: xTitle, y: yTitle, series, join
     c.textAlign = "left";
     c.textBaseline = "bottom";
     c.font = `700 ${typeSize(12)}px ${fontFamily()}`;
-    c.fillText(letter, Math.min(x(end[0]) + 6, width - 10), y(end[1]) - 3);
+    const at = Math.min(x(end[0]) + 6, width - 10);
+    let level = y(end[1]) - 3;
+    while (letters.some(([lx, ly]) => Math.abs(lx - at) < 10 && Math.abs(ly - level) < 12)) level -= 4;
+    letters.push([at, level]);
+    c.fillText(letter, at, Math.max(12, level));
   }
 }
 

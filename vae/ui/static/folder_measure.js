@@ -8,7 +8,17 @@ import { announce, button, errorLine, h, icon } from "./dom.js";
 import { acceptFiles } from "./file_drop.js";
 import { folderImages } from "./folder_images.js";
 import { saveTable } from "./folder_picture.js";
-import { areAlike, barOf, csv, figureOf, imageLines, modelLines, shownColumns, sorted } from "./folder_table.js";
+import {
+  areAlike,
+  barOf,
+  csv,
+  figureOf,
+  imageLines,
+  modelLines,
+  percentilesOf,
+  shownColumns,
+  sorted,
+} from "./folder_table.js";
 import { fileName, number, plural } from "./format.js";
 import { showShare } from "./progress.js";
 import { saveFile } from "./save_file.js";
@@ -161,7 +171,8 @@ export default function mount(root, bench) {
         const known = all.flatMap((each) => (each === null ? [] : [each]));
         const best = alike && known.length > 1 && value === (better > 0 ? Math.max(...known) : Math.min(...known));
         const share = h("i", { style: `--share: ${barOf(value, all)}` });
-        return h("td", { class: best && new Set(known).size > 1 ? "best" : null }, number(value), share);
+        const top = best && new Set(known).size > 1 ? "best" : null;
+        return h("td", { class: top, title: percentilesOf(row, key) || null }, number(value), share);
       });
       return h("tr", {}, name, ...cells);
     });

@@ -27,7 +27,12 @@ export const COLUMNS = [
   { key: "ssim", head: "SSIM", better: 1, title: "Structural similarity, averaged over the images" },
   { key: "delta_e", head: "ΔE", better: -1, title: "Colour difference (CIEDE2000): from 1 on one begins to see it" },
   { key: "lpips", head: "LPIPS", better: -1, title: "Perceptual distance (LPIPS, by VGG16)" },
-  { key: "fid", head: "Fréchet", better: -1, title: "Fréchet distance between images and reconstructions (rFID)" },
+  {
+    key: "fid",
+    head: "Fréchet",
+    better: -1,
+    title: "Fréchet distance of the reconstructions (rFID); of few images it comes out larger",
+  },
   {
     key: "equivariance_turn",
     head: "Turned",
@@ -146,6 +151,12 @@ export function imageLines(rows) {
       images.numbers.map((_, i) => [name, images.names[i], ...keys.map((key) => images.columns[key]?.[i])]),
     ),
   ];
+}
+
+/** Percentiles of a figure over the images, in words; empty for none. @param {Row} row @param {string} key */
+export function percentilesOf({ measured }, key) {
+  const levels = Object.entries(measured?.row.percentiles[key] ?? {});
+  return levels.map(([level, value]) => `${level}% of the images: ${figure(key, value)} or less`).join("\n");
 }
 
 /** A figure as it is shown. @param {string} key @param {number | null} value */

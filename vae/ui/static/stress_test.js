@@ -18,7 +18,7 @@ const TESTS = {
   },
   precision: {
     name: "Number formats",
-    x: "bits a number",
+    x: "",
     drift: false,
     says: "At up to 256 pixels. Numbers too large for a format become none at all (NaN).",
   },
@@ -86,13 +86,13 @@ export default function mount(root, bench) {
     const { x, drift: drifts } = TESTS[test];
     const known = [...found.values()];
     const drawn = known.flatMap(({ letter, title, stages }) => (stages ? [{ letter, label: title, stages }] : []));
-    plots.hidden = !drawn.length;
+    plots.hidden = !drawn.length || test === "precision";
     drift.node.hidden = !drifts;
     accuracy.set({
       title: "PSNR",
       x,
       y: "PSNR, dB",
-      joined: test !== "precision",
+      joined: true,
       series: drawn.map(({ letter, label, stages }) => ({
         letter,
         label,
