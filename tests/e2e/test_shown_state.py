@@ -16,7 +16,8 @@ SHIFTS = """window.shifts = 0; new PerformanceObserver((list) => list.getEntries
 SEEN = {  # what tells one result from another, on each tab
     "Reconstruct": "() => document.querySelector('.vs-frame .after')?.src",
     # The plain auto-encoder's grid stays where only the other model is another.
-    "Sample": "() => document.querySelector('.vs-grid .vs-cell') && [document.getElementById('vs-model').value, ..."
+    "Sample": "() => document.querySelector('.vs-grid .vs-cell') && ![...document.querySelectorAll('.vs-grid')].some("
+    "(e) => e.checkVisibility() && !e.querySelector('.vs-cell')) && [document.getElementById('vs-model').value, ..."
     "[...document.querySelectorAll('.vs-grid')].map((e) => e.querySelector('.vs-cell')?.style.backgroundImage)].join()",
     "Interpolate": "() => document.querySelector('.vs-morph canvas[aria-label]')?.toDataURL()",
     "Latent space": "() => [...document.querySelectorAll('.vs-space h3')].map((e) => e.textContent).join()",
@@ -51,7 +52,7 @@ def settled(page: Page, name: str, before: str | None = None) -> str:
     page.wait_for_function(
         f"(before) => {{ const seen = ({SEEN[name]})(); "
         "return seen && seen !== before && "
-        "![...document.querySelectorAll('[data-vs].stale, [data-vs] .stale')].some((e) => e.offsetParent); }",
+        "![...document.querySelectorAll('.stale:is([data-vs], .vs-half)')].some((e) => e.offsetParent); }",
         arg=before,
     )
     return page.evaluate(SEEN[name])

@@ -102,11 +102,15 @@ export function watchPhone() {
     const top = document.querySelector(".tabs")?.getBoundingClientRect().top ?? 0;
     if (tab && tab !== openTab() && isPhone() && top < 0) window.scrollBy({ top, behavior: "instant" });
     tab = openTab();
+    centre();
+    draw();
+  };
+  /** Scrolls the tabs until the open one is in their middle. */
+  const centre = () => {
     /** @type {HTMLElement | null} */
     const chosen = document.querySelector('[role=tab][aria-selected="true"]');
     const list = chosen?.parentElement;
     if (chosen && list) list.scrollTo({ left: chosen.offsetLeft - (list.clientWidth - chosen.offsetWidth) / 2 });
-    draw();
   };
 
   let begun = false;
@@ -125,4 +129,5 @@ export function watchPhone() {
     });
     follow();
   });
+  listen("shown", centre); // by then all of them have their place
 }

@@ -170,7 +170,10 @@ export function sampleGrid({ picked }) {
     /** @param {SampleHalf} news @param {number} newSeed @param {HTMLImageElement | null} loaded its sprite */
     show(news, newSeed, loaded) {
       node.classList.toggle("stale", Boolean(news.waiting)); // what is there is of another choice
-      if (news.waiting) return;
+      if (news.waiting) {
+        lay(); // it may have another width now, beside another grid
+        return;
+      }
       if (news.sprite) {
         const same = news.sprite === value?.sprite && news.model === value.model && newSeed === seed;
         if (same) return;
