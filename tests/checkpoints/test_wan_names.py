@@ -48,6 +48,23 @@ def test_the_original_files(tmp_path, ending):
     torch.testing.assert_close(ours.decode(z), decode(theirs, z), atol=1e-5, rtol=0)
 
 
+@torch.inference_mode()
+def test_the_original_file_of_wan_2_2(tmp_path):
+    theirs = peer("Wan 2.2")
+    state = {}
+    for name, tensor in theirs.state_dict().items():
+        half = name.split(".")[0]
+        depth, way = (1, "down") if half == "encoder" else (2, "up")  # residual blocks of a level
+        name = re.sub(rf"{way}_blocks\.(\d)\.resnets\.(\d)", rf"{way}samples.\1.{way}samples.\2", name)
+        name = re.sub(rf"{way}_blocks\.(\d)\.{way}sampler", rf"{way}samples.\1.{way}samples.{depth}", name)
+        state |= to_original({name: tensor}, depth)
+    save_file(state, tmp_path / "wan2.2_vae.safetensors")
+    ours = vae.load(tmp_path / "wan2.2_vae.safetensors")
+    x = torch.rand(1, 3, 16, 24) * 2 - 1
+    torch.testing.assert_close(ours.encode(x).mean, encode(theirs, x)[0], atol=1e-5, rtol=1e-5)
+    assert ours.config.patch_size == 2 and ours.config.decoder_base_dim == 8
+
+
 def test_our_original_names_are_those_that_diffusers_reads():
     # The helper that makes the file above is ours: let diffusers' own converter judge it.
     from diffusers import AutoencoderKLWan

@@ -14,7 +14,7 @@ from vae.models import FAMILIES, known_names
 
 STEMS = ("model", "diffusion_pytorch_model")
 BESIDE = ("priors.safetensors", "statistics.safetensors")  # these belong to a model and are none
-HALF = re.compile(r"(?P<stem>.*?)_?(?P<half>encoder|decoder)(?P<suffix>\.(safetensors|pth|pt|bin))")
+HALF = re.compile(r"(?P<stem>.*?)_?(?P<half>encoder|decoder)(?P<suffix>\.(?i:safetensors|pth|pt|bin))")
 
 
 @dataclass(frozen=True)
@@ -124,7 +124,7 @@ def _pair(names: list[str], where: str) -> tuple[str, str] | None:
     for name in names:
         match = HALF.fullmatch(name)
         if match:
-            halves.setdefault((match["suffix"] != ".safetensors", match["stem"]), {})[match["half"]] = name
+            halves.setdefault((match["suffix"].lower() != ".safetensors", match["stem"]), {})[match["half"]] = name
     pairs = {key: files for key, files in halves.items() if len(files) == 2}
     if len({stem for _, stem in pairs}) > 1:
         offered = ", ".join(sorted({files["encoder"] for files in pairs.values()}))

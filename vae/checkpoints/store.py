@@ -202,7 +202,7 @@ def _write(
     metadata: dict[str, str],
     fitted: dict | None = None,
 ) -> Path:
-    if folder.is_file() or (folder.suffix in SUFFIXES and not folder.exists()):
+    if folder.is_file() or (folder.suffix.lower() in SUFFIXES and not folder.exists()):
         raise InputError(
             f"A model is saved in a folder, with its config beside its weights; {folder.name!r} is a file."
         )

@@ -1,7 +1,8 @@
 """The tensors of Wan's and Qwen-Image's files, which are of networks for videos, and ours, for one frame.
 
 A kernel over frames, (out, in, 3, k, k), becomes its last slice, `weight`, and those before, `earlier`. Known are
-diffusers' names and those of the original files, which are flat: a level ends where a resampling stands.
+diffusers' names and those of the original files. In Wan 2.1's all levels lie in one row, and end where a resampling
+stands; in Wan 2.2's each is a row of its own.
 """
 
 import re
@@ -23,6 +24,7 @@ PARTS = {
     "middle.1": "mid_block.attentions.0",
     "middle.2": "mid_block.resnets.1",
 }
+NESTED = re.compile(r"^(encoder|decoder)\.(down|up)samples\.(\d+)\.(?:down|up)samples\.(\d+)\.(\w+)\.")
 # Where diffusers' tensors have a dimension for the frames, though there is one at most.
 LAST_AXIS = re.compile(r"\.norm(1|2|_out)\.gamma$")
 FLAT = re.compile(r"\.(resample\.1|to_qkv|proj)\.weight$")
@@ -38,12 +40,18 @@ def to_diffusers(names: Iterable[str]) -> dict[str, str]:
         within = "upsamplers.0" if index in ends else f"resnets.{index - (above[-1] + 1 if above else 0)}"
         return f"decoder.up_blocks.{len(above)}.{within}.{match[2]}"
 
+    def within(match: re.Match) -> str:
+        half, way, level, index, layer = match.groups()
+        place = f"{way}sampler" if layer in ("resample", "time_conv") else f"resnets.{index}"
+        return f"{half}.{way}_blocks.{level}.{place}.{layer}."
+
     def rename(name: str) -> str:
         name = re.sub(r"^(conv[12])\.", lambda m: f"{TOP[m[1]]}.", name)
         name = re.sub(
             r"^(encoder|decoder)\.(conv1|head\.[02]|middle\.[012])\.", lambda m: f"{m[1]}.{PARTS[m[2]]}.", name
         )
         name = re.sub(r"\.(residual\.[0236]|shortcut)\.", lambda m: f".{LAYERS[m[1]]}.", name)
+        name = NESTED.sub(within, name)
         name = re.sub(r"^encoder\.downsamples\.", "encoder.down_blocks.", name)
         return re.sub(r"^decoder\.upsamples\.(\d+)\.(.+)", level, name)
 
