@@ -190,6 +190,17 @@ def list_runs(folder: str | Path | None = None) -> list[Run]:
     return sorted(found, key=lambda run: run.state().get("started", 0.0), reverse=True)
 
 
+def named_run(name: object, folder: str | Path | None = None) -> Run | None:
+    """The run of that name among `list_runs`; None if there is none. A name never leads out of the folder."""
+    if not isinstance(name, str) or not name or name.startswith(".") or Path(name).name != name or "\0" in name:
+        return None
+    path = (Path(folder) if folder is not None else runs_dir()) / name
+    try:
+        return Run(path) if (path / "config.json").is_file() and (path / "state.json").is_file() else None
+    except OSError:  # a name no disk takes
+        return None
+
+
 def new_run_folder(preset: str, folder: str | Path | None = None) -> Path:
     """A folder name that is not taken: the preset's and the next number."""
     folder = Path(folder) if folder is not None else runs_dir()

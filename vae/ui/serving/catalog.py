@@ -9,7 +9,7 @@ from vae.checkpoints.find_model import bundled
 from vae.data.sets import ADDRESS
 from vae.errors import InputError
 from vae.models import AutoEncoder
-from vae.training.runs import ACTIVE, Run, list_runs
+from vae.training.runs import ACTIVE, Run, list_runs, named_run
 from vae.ui.serving.access import Audience
 from vae.ui.serving.lru_cache import LruCache
 
@@ -29,7 +29,7 @@ class Catalog:
         self._facts: LruCache[dict] = LruCache(REMEMBERED)
         self.wanted, self._wanted_source = None, wanted
         if wanted:
-            known = wanted in self._sources()
+            known = self._known(wanted) is not None
             if not known:
                 describe(wanted)
             own = Path(wanted).expanduser().resolve().name if not known and _exists(wanted) else wanted
@@ -39,24 +39,35 @@ class Catalog:
         """name -> (kind, what vae.load takes, more facts). The live run comes first, then bundled, then other runs."""
         live, done = {}, {}
         for run in list_runs(self.runs_dir):
-            folder = run.model_folder()
-            if folder is None:
-                continue
-            state = run.state()
-            data = data_title(run.config().get("data"))
-            if state["state"] in ACTIVE:
-                live[run.name] = ("live", folder, {"trained_on": data, "epoch": state.get("epoch", 0)})
-            else:
-                done[run.name] = ("run", folder, {"trained_on": data})
-        ready = {name: ("bundled", folder, {}) for name, folder in bundled().items()}
-        if self.wanted and self.wanted not in {**ready, **live, **done}:
-            ready[self.wanted] = ("bundled", self._wanted_source, {})
+            entry = _of_run(run)
+            if entry is not None:
+                (live if entry[0] == "live" else done)[run.name] = entry
+        ready = self._ready()
         return live | ready | {name: entry for name, entry in done.items() if name not in ready}
+
+    def _ready(self) -> dict[str, tuple[str, str | Path, dict]]:
+        """Those of `_sources` that are no runs'."""
+        ready: dict = {name: ("bundled", folder, {}) for name, folder in bundled().items()}
+        if self.wanted and self.wanted not in ready and self._of_named(self.wanted) is None:
+            ready[self.wanted] = ("bundled", self._wanted_source, {})
+        return ready
+
+    def _of_named(self, name: object) -> tuple[str, Path, dict] | None:
+        run = named_run(name, self.runs_dir)
+        return run and _of_run(run)
+
+    def _known(self, name: object) -> tuple[str, str | Path, dict] | None:
+        """What `_sources` has of that name, without looking at all the others."""
+        ready = self._ready()
+        return ready[name] if isinstance(name, str) and name in ready else self._of_named(name)
 
     def models(self) -> list[dict]:
         """One dict a model: name, kind ("bundled", "run" or "live") and checkpoints.describe's facts."""
+        return self._described(self._sources())
+
+    def _described(self, sources: dict[str, tuple[str, str | Path, dict]]) -> list[dict]:
         found = []
-        for name, (kind, source, more) in self._sources().items():
+        for name, (kind, source, more) in sources.items():
             try:
                 facts = self._describe(source)
             except InputError:
@@ -82,6 +93,8 @@ class Catalog:
 
     def first(self) -> str | None:
         """The name of the model that opens first; None if there is none at all."""
+        if not self.wanted and FIRST in bundled():
+            return FIRST
         names = [model["name"] for model in self.models() if model["kind"] != "live"]
         return next((name for name in (self.wanted, FIRST) if name in names), names[0] if names else None)
 
@@ -91,9 +104,10 @@ class Catalog:
         Trained on the same data, variational where that one is not or the reverse; of several the one most like it.
         None if there is none. Raises InputError if the model cannot be read.
         """
-        models = {model["name"]: model for model in self.models()}
         name = name or self.first()
-        own = models.get(name) or self.facts(name)
+        known = self._known(name)
+        listed = self._described({name: known}) if name and known else []
+        own = listed[0] if listed else self.facts(name)
         data = (own["trained_on"] or "").casefold()
 
         def likeness(other: dict) -> tuple:
@@ -101,22 +115,19 @@ class Catalog:
 
         others = [
             other
-            for other in models.values()
-            if other["kind"] == "bundled"
-            and data
-            and (other["trained_on"] or "").casefold() == data
-            and other["variational"] != own["variational"]
+            for other in self._described(self._ready())
+            if data and (other["trained_on"] or "").casefold() == data and other["variational"] != own["variational"]
         ]
         return min(others, key=likeness)["name"] if others else None
 
     def for_photographs(self) -> str | None:
         """The bundled model of colour photographs that keeps most of them; None if there is none."""
-        colour = [m for m in self.models() if m["kind"] == "bundled" and m["in_channels"] == 3]
+        colour = [model for model in self._described(self._ready()) if model["in_channels"] == 3]
         return min(colour, key=lambda model: model["compression"])["name"] if colour else None
 
     def kind(self, name: str) -> str | None:
         """ "bundled", "run" or "live"; None for a model that is not listed."""
-        return self._sources().get(name, (None,))[0]
+        return (self._known(name) or (None,))[0]
 
     def source(self, name: str | None) -> str | Path:
         """What vae.load takes for the model called `name`; the first model for None, the live run for "live".
@@ -124,19 +135,19 @@ class Catalog:
         A Hub id that is not listed is passed on as an address, which can be no path, and so is a folder or file on this
         machine for those who may open paths. Raises InputError if there is no such model.
         """
-        sources = self._sources()
         if not name:
             name = self.first()
             if name is None:
                 raise InputError("There is no model yet; train one in the Train tab.")
-        if name == "live" and name not in sources:
-            name = next((n for n, entry in sources.items() if entry[0] == "live"), None)
+        if name == "live" and self._known(name) is None:
+            name = next((n for n, entry in self._sources().items() if entry[0] == "live"), None)
             if name is None:
                 raise InputError("No training is running, so there is no live model.")
         if not isinstance(name, str):
             raise InputError(f"A model is chosen by its name, not by {str(name)[:80]!r}.")
-        if name in sources:
-            return sources[name][1]
+        known = self._known(name)
+        if known is not None:
+            return known[1]
         path, name = self._outside(name)
         return name if path else HUB + name
 
@@ -148,7 +159,7 @@ class Catalog:
         name = str(name or "").strip()
         if not name:
             return None
-        kind, source, _ = self._sources().get(name, ("", "", {}))
+        kind, source, _ = self._known(name) or ("", "", {})
         if kind in ("run", "live"):
             return str(self.runs_dir / name)
         return name if kind == "bundled" and name in bundled() else str(source or self.source(name))
@@ -184,7 +195,7 @@ class Catalog:
 
     def run(self, name: str) -> Run:
         """The run called `name`. Raises InputError if there is none; a name never leads out of the runs' folder."""
-        run = next((run for run in list_runs(self.runs_dir) if run.name == name), None)
+        run = named_run(name, self.runs_dir)
         if run is None:
             raise InputError(f"There is no run {str(name)[:80]!r} here.")
         return run
@@ -194,6 +205,17 @@ class Catalog:
         which the one that opens first comes first."""
         kept = [Run(folder) for folder in bundled().values() if (folder / "metrics.jsonl").is_file()]
         return list_runs(self.runs_dir) + sorted(kept, key=lambda run: run.name != FIRST)
+
+
+def _of_run(run: Run) -> tuple[str, Path, dict] | None:
+    """A run as Catalog._sources has it; None where it has no model yet."""
+    folder = run.model_folder()
+    if folder is None:
+        return None
+    state, data = run.state(), data_title(run.config().get("data"))
+    if state["state"] in ACTIVE:
+        return "live", folder, {"trained_on": data, "epoch": state.get("epoch", 0)}
+    return "run", folder, {"trained_on": data}
 
 
 def data_title(data: object) -> str | None:
