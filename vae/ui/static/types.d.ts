@@ -70,6 +70,7 @@ export interface ModelNews {
 /** serving/popular_models.py */
 export interface PopularModel {
   id: string;
+  family: string;
   title: string;
   says: string;
   licence: string;
