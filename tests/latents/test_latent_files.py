@@ -1,4 +1,3 @@
-import doctest
 import json
 import struct
 
@@ -8,7 +7,6 @@ import torch
 from safetensors.torch import save_file
 
 from vae.errors import InputError
-from vae.latents import editing
 from vae.latents.editing import ChannelEdit, edit_channels
 from vae.latents.latent_file import FORMATS, read_latent, write_latent
 
@@ -67,11 +65,6 @@ def test_what_a_file_claims_is_checked_before_it_is_believed(tmp_path, name, dat
     with pytest.raises(InputError, match=said) as caught:
         read_latent(tmp_path / name, 4)
     assert "\n" not in str(caught.value)
-
-
-def test_the_example_of_edits_runs():
-    done = doctest.testmod(editing, extraglobs={"torch": torch})
-    assert done.attempted >= 2 and not done.failed
 
 
 def test_channels_are_swapped_scaled_emptied_and_noised_each_by_itself():
