@@ -12,11 +12,8 @@ from vae.evaluation import unusual
 from vae.latents import editing
 
 REPO = Path(__file__).resolve().parents[1]
-SHOWN = (
-    vae.sample,
-    unusual.how_unusual,
-    editing.edit_channels,
-)  # those of directions.py: tests/latents/test_directions.py
+# Those of directions.py run in tests/latents/test_directions.py.
+SHOWN = vae.sample, unusual.how_unusual, editing.edit_channels
 
 
 @pytest.mark.parametrize("function", SHOWN, ids=lambda function: function.__name__)
