@@ -269,6 +269,11 @@ def sample(
 
     There is no upper limit; `sample_batches` gives them without holding all. batch_size: how many are decoded at once;
     it bounds the memory and does not change the images. label: of one class only, where the model's prior knows them.
+
+    >>> import vae
+    >>> model = vae.load("mnist-vae-large", device="cpu")
+    >>> vae.sample(model, 3, seed=1, label="7").shape  # three sevens
+    torch.Size([3, 1, 32, 32])
     """
     found = None
     for start, batch in _counted(sample_batches(model, n, seed, temperature, prior, None, batch_size, label)):

@@ -14,6 +14,7 @@ from vae import images
 from vae.models import build
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.tiny import TinyConfig
+from vae.ui.serving.popular_models import popular_models
 
 TINY = {
     "encoder_block_out_channels": (8, 8, 8),
@@ -139,7 +140,7 @@ def test_what_cannot_be_opened_is_said_beside_the_picker(visit, tmp_path):
     page = visit()
     chosen = page.get_by_label("Model", exact=True).input_value()
     page.get_by_role("button", name="Open…").click()
-    expect(page.locator(".vs-known li")).to_have_count(7)
+    expect(page.locator(".vs-known li")).to_have_count(len(popular_models()))
     expect(page.locator(".vs-known li", has_text="TAESDXL")).to_contain_text("MIT, 9.8 MB")
     line = page.get_by_label("Open another model")
     for text, says in (("nonsense", "There is no model"), (str(tmp_path), "holds no auto-encoder")):
@@ -220,7 +221,7 @@ def test_the_text_can_be_read(visit, folders, theme):
     compared(page, 2)
     assert page.evaluate(measure) == []
     page.get_by_role("button", name="Open…").click()
-    expect(page.locator(".vs-known li")).to_have_count(7)
+    expect(page.locator(".vs-known li")).to_have_count(len(popular_models()))
     assert page.evaluate(measure) == []
     page.keyboard.press("Escape")
     open_model(page, folders[0])

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from itertools import groupby
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ pytest.importorskip("gradio")
 import vae
 from vae import images, limits, metrics, tiling
 from vae.errors import InputError
-from vae.models import ConvConfig, build
+from vae.models import FAMILIES, ConvConfig, build
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.tiny import TinyConfig
 from vae.ui import not_generative, uploads
@@ -339,6 +340,16 @@ def test_what_was_downloaded_before_is_marked_without_a_network(tmp_path, monkey
     listed = {model["id"]: model for model in popular_models.popular_models()}
     assert listed[entry.id]["on_disk"] and not listed["madebyollin/taesd"]["on_disk"]
     assert all(model["licence"] and model["megabytes"] > 0 for model in listed.values())
+    families = [model["family"] for model in listed.values()]
+    assert len(list(groupby(families))) == len(set(families))  # each under one heading
+
+
+def test_only_models_of_known_classes_are_listed(monkeypatch):
+    listed = {model["id"] for model in popular_models.popular_models()}
+    assert {"stabilityai/sdxl-vae", "black-forest-labs/FLUX.2-klein-4B", "madebyollin/taesd3"} <= listed
+    known = {name: family for name, family in FAMILIES.items() if name != "AutoencoderKLFlux2"}
+    monkeypatch.setattr(popular_models, "FAMILIES", known)
+    assert listed - {model["id"] for model in popular_models.popular_models()} == {"black-forest-labs/FLUX.2-klein-4B"}
 
 
 # ---- no generators

@@ -74,7 +74,7 @@ def encode(
         value_range=value_range,
         crop="none" if own_sizes else "center",
     )
-    remark(images.remarks)
+    remark([*images.remarks, *([images.describe()] if images.cut else [])])
     start, counts = time.perf_counter(), []
     with bar_of(len(images), "image") as bar:
 

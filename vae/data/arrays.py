@@ -143,6 +143,11 @@ def _channels_last(pixels: np.ndarray) -> np.ndarray:
     return pixels
 
 
+def open_array(path: Path) -> _Array:
+    """The array of a .npy file, of which only the header is read. Raises InputError if it is damaged or a pickle."""
+    return _npy(path, path.stem)
+
+
 def _npy(path: Path, name: str) -> _Array:
     with _reading(path), path.open("rb") as file:
         shape, _, dtype = _header(path, file)

@@ -59,6 +59,11 @@ class ImageSet:
     def __len__(self) -> int:
         return self._count if self.images is None else len(self.images)
 
+    @property
+    def has_places(self) -> bool:
+        """Whether `read` gives any of the images, as it cannot where they are streamed."""
+        return self.images is not None or self._read is not None
+
     def read(self, index: int) -> np.ndarray:
         """uint8 (C, H, W): one image, of its own size where the set's were not fitted. Raises InputError if it cannot
         be read."""

@@ -56,7 +56,7 @@ def load_data(
     channels: 1 (grey), 3 (RGB), or 2 or 4: these with transparency, of image files, or an array's own. Grey and RGB
       become each other; an array's 2 or 4 channels become nothing else.
     root: where data sets lie, read only; by default the environment's VAE_DATA_DIR.
-    limit_bytes: a larger set is not held in memory but read batch by batch.
+    limit_bytes: a larger set is not held in memory but read batch by batch; with 0 only what the Hub gives is held.
     test_size: None holds nothing back: each split of a set without its own is all of it.
     progress: called with the images done so far and their total, now and then; what it raises ends the reading.
     value_range: of values over 8 bits, those that are black and white, (0, 4095) or "0:4095"; by default the range
@@ -120,7 +120,8 @@ def load_data(
                     f"Of a Hub data set, as {repository!r} is, images are fitted to one size; random crops and images "
                     "of their own sizes are for folders and archives."
                 )
-            data = hub.load(repository, split, as_wanted, shape, limit_bytes, progress, test_size, span, **part)
+            most = limit_bytes or LIMIT_BYTES  # what comes through the network is not read again for each image
+            data = hub.load(repository, split, as_wanted, shape, most, progress, test_size, span, **part)
         elif paths is None:
             raise InputError(
                 f"There is no data set {name!r}; {', '.join(builtin.NAMES)}, {formats.ACCEPTED}, "

@@ -52,6 +52,13 @@ def how_unusual(model: AutoEncoder, image: Image.Image, clean_photo: bool = True
 
     image, clean_photo: as vae.reconstruct takes them; a model that takes any size sees it at its own.
     Raises InputError for what is no image, and for a model without statistics, or with those of an earlier version.
+
+    >>> import torch, vae
+    >>> model = vae.load("mnist-vae", device="cpu")
+    >>> noise = torch.rand(1, 28, 28, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    >>> found = vae.how_unusual(model, noise)
+    >>> found.word, found.share
+    ('very unusual', 0.0)
     """
     model = as_model(model)
     known = measured(model)

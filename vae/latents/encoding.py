@@ -71,14 +71,18 @@ def encode_set(
     auto-encoder has no "logvar". dtype: of the stored numbers. tile: as vae.tiling has it. shard_size: images of a
     shard. process, processes: this one's number among those that share the work, of which each makes every
     `processes`-th shard.
-    Raises InputError for a folder with other latents or other files in it, for latents that are not finite in that
-    type, and if no image can be read.
+    Raises InputError for a folder with other latents or other files in it, for a streamed set, for latents that are not
+    finite in that type, and if no image can be read.
     """
     model = as_model(model)
+    if not data.has_places:
+        raise InputError(f"{data.name} is too large to hold and is streamed; download it, and give its folder.")
     plan = _plan(model, data, name, split, keep, sample, seed, scaled, dtype, shard_size)
     process, processes = whole_number("process", process, 0), whole_number("processes", processes, 1)
     with writing(folder):
         _begin(folder, plan)
+        for part in folder.glob(".shard-*.part") if processes == 1 else ():
+            part.unlink()  # what a killed process was writing
     numbers = range(process, shard_count(plan), processes)
     missing = [number for number in numbers if read_shard(folder, plan, number) is None]
     total = sum(len(_range(plan, number)) for number in numbers)

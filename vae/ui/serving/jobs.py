@@ -102,6 +102,15 @@ def pixels(model: AutoEncoder, z: Tensor) -> Tensor:
     return to_uint8(decode(model, z)).cpu()
 
 
+def latent(
+    model: AutoEncoder, *, z: Tensor, height: int, width: int, progress: inference.Progress | None = None
+) -> Tensor:
+    """The uint8 image (C, height, width) that one latent (C, h, w) decodes to, in tiles where it is large."""
+    _check_shown(model)
+    told = None if progress is None else (lambda done, total: progress("Decoding", done, total))
+    return to_uint8(decode(model, z[None], (height, width), progress=told))[0].cpu()
+
+
 def sample(
     model: AutoEncoder,
     beside: AutoEncoder | None = None,
@@ -218,6 +227,7 @@ JOBS: dict[str, Callable] = {
     "across": across,
     "spread": spread,
     "pixels": pixels,
+    "latent": latent,
     "sample": sample,
     "interpolate": interpolate,
     "overview": overview,
@@ -228,4 +238,4 @@ JOBS: dict[str, Callable] = {
 MOVING = ("pixels", "sketch")  # jobs asked for many times a second, whose results are seen once
 LIGHT = (*MOVING, "overview")  # and of small models or few images, for which no GPU is taken where it is lent
 UNKEPT = (*MOVING, "measured", "stressed")  # whose results are not asked for again
-TELLING = ("reconstruct", "across", "interpolate", "stressed")  # jobs that say how far they are
+TELLING = ("reconstruct", "across", "interpolate", "stressed", "latent")  # jobs that say how far they are

@@ -111,6 +111,11 @@ class ModelServer:
         """uint8 images (n, C, H, W) that latents (n, C, h, w) decode to."""
         return self.answer(self._call("pixels", [name], z=z))
 
+    def decode_one(self, name: str | None, z: Tensor, height: int, width: int, report: Report | None = None) -> Tensor:
+        """The uint8 image (C, height, width) that one latent (C, h, w) decodes to, the rest of it cut off; report as in
+        `reconstruct`."""
+        return self.answer(self._call("latent", [name], z=z, height=height, width=width), report)
+
     def sample(
         self,
         name: str | None,

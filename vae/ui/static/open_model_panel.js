@@ -69,18 +69,24 @@ export function openModelPanel({ root, server, isPublic, opened }) {
   let busy = false;
 
   const list = async () => {
-    const rows = (await server.known_models()).map(({ id, title, says, licence, megabytes, on_disk, gated }) => {
-      const facts = h("small", { class: "vs-known-facts" }, `${licence}, ${fileSize(megabytes * 1e6)}`);
-      if (on_disk) facts.append(h("b", {}, "on disk"));
-      else if (gated) facts.append(h("span", {}, "needs a token"));
-      const name = h("span", {}, title, h("small", {}, says));
-      const onclick = () => open(id);
-      return h(
-        "li",
-        {},
-        h("button", { type: "button", onclick }, name, h("span", {}, h("small", { class: "vs-id" }, id)), facts),
-      );
-    });
+    let last = "";
+    const rows = (await server.known_models()).map(
+      ({ id, family, title, says, licence, megabytes, on_disk, gated }) => {
+        const heading = family === last ? null : h("h4", { class: "vs-caption" }, family);
+        last = family;
+        const facts = h("small", { class: "vs-known-facts" }, `${licence}, ${fileSize(megabytes * 1e6)}`);
+        if (on_disk) facts.append(h("b", {}, "on disk"));
+        else if (gated) facts.append(h("span", {}, "needs a token"));
+        const name = h("span", {}, title, h("small", {}, says));
+        const onclick = () => open(id);
+        return h(
+          "li",
+          {},
+          heading,
+          h("button", { type: "button", onclick }, name, h("span", {}, h("small", { class: "vs-id" }, id)), facts),
+        );
+      },
+    );
     known.replaceChildren(...rows);
   };
   /** @param {Opening} opening */

@@ -3,6 +3,7 @@
 
 import address from "./address.js";
 import { keepConnection } from "./connection.js";
+import { h } from "./dom.js";
 import error_note from "./error_note.js";
 import image_input from "./image_input.js";
 import model_picker from "./model_picker.js";
@@ -24,38 +25,49 @@ keepConnection();
 /** @type {Record<string, Draw>} */
 const first = { address, error_note, image_input, model_picker, progress, reconstruction };
 
-/** @type {Record<string, () => Promise<{ default: Draw }>>} */
-const others = {
-  bench: () => import("./bench.js"),
-  beta_runs: () => import("./beta_runs.js"),
-  comparison: () => import("./comparison.js"),
-  file_saver: () => import("./file_saver.js"),
-  interpolation: () => import("./interpolation.js"),
-  interpolation_end: () => import("./interpolation_end.js"),
-  latent_space: () => import("./latent_space.js"),
-  not_generative: () => import("./not_generative.js"),
-  prior_choice: () => import("./prior_choice.js"),
-  sample_choice: () => import("./sample_choice.js"),
-  sample_grids: () => import("./sample_grids.js"),
-  training: () => import("./training.js"),
-  training_data: () => import("./training_data.js"),
-  training_outlook: () => import("./training_outlook.js"),
-};
+const others = [
+  "bench",
+  "beta_runs",
+  "comparison",
+  "file_saver",
+  "interpolation",
+  "interpolation_end",
+  "latent_space",
+  "not_generative",
+  "prior_choice",
+  "sample_choice",
+  "sample_grids",
+  "training",
+  "training_data",
+  "training_outlook",
+];
+/** @param {string} name @returns {Promise<{ default: Draw }>} */
+const load = (name) => import(`./${name}.js`);
 watchTabKeys();
 shareDownloads();
 watchPhone();
 watchTeaching();
 const SETTLED = 3000; // ms, after which the first tab has its result and the others' modules can be fetched
 setTimeout(() => {
-  for (const load of Object.values(others)) load().catch(() => {}); // then when it is needed
+  for (const name of others) load(name).catch(() => {}); // then when it is needed
 }, SETTLED);
 
 /**
  * @param {string} name of a component
- * @param {{ element: HTMLElement }} context what Gradio hands over, and the component's options
+ * @param {{ element: HTMLElement, options?: { fold?: string } }} context what Gradio hands over, and its options
  */
 export async function mount(name, context) {
   const root = context.element.querySelector("[data-vs]") ?? context.element;
-  const draw = first[name] ?? (await others[name]()).default;
+  const title = context.options?.fold;
+  if (title) {
+    const inside = h("div");
+    const fold = h("details", { class: "vs-numbers" }, h("summary", {}, title), inside);
+    root.append(fold);
+    fold.addEventListener("toggle", async () => (await load(name)).default({ ...context, root: inside }), {
+      once: true,
+    });
+    return;
+  }
+  const draw = first[name] ?? (await load(name)).default;
   draw({ ...context, root });
 }

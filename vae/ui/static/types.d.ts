@@ -70,6 +70,7 @@ export interface ModelNews {
 /** serving/popular_models.py */
 export interface PopularModel {
   id: string;
+  family: string;
   title: string;
   says: string;
   licence: string;
@@ -557,4 +558,37 @@ export interface DataServer {
 
 export interface OutlookServer {
   foresee(asked: TrainingAsked): Promise<{ says?: string; error?: string }>;
+}
+
+/** latents/editing.py: ChannelEdit */
+export interface ChannelEdit {
+  source: number;
+  scale: number;
+  noise: number;
+}
+
+/** A latent as vae/ui/latent_editor.py shows it: float32 in base64; the height and width of its image. */
+export interface TakenLatent {
+  z: string;
+  shape: [number, number, number];
+  size: [number, number];
+  name: string;
+}
+
+type SentLatent = Omit<TakenLatent, "name"> & { edits: ChannelEdit[]; seed: number };
+
+/** What vae/ui/latent_editor.py is asked for. */
+export type LatentWish =
+  | { what: "take" }
+  | { what: "open"; file: { path: string } }
+  | ({ what: "decode" } & SentLatent)
+  | ({ what: "keep"; format: string } & SentLatent);
+
+/** latent_editor.answers() */
+export interface LatentEditorNews {
+  ticket: string;
+  what?: string;
+  share?: number | null;
+  error?: string;
+  result?: TakenLatent & { image?: string; height: number; width: number; file?: string };
 }

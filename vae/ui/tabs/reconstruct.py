@@ -13,6 +13,7 @@ from vae import images
 from vae.inference import draw_seed
 from vae.metrics import error_map
 from vae.models.vq_model import codebook_use
+from vae.ui import latent_editor
 from vae.ui.address import Linked, link_number
 from vae.ui.advice import advice
 from vae.ui.components import (
@@ -97,13 +98,13 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             busy = widget("progress", functions=[raising_gradio_errors(tasks.stop)])
             view = widget("reconstruction", events=["undo"])
-    as_given = gr.State(None)  # the image whose clean-up the visitor has undone
+            as_given = gr.State(None)  # the image whose clean-up the visitor has undone
+            inputs = [picker, picture, choice, seed, side, tiles, as_given]
+            latent_editor.build(server, tasks, partial(_chosen, server), inputs)
 
     def rebuilt(model, value, sample: bool, seed_: int, longest, tiling, undone) -> Iterator[dict]:
-        longest = longest if longest in SIDES else 1024
-        image, clean = read_picture(value, longest), value != undone
-        chosen = model, image, sample, seed_, longest, TILES.get(tiling)
-        work = partial(server.reconstruct, *chosen, clean_photo=clean)
+        work, clean = _work(server, model, value, sample, seed_, longest, tiling, undone), value != undone
+        image = work.args[1]
         ticket = secrets.token_hex(8)
         for step in tasks.watch(ticket, work, f"{visitor()}/reconstruct" if visitor() else None):
             if isinstance(step, Done):
@@ -134,7 +135,6 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
             yield step | {seed: number}
 
     private = {"api_visibility": "private", "show_progress_on": view}
-    inputs = [picker, picture, choice, seed, side, tiles, as_given]
     refresh = {
         "fn": show,
         "inputs": inputs,
@@ -159,6 +159,19 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
         return news
 
     return Parts(picture, refresh, Linked([picture, choice, seeds, seed], set_to))
+
+
+def _work(server: ModelServer, model, value, sample: bool, seed: int, longest, tiling, undone) -> partial:
+    """The reconstruction that the controls ask for, as work(report=None); its second argument is the image."""
+    longest = longest if longest in SIDES else 1024
+    chosen = model, read_picture(value, longest), sample, seed, longest, TILES.get(tiling)
+    return partial(server.reconstruct, *chosen, clean_photo=value != undone)
+
+
+def _chosen(server: ModelServer, model, value, chosen: str, number, longest, tiling, undone) -> partial:
+    """The same, of the controls' own values."""
+    drawn = chosen == SAMPLE
+    return _work(server, model, value, drawn, read_seed(number) if drawn else 0, longest, tiling, undone)
 
 
 def figures(found: Seen) -> dict:
