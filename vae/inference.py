@@ -6,7 +6,7 @@ pixels and figures through each. Large images are computed in tiles (see tiling.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
@@ -66,13 +66,14 @@ class Reconstruction:
 @dataclass(frozen=True)
 class Draw:
     """A latent from a prior: number `index` of those that `sample` draws with that seed. Without a prior it comes from
-    the one whose space an interpolation leads through, or from N(0, I). label: as `sample_latents` has it."""
+    the one whose space an interpolation leads through, or from N(0, I). label, steps: as `sample_latents` has them."""
 
     seed: int
     index: int = 0
     temperature: float = 1.0
     prior: str | None = None
     label: str | int | None = None
+    steps: int | None = None
 
 
 Endpoint = Draw | int | Tensor | Image.Image  # an integer is a Draw's seed; of an image it is the posterior's mean
@@ -82,13 +83,15 @@ Endpoint = Draw | int | Tensor | Image.Image  # an integer is a Draw's seed; of 
 class Generated:
     """pixels: uint8 (n, C, H, W), on the CPU. prior: the one they were drawn from, or whose space was gone through,
     None if none. mode: of an interpolation, as vae.interpolate has it. seconds: of computing. cleaned: what was done to
-    photographed digits among the endpoints, one sentence; None if there were none."""
+    photographed digits among the endpoints, one sentence; None if there were none. steps: that each draw took, of a
+    diffusion."""
 
     pixels: Tensor
     seconds: float
     prior: str | None
     mode: str | None = None
     cleaned: str | None = None
+    steps: int | None = None
 
 
 def make_generator(seed: int) -> torch.Generator:
@@ -220,20 +223,22 @@ def sample_latents(
     size: int | None = None,
     batch_size: int = 4096,
     label: str | int | None = None,
+    steps: int | None = None,
 ) -> Iterator[Tensor]:
     """n latents from one of `model.priors`, on the CPU, in batches (at most batch_size, C, h, w).
 
     The first k of n are the same for every n >= k. temperature scales the standard deviation: 1 is the prior itself,
     below 1 is nearer its centre. size: the side in pixels of the images that they are latents of, where it is not the
     config's sample_size. label: a class of the images that the prior was fitted to, by its name or else its index, to
-    draw that one alone; a prior that has classes is then used, unless another than "normal" is named.
+    draw that one alone; a prior that has classes is then used, unless another than "normal" is named. steps: from 1 to
+    64, that a diffusion prior takes for a draw; as it was stored with unless given.
     Raises InputError, before the first is drawn, for n below 1, a temperature outside 0 to 10, a prior or class the
-    model lacks, or a size that a fitted prior was not fitted at.
+    model lacks, steps of a prior that takes none, or a size that a fitted prior was not fitted at.
     """
     model, n = as_model(model), whole_number("The number of samples", n, 1)
     batch_size = whole_number("The batch size", batch_size, 1)
     temperature = real_number("The temperature", temperature, 0.0, 10.0)
-    fitted, index = priors.chosen(model, prior, label)
+    fitted, index = priors.chosen(model, prior, label, steps)
     noises = _noise(model.latent_shape(size, size), n, make_generator(seed), batch_size)
     return (noise * temperature if fitted is None else fitted(noise, temperature, index) for noise in noises)
 
@@ -264,11 +269,13 @@ def sample(
     prior: str = "normal",
     batch_size: int | None = None,
     label: str | int | None = None,
+    steps: int | None = None,
 ) -> Tensor:
     """n new images, (n, C, H, W) float32 in [-1, 1] on the CPU: latents from the prior (see sample_latents), decoded.
 
     There is no upper limit; `sample_batches` gives them without holding all. batch_size: how many are decoded at once;
     it bounds the memory and does not change the images. label: of one class only, where the model's prior knows them.
+    steps: of a diffusion prior.
 
     >>> import vae
     >>> model = vae.load("mnist-vae-large", device="cpu")
@@ -276,7 +283,7 @@ def sample(
     torch.Size([3, 1, 32, 32])
     """
     found = None
-    for start, batch in _counted(sample_batches(model, n, seed, temperature, prior, None, batch_size, label)):
+    for start, batch in _counted(sample_batches(model, n, seed, temperature, prior, None, batch_size, label, steps)):
         if found is None:  # filled in place, so that there is never a second copy of all
             found = torch.empty(int(n), *batch.shape[1:])
         found[start : start + len(batch)] = batch
@@ -292,15 +299,15 @@ def sample_batches(
     size: int | None = None,
     batch_size: int | None = None,
     label: str | int | None = None,
+    steps: int | None = None,
 ) -> Iterator[Tensor]:
     """What `sample` gives, a batch at a time, in memory for one batch. size: as sample_latents has it.
 
     Raises InputError as sample_latents does, before the first batch.
     """
     model = as_model(model)
-    drawn = sample_latents(
-        model, n, seed, temperature, prior, size, batch_of(model, size) if batch_size is None else batch_size, label
-    )
+    at_once = batch_of(model, size) if batch_size is None else batch_size
+    drawn = sample_latents(model, n, seed, temperature, prior, size, at_once, label, steps)
 
     def decoded() -> Iterator[Tensor]:
         for z in drawn:
@@ -319,14 +326,16 @@ def generate(
     size: int | None = None,
     progress: Progress | None = None,
     label: str | int | None = None,
+    steps: int | None = None,
 ) -> Generated:
     """The images of `sample` as pixels, and how long they took."""
     start, report, parts = time.perf_counter(), progress or _silent, []
-    for done, batch in _counted(sample_batches(model, n, seed, temperature, prior, size, label=label)):
+    for done, batch in _counted(sample_batches(model, n, seed, temperature, prior, size, label=label, steps=steps)):
         parts.append(images.to_uint8(batch))
         report("Decoding", done + len(batch), n)
-    used, _ = priors.chosen(as_model(model), prior, label)
-    return Generated(torch.cat(parts), time.perf_counter() - start, used.kind if used else "normal")
+    used, _ = priors.chosen(as_model(model), prior, label, steps)
+    kind, steps = (used.kind, used.steps) if used else ("normal", None)
+    return Generated(torch.cat(parts), time.perf_counter() - start, kind, steps=steps)
 
 
 @torch.inference_mode()
@@ -344,9 +353,10 @@ def interpolate(
 
     kind: "path", `steps` from the first endpoint to the second, both included; "loop", `steps` from each to the next
     and back to the first; "grid", `steps` rows of as many, the four endpoints in its corners.
-    mode: as vae.interpolate has it; "prior" goes through the best prior of the model that can be inverted, from which
-    draws that name no prior then come too. size: the side of the images, where it is not the model's sample_size.
-    clean_photo: as `reconstruct` has it.
+    mode: as vae.interpolate has it; "prior" goes through the best prior of the model that can be inverted, or between
+    draws from the diffusion prior through that, along the circle between their noises; draws that name no prior then
+    come from it, too. size: the side of the images, where it is not the model's sample_size. clean_photo: as
+    `reconstruct` has it.
     Raises InputError for another number of endpoints, and as vae.interpolate and sample_latents do.
     """
     model, report = as_model(model), progress or _silent
@@ -355,25 +365,44 @@ def interpolate(
     wanted = {"path": "two endpoints", "grid": "four endpoints", "loop": "two or more endpoints"}[kind]
     if not {"path": len(endpoints) == 2, "grid": len(endpoints) == 4, "loop": len(endpoints) >= 2}[kind]:
         raise InputError(f"A {kind} takes {wanted}, not {len(endpoints)}.")
-    prior = priors.for_paths(model) if mode == "prior" else None
-    drawn_from = prior.kind if prior else "normal"
+    prior = priors.for_paths(model, drawn_by_diffusion(endpoints)) if mode == "prior" else None
+    drawn_from, way, onwards = prior.kind if prior else "normal", mode, None
     report("Encoding", 0, 0)
     start = time.perf_counter()
+    if prior and not prior.invertible:  # its noise is what N(0, I) gives for the same seed
+        draws = [_as_draw(endpoint) for endpoint in endpoints]
+        prior = onwards = prior.in_steps(next((draw.steps for draw in draws if draw.steps is not None), None))
+        endpoints, way = [replace(draw, prior="normal", steps=None) for draw in draws], "slerp"
     ends = [_end_of(model, endpoint, drawn_from, size, clean_photo) for endpoint in endpoints]
     stops, notes = [latent for latent, _ in ends], [note for _, note in ends if note]
     if kind == "path":
-        z = interpolation.interpolate(*stops, steps, mode, prior)
+        z = interpolation.interpolate(*stops, steps, way, prior)
     elif kind == "grid":
-        z = interpolation.corners(stops, steps, steps, mode, prior).flatten(0, 1)
+        z = interpolation.corners(stops, steps, steps, way, prior).flatten(0, 1)
     else:
-        z = interpolation.loop(stops, steps, mode, prior)
+        z = interpolation.loop(stops, steps, way, prior)
     report("Decoding", 0, len(z))
     parts = []
     for done, part in _counted(z.split(batch_of(model, size))):
-        parts.append(images.to_uint8(decode(model, part)).cpu())
+        parts.append(images.to_uint8(decode(model, onwards(part) if onwards else part)).cpu())
         report("Decoding", done + len(part), len(z))
-    seconds, through = time.perf_counter() - start, prior.kind if prior else None
-    return Generated(torch.cat(parts), seconds, through, mode, notes[0] if notes else None)
+    seconds, took = time.perf_counter() - start, prior.steps if prior else None
+    through, note = prior.kind if prior else None, notes[0] if notes else None
+    return Generated(torch.cat(parts), seconds, through, mode, note, took)
+
+
+def drawn_by_diffusion(endpoints: Sequence[Endpoint]) -> bool:
+    """Whether all endpoints are draws that a diffusion prior may make, being told of no other and of no class."""
+    return all(
+        not isinstance(end, Tensor | Image.Image)
+        and _as_draw(end).prior in (None, "diffusion")
+        and _as_draw(end).label is None
+        for end in endpoints
+    )
+
+
+def _as_draw(endpoint: Draw | int) -> Draw:
+    return endpoint if isinstance(endpoint, Draw) else Draw(endpoint)
 
 
 @torch.inference_mode()
@@ -400,11 +429,14 @@ def _end_of(
         image = digit.image if digit else images.fit(endpoint, size, model.in_channels, border=model.config.border)
         latent = encode(model, torch.from_numpy(images.to_array(image).copy())[None]).mode()[0].float().cpu()
         return latent, digit.says if digit else None
-    draw = endpoint if isinstance(endpoint, Draw) else Draw(endpoint)
+    draw = _as_draw(endpoint)
     name = draw.prior or (prior if draw.label is None else "normal")
-    drawn = sample_latents(model, draw.index + 1, draw.seed, draw.temperature, name, size, label=draw.label)
-    *_, last = drawn
-    return last[-1], None
+    fitted, index = priors.chosen(model, name, draw.label, draw.steps)
+    temperature = 1.0 if fitted else draw.temperature
+    *_, noise = sample_latents(model, draw.index + 1, draw.seed, temperature, "normal", size)
+    if fitted is None:
+        return noise[-1], None
+    return fitted(noise[-1:], real_number("The temperature", draw.temperature, 0.0, 10.0), index)[0], None
 
 
 def _counted(batches: Iterator[Tensor] | Sequence[Tensor]) -> Iterator[tuple[int, Tensor]]:

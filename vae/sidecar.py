@@ -46,6 +46,17 @@ def write(path: Path, weights: str, content: dict, tensors: dict[str, Tensor]) -
         save_file(tensors, part, metadata={_CONTENT: json.dumps({_WEIGHTS: weights, **content})})
 
 
+def content(path: Path) -> dict:
+    """What `write` was told of a file's content, its tensors left unread and nothing checked; {} if it is not there, or
+    no such file."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            found = json.loads(file.metadata()[_CONTENT])
+    except (SafetensorError, OSError, ValueError, KeyError, TypeError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
 def read(path: Path, weights: str, remedy: str) -> tuple[dict, dict[str, Tensor]]:
     """What `write` wrote. Raises InputError for a file that is damaged or belongs to other weights than these;
     `remedy` then says how to get one that does."""

@@ -1,20 +1,27 @@
 """The diffusion prior: its network, its training, and its way through the store and the command line."""
 
+import copy
+
 import pytest
 import torch
+from PIL import Image
 
 from tests.latents.test_priors import network, noise, pictures
 from vae.checkpoints.find_model import weight_files
 from vae.checkpoints.store import load, save
 from vae.errors import InputError
-from vae.inference import sample_latents
+from vae.images import to_uint8
+from vae.inference import Draw, generate, interpolate, latent_of, sample, sample_latents
 from vae.latents import priors
+from vae.latents.interpolation import interpolate as slerp
+from vae.latents.priors import PriorNotFitted
 from vae.latents.priors import diffusion_training as training
 from vae.latents.priors.diffusion import Diffusion
 from vae.latents.priors.diffusion_training import Encoded, Training, fit_diffusion
 from vae.latents.priors.fitting import encode_views
-from vae.latents.priors.standardizer import fit_channels
+from vae.latents.priors.standardizer import Standardizer, fit_channels
 from vae.latents.priors.views import view
+from vae.tiling import decode
 
 CPU = torch.device("cpu")
 SMALL = {"width": 32, "depth": 2, "batch_size": 64, "learning_rate": 4e-3}
@@ -195,6 +202,75 @@ def test_it_is_fitted_stored_and_read_back_bit_for_bit(checkpoint):
     assert not torch.equal(latents(again, 6, seed=6, prior="diffusion"), z)
     with pytest.raises(InputError, match=r"fitted to latents of \[2, 4, 4\]"):
         again.fitted_priors["diffusion"](noise(1, (2, 8, 8)))
+
+
+@pytest.fixture(scope="module")
+def drawing(checkpoint):
+    """A model with a diffusion prior, its network untrained but for the heads, and a gaussian one."""
+    torch.manual_seed(0)
+    core = Diffusion((2, 4, 4), 32, 2, steps=6)
+    for head in core.heads:
+        torch.nn.init.normal_(head.weight, std=0.3)
+    model, ones, all_ = load(checkpoint), torch.ones(32), torch.ones(32, dtype=torch.bool)
+    model.fitted_priors = priors.fit_priors(model, pictures(60), ["gaussian"])
+    frame = Standardizer(used=all_, mean=torch.zeros(32), scale=ones)
+    model.fitted_priors["diffusion"] = priors.Prior("diffusion", (2, 4, 4), frame, core.eval())
+    return model
+
+
+def test_a_draw_takes_as_many_steps_as_are_asked_for(drawing):
+    own = latents(drawing, 3, prior="diffusion")
+    assert torch.equal(latents(drawing, 3, prior="diffusion", steps=6), own)
+    few = latents(drawing, 3, prior="diffusion", steps=2)
+    assert not torch.allclose(few, own, atol=1e-3)
+    assert torch.equal(latents(drawing, 3, prior="diffusion"), own), "the prior itself is as it was"
+    fine, finer = (latents(drawing, 3, prior="diffusion", steps=steps) for steps in (32, 64))
+    assert (fine - finer).abs().max() < (few - finer).abs().max() / 4, "more steps come nearer to the equation"
+    found = generate(drawing, 3, prior="diffusion", steps=2)
+    assert found.steps == 2 and torch.equal(found.pixels, to_uint8(sample(drawing, 3, prior="diffusion", steps=2)))
+    assert generate(drawing, 1, prior="diffusion").steps == 6 and generate(drawing, 1).steps is None
+
+
+@pytest.mark.parametrize("prior", ["normal", "gaussian"])
+def test_steps_of_a_prior_that_takes_none_are_refused(drawing, prior):
+    with pytest.raises(InputError, match=f"The {prior} prior takes no number of steps; the diffusion prior does"):
+        sample(drawing, 1, prior=prior, steps=4)
+
+
+@pytest.mark.parametrize("steps", [0, 65, 2.5, "many"])
+def test_steps_out_of_range_are_refused(drawing, steps):
+    with pytest.raises(InputError, match="The number of steps must be a whole number from 1 to 64"):
+        sample(drawing, 1, prior="diffusion", steps=steps)
+
+
+def test_between_draws_a_path_leads_through_their_noises(drawing, monkeypatch):
+    prior, a, b = drawing.fitted_priors["diffusion"], Draw(3, index=2, temperature=0.8), Draw(4, prior="diffusion")
+    noise_a = 0.8 * latents(drawing, 3, seed=3)[2]
+    path = slerp(noise_a, latents(drawing, 1, seed=4)[0], 5)
+    found = interpolate(drawing, [a, b], 5, "prior")
+    assert (found.prior, found.mode, found.steps) == ("diffusion", "prior", 6)
+    assert torch.equal(found.pixels, to_uint8(decode(drawing, prior(path))))
+    ends = latent_of(drawing, a, "diffusion"), latent_of(drawing, b)
+    torch.testing.assert_close(prior(path)[[0, -1]], torch.stack(ends), atol=1e-5, rtol=0)
+    # in as many steps as an end was drawn in, a part at a time, and in grids and loops
+    few = interpolate(drawing, [3, Draw(4, prior="diffusion", steps=2)], 5, "prior")
+    assert few.steps == 2 and not torch.equal(few.pixels, interpolate(drawing, [3, 4], 5, "prior").pixels)
+    heard = []
+    monkeypatch.setattr("vae.inference.BATCH", 2 * 16**2)
+    grid = interpolate(drawing, [1, 2, 3, 4], 3, "prior", "grid", progress=lambda *what: heard.append(what))
+    assert len(grid.pixels) == 9 and len(interpolate(drawing, [1, 2, 3], 2, "prior", "loop").pixels) == 6
+    assert [done for what, done, _ in heard if what == "Decoding"][:2] == [0, 2] and heard[-1][1:] == (9, 9)
+
+
+def test_from_an_image_there_is_no_way_back_to_the_noise(drawing):
+    image = Image.linear_gradient("L")
+    for other in (image, Draw(1, prior="normal"), Draw(1, prior="gaussian"), torch.zeros(2, 4, 4)):
+        assert interpolate(drawing, [0, other], 3, "prior").prior == "gaussian"
+    without = copy.copy(drawing)
+    without.fitted_priors = {"diffusion": drawing.fitted_priors["diffusion"]}
+    assert interpolate(without, [0, 1], 3, "prior").prior == "diffusion"
+    with pytest.raises(PriorNotFitted, match="from an image there is no way back to its noise"):
+        interpolate(without, [0, image], 3, "prior")
 
 
 def test_encoded_views_are_those_of_the_images(checkpoint):

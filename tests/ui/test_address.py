@@ -12,9 +12,10 @@ from vae.ui.latent_points import packed
 
 POINT = {"kind": "point", "z": packed(np.linspace(-1, 1, 64)), "model": "m", "label": "a point of the link"}
 SAMPLE = {"kind": "sample", "index": 5, "seed": 7, "prior": "flow", "temperature": 0.8, "model": "m"}
+STEPS = SAMPLE | {"prior": "diffusion", "steps": 4, "of": "a-4"}
 
 
-@pytest.mark.parametrize("end", [{"kind": "seed", "seed": 12}, SAMPLE, SAMPLE | {"of": "T-shirt: red"}, POINT])
+@pytest.mark.parametrize("end", [{"kind": "seed", "seed": 12}, SAMPLE, SAMPLE | {"of": "T-shirt: red"}, STEPS, POINT])
 def test_an_end_comes_back_from_its_link(end):
     again = read_link(write_link(end, "m"), "m")
     first, second = read_endpoint(end, "m"), read_endpoint(again, "m")
@@ -27,7 +28,9 @@ def test_what_no_link_can_hold_is_left_out():
     assert write_link(POINT | {"z": "A" * MAX_LINK}, "m") is None
 
 
-@pytest.mark.parametrize("text", ["", "-1", "9" * 25, "sample:1", "sample:a:b:c:d", "point:***", "http://x/y.png"])
+@pytest.mark.parametrize(
+    "text", ["", "-1", "9" * 25, "sample:1", "sample:a:b:c:d", "sample:1:2:flow-0:1", "point:***", "http://x/y.png"]
+)
 def test_nonsense_in_a_link_is_refused(text):
     with pytest.raises(InputError):
         read_link(text, "m")

@@ -13,8 +13,13 @@ import gradio_client
 
 import vae
 from vae import images, inference
+from vae.checkpoints.find_model import weight_files
 from vae.cli.main import main
-from vae.models import build
+from vae.errors import InputError
+from vae.latents import priors
+from vae.latents.priors.diffusion import Diffusion
+from vae.latents.priors.standardizer import Standardizer
+from vae.models import ConvConfig, build
 from vae.models.autoencoder_kl import KLConfig
 from vae.ui.app import create_app
 from vae.ui.serving.catalog import Catalog
@@ -48,6 +53,25 @@ def doors(tmp_path, monkeypatch, capsys):
     yield str(folder), path, command, client, ModelServer(Catalog(tmp_path / "runs"))
     client.close()
     demo.close()
+
+
+def saved_with_diffusion(folder) -> str:
+    """A model whose only prior is a diffusion of 4 steps, its network untrained but for the heads."""
+    torch.manual_seed(0)
+    model = build(ConvConfig(features=(1, 4, 8, 2), sample_size=16, variational=False)).eval()
+    for weight in model.parameters():
+        weight.data *= 4.0 if weight.dim() > 1 else 1.0  # an untrained decoder paints next to nothing
+    vae.save(model, folder)
+    shape = tuple(model.latent_shape())
+    core = Diffusion(shape, 32, 2, steps=4)
+    for head in core.heads:
+        torch.nn.init.normal_(head.weight, std=0.3)
+    for part in core.parameters():
+        part.data = part.data.half().float()
+    count = model.latent_shape()[0] * 16
+    frame = Standardizer(torch.zeros(count), torch.ones(count), torch.ones(count, dtype=torch.bool))
+    priors.write(weight_files(folder), {"diffusion": priors.Prior("diffusion", shape, frame, core)})
+    return str(folder)
 
 
 def pixels(image) -> bytes:
@@ -103,6 +127,35 @@ def test_sample(doors, tmp_path):
     command("sample", folder, "-n", 10, "--seed", 7, "-o", tmp_path / "folder")
     files = sorted((tmp_path / "folder").iterdir())
     assert [pixels(file) for file in files] == [images.to_image(x).tobytes() for x in drawn]
+
+
+def test_a_diffusion_prior_in_as_many_steps_as_asked_for(doors, tmp_path):
+    _, _, command, client, server = doors
+    name = saved_with_diffusion(tmp_path / "drawing")
+    model = vae.load(name, device="cpu")
+    ours = vae.sample(model, 3, seed=7, prior="diffusion", steps=2)
+    expected = images.grid(ours).convert("RGB").tobytes()
+    for steps, wanted in ((2, expected), (None, images.grid(vae.sample(model, 3, 7, prior="diffusion")))):
+        option = [] if steps is None else ["--steps", steps]
+        out = tmp_path / "out.png"
+        row = command("sample", name, "-n", 3, "--seed", 7, "--prior", "diffusion", *option, "-o", out)
+        file, facts = client.predict(model=name, n=3, seed=7, prior="diffusion", steps=steps, api_name="/sample")
+        wanted = wanted if steps else wanted.convert("RGB").tobytes()
+        assert pixels(out) == pixels(file) == wanted and row["steps"] == facts["steps"] == (steps or 4)
+        page = server.sample(name, 3, 7, 1.0, "diffusion", small=True, steps=steps)
+        assert images.grid(page.pixels).convert("RGB").tobytes() == wanted
+        assert (page.steps, page.usual) == (steps or 4, 4)
+    assert wanted != expected
+    with pytest.raises(InputError, match="The normal prior takes no number of steps"):
+        server.sample(name, 1, 0, 1.0, "normal", steps=2)
+    with pytest.raises(Exception, match="The normal prior takes no number of steps"):
+        client.predict(model=name, steps=2, api_name="/sample")
+    found = inference.interpolate(model, [5, 6], 4, "prior")
+    command("interpolate", name, 5, 6, "--steps", 4, "--mode", "prior", "-o", tmp_path / "out.png")
+    assert pixels(tmp_path / "out.png") == images.grid(found.pixels, columns=4).convert("RGB").tobytes()
+    _, facts = client.predict(model=name, seed_a=5, seed_b=6, steps=4, mode="prior", api_name="/interpolate")
+    page = server.interpolate(name, [inference.Draw(5), inference.Draw(6)], 4, None, small=True)
+    assert torch.equal(page.pixels, found.pixels) and facts["prior"] == page.prior == "diffusion"
 
 
 def test_interpolate(doors, tmp_path):

@@ -158,6 +158,9 @@ def sample(
     prior: Prior = "normal",
     label: Label = None,
     temperature: Annotated[float, typer.Option(help="Scales the standard deviation; 1 is the prior itself.")] = 1.0,
+    steps: Annotated[
+        int | None, typer.Option(help="That a diffusion prior takes for a draw, 1 to 64; its own unless given.")
+    ] = None,
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="The grid, a .png file; or a folder, which gets each image as a file."),
@@ -182,9 +185,9 @@ def sample(
     loaded = load(model, device=device)
     start = time.perf_counter()
     with fit_prior_advised(model), bar_of(n, "image") as bar:
-        used, _ = chosen(loaded, prior, label)
+        used, _ = chosen(loaded, prior, label, steps)
         pixels, done = [], 0
-        for batch in sample_batches(loaded, n, seed, temperature, prior, label=label):
+        for batch in sample_batches(loaded, n, seed, temperature, prior, label=label, steps=steps):
             for image in to_uint8(batch):
                 if into_folder:
                     with writing(output), replacing(output / f"{done:06d}.png", durable=False) as part:
@@ -199,6 +202,7 @@ def sample(
         with writing(output), replacing(output) as part:
             part.write_bytes(png_bytes(grid(torch.stack(pixels), scale=scale)))
     facts = {"output": str(output), "n": n, "seed": seed, "prior": used.kind if used else "normal", "seconds": seconds}
+    facts |= {"steps": used.steps} if used and used.steps else {}
     say(facts if label is None else facts | {"label": label}, json_)
 
 

@@ -26,6 +26,7 @@ KEYS = (
     "label",
     "n",
     "temperature",
+    "steps",
     "a",
     "b",
     "map",

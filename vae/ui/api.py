@@ -10,6 +10,7 @@ from PIL import Image
 
 from vae import images
 from vae.inference import MAX_SEED, Draw, Endpoint, draw_seed
+from vae.latents.priors import MOST_STEPS
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS
 from vae.training.setting import Setting
@@ -71,6 +72,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         temperature: float = 1.0,
         prior: str = "normal",
         label: str | None = None,
+        steps: int | None = None,
     ) -> tuple:
         """Draw new images from a variational auto-encoder's prior.
 
@@ -83,18 +85,21 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
                 are there where they were fitted to the model.
             label: Draw one class alone, by its name or number: "7", "Sneaker". It takes a prior that was fitted to
                 labelled images; the mixture is then used unless another is named.
+            steps: How many steps the diffusion prior takes for a draw, 1 to 64; what it was made with if left out.
         """
         n = whole("n", n, 1, MAX_SAMPLES)
         used = draw_seed() if seed is None else whole("The seed", seed, 0, MAX_SEED)
         wanted = None if label in (None, "") else str(label)
         temperature = number("The temperature", temperature, 0, 10)
-        found = server.sample(model, n, used, temperature, str(prior or "normal"), label=wanted)
+        taken = None if steps is None else whole("steps", steps, 1, MOST_STEPS)
+        found = server.sample(model, n, used, temperature, str(prior or "normal"), label=wanted, steps=taken)
         facts = {
             "n": n,
             "seed": used,
             "temperature": temperature,
             "prior": found.prior,
             "label": wanted,
+            "steps": found.steps,
             "seconds": round(found.seconds, 4),
         }
         return written(images.grid(found.pixels), f"samples-seed-{used}.png"), facts
@@ -118,7 +123,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
             seed_b: The seed of the other end, where there is no image.
             steps: How many images from end to end, both included.
             mode: slerp goes around the sphere, lerp straight, prior through the space of a prior that was fitted to the
-                model, from which seeds then draw, too.
+                model, from which seeds then draw, too: between two seeds the diffusion prior, where there is one.
         """
         steps = whole("steps", steps, 2, 256)
         a, b = end(image_a, seed_a, "seed_a"), end(image_b, seed_b, "seed_b")
@@ -179,7 +184,15 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
     )
     endpoint(
         sample,
-        {"model": "str", "n": "int", "seed": "int", "temperature": "float", "prior": "str", "label": "str"},
+        {
+            "model": "str",
+            "n": "int",
+            "seed": "int",
+            "temperature": "float",
+            "prior": "str",
+            "label": "str",
+            "steps": "int",
+        },
         {"image": "file", "facts": "json"},
     )
     endpoint(

@@ -274,7 +274,7 @@ def _send_on(drawn: sample.Parts, rebuilt: reconstruct.Parts, between: interpola
         if to == "reconstruct":
             picture = {"kind": "inline", "uri": uri, "label": label}
             return {rebuilt.picture: picture, tabs: gr.Tabs(selected="reconstruct")}
-        facts = {key: value.get(key) for key in ("seed", "temperature", "prior")}
+        facts = {key: value.get(key) for key in ("seed", "temperature", "prior", "steps")}
         facts |= {"model": news.get("model"), "of": value.get("label")}
         end = {"kind": "sample", "index": index, "uri": uri, "label": label, **facts}
         side = between.a if to == "a" else between.b

@@ -4,6 +4,7 @@ import re
 
 from vae.errors import InputError
 from vae.inference import MAX_SEED, Draw, Endpoint
+from vae.latents.priors import MOST_STEPS
 from vae.ui.components import number, whole
 from vae.ui.latent_points import read_point
 from vae.ui.uploads import read_picture
@@ -27,6 +28,7 @@ def read_endpoint(value: object, model: str | None) -> Endpoint:
             number("The temperature", value.get("temperature"), 0, 10),
             str(value.get("prior")),
             None if value.get("of") is None else str(value["of"]),
+            None if value.get("steps") is None else whole("The sample's steps", value["steps"], 1, MOST_STEPS),
         )
     if value.get("kind") == "point" and value.get("model") == model:
         return read_point(value.get("z"))
@@ -34,9 +36,9 @@ def read_endpoint(value: object, model: str | None) -> Endpoint:
 
 
 def write_link(value: object, model: str | None) -> str | None:
-    """An end as a link has it: `7`, a seed; `sample:5:7:flow:1.0`, index, seed, prior and temperature, and after one
-    more colon the class it is of, if of one; `point:…`. None for one that no link can hold: an image, or what belongs
-    to another model."""
+    """An end as a link has it: `7`, a seed; `sample:5:7:flow:1.0`, index, seed, prior, as `diffusion-4` with its steps
+    if they were chosen, and temperature, and after one more colon the class it is of, if of one; `point:…`. None for
+    one that no link can hold: an image, or what belongs to another model."""
     value = value if isinstance(value, dict) else {}
     if value.get("kind") == "seed":
         return str(value.get("seed"))
@@ -44,6 +46,7 @@ def write_link(value: object, model: str | None) -> str | None:
         return None
     if value.get("kind") == "sample":
         parts = [str(value.get(key)) for key in ("index", "seed", "prior", "temperature")]
+        parts[2] += "" if value.get("steps") is None else f"-{value['steps']}"
         return ":".join(["sample", *parts] + ([] if value.get("of") is None else [str(value["of"])]))
     text = f"point:{value.get('z')}"
     return text if value.get("kind") == "point" and len(text) <= MAX_LINK else None
@@ -54,10 +57,11 @@ def read_link(text: str, model: str | None) -> dict:
     kind, _, rest = text.partition(":")
     if text.isdecimal() and len(text) <= 19:
         value = {"kind": "seed", "seed": int(text)}
-    elif kind == "sample" and re.fullmatch(r"\d{1,4}:\d{1,19}:[a-z]+:[\d.]{1,8}(:.{1,100})?", rest):
+    elif kind == "sample" and re.fullmatch(r"\d{1,4}:\d{1,19}:[a-z]+(-\d{1,2})?:[\d.]{1,8}(:.{1,100})?", rest):
         index, seed, prior, temperature, *of = rest.split(":", 4)
         facts = {"index": int(index), "seed": int(seed), "prior": prior, "temperature": float(temperature)}
-        facts["of"] = of[0] if of else None
+        facts["prior"], _, steps = prior.partition("-")
+        facts |= {"of": of[0] if of else None, "steps": int(steps) if steps else None}
         value = {"kind": "sample", "label": f"sample {int(index) + 1} of seed {seed}", "model": model} | facts
     elif kind == "point":
         value = {"kind": "point", "z": rest, "label": "a point of the link", "model": model}

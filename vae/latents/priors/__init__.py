@@ -3,13 +3,27 @@
 They are fitted after the fact and belong to one checkpoint, beside whose weights they lie in `priors.safetensors`.
 """
 
+from vae.latents.priors.diffusion import MOST_STEPS
 from vae.latents.priors.fitting import encode_all, fit_priors
-from vae.latents.priors.prior import KINDS, QUICK, TITLES, Prior, PriorNotFitted, best, can_pass, chosen, for_paths, of
+from vae.latents.priors.prior import (
+    KINDS,
+    QUICK,
+    TITLES,
+    Prior,
+    PriorNotFitted,
+    best,
+    can_pass,
+    chosen,
+    for_paths,
+    no_path,
+    of,
+)
 from vae.latents.priors.store import FILE, attach, read, write
 
 __all__ = [
     "FILE",
     "KINDS",
+    "MOST_STEPS",
     "QUICK",
     "TITLES",
     "Prior",
@@ -21,6 +35,7 @@ __all__ = [
     "encode_all",
     "fit_priors",
     "for_paths",
+    "no_path",
     "of",
     "read",
     "write",

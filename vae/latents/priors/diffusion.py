@@ -1,5 +1,6 @@
 """A diffusion model of spatial latents: a small transformer over their positions."""
 
+import copy
 import itertools
 import math
 
@@ -7,9 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from vae.checks import whole_number
+
 HARMONICS = 16
 VIEW = 3  # numbers that describe a view of an image, see views.py
 BATCH = 64  # latents drawn at a time
+MOST_STEPS = 64
 
 
 class Diffusion(nn.Module):
@@ -82,6 +86,13 @@ class Diffusion(nn.Module):
     def velocity(self, u: Tensor, t: Tensor) -> Tensor:
         half, end = self.velocities(u, t)
         return half.lerp(end, self.guidance)
+
+    def in_steps(self, steps: int) -> "Diffusion":
+        """The same network, which draws in so many steps. Raises InputError unless they are 1 to MOST_STEPS."""
+        other = copy.copy(self)  # its weights are this one's
+        other.steps = whole_number("The number of steps", steps, 1, MOST_STEPS)
+        other.settings = self.settings | {"steps": other.steps}
+        return other
 
     @torch.no_grad()
     def forward(self, noise: Tensor, temperature: float = 1.0) -> Tensor:

@@ -1,6 +1,6 @@
 """A fitted prior: a map of noise onto latents, and which of a model's priors to use."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from torch import Tensor
 
@@ -61,6 +61,20 @@ class Prior:
         """Whether there is an `inverse`, and so a way between latents through the space of the noise."""
         return hasattr(self.core, "inverse")
 
+    @property
+    def steps(self) -> int | None:
+        """How many steps a draw takes, where that can be chosen: of a diffusion."""
+        return self.core.steps if isinstance(self.core, Diffusion) else None
+
+    def in_steps(self, steps: int | None) -> "Prior":
+        """The same prior, which draws in so many steps; itself for None. Raises InputError for a prior that takes no
+        number of steps, and for one outside 1 to 64."""
+        if steps is None:
+            return self
+        if not isinstance(self.core, Diffusion):
+            raise InputError(_without_steps(self.kind))
+        return replace(self, core=self.core.in_steps(steps))
+
     def class_index(self, label: str | int) -> int:
         """The place among `classes` of the one of that name or, if none is called so, in that place. Raises InputError
         for one that there is not."""
@@ -112,14 +126,20 @@ def of(model: AutoEncoder, name: str) -> Prior:
     raise PriorNotFitted(name, model.refused_priors or fact)
 
 
-def chosen(model: AutoEncoder, name: str, label: str | int | None = None) -> tuple[Prior | None, int | None]:
-    """The model's prior of that name, None for "normal", and the label as `class_index` gives it.
+def chosen(
+    model: AutoEncoder, name: str, label: str | int | None = None, steps: int | None = None
+) -> tuple[Prior | None, int | None]:
+    """The model's prior of that name, None for "normal", in so many steps, and the label as `class_index` gives it.
 
-    N(0, I) has no classes: with a label, "normal" is the prior that has. Raises InputError as `of` and `class_index`
-    do, and for a prior without classes.
+    N(0, I) has no classes: with a label, "normal" is the prior that has. Raises InputError as `of`, `class_index` and
+    `in_steps` do, and for a prior without classes.
     """
+    if label is None and name == "normal":
+        if steps is not None:
+            raise InputError(_without_steps(name))
+        return None, None
     if label is None:
-        return (None if name == "normal" else of(model, name)), None
+        return of(model, name).in_steps(steps), None
     with_classes = [kind for kind in reversed(model.fitted_priors) if model.fitted_priors[kind].classes]
     if not with_classes:
         fact = "To draw one class, the model needs a mixture fitted to labelled images, and it has none."
@@ -127,7 +147,7 @@ def chosen(model: AutoEncoder, name: str, label: str | int | None = None) -> tup
     prior = of(model, with_classes[0] if name == "normal" else name)
     if not prior.classes:
         raise InputError(f"The {name} prior draws all classes; those of one come from {' or '.join(with_classes)}.")
-    return prior, prior.class_index(label)
+    return prior.in_steps(steps), prior.class_index(label)
 
 
 def best(model: AutoEncoder) -> str:
@@ -135,18 +155,32 @@ def best(model: AutoEncoder) -> str:
     return next((kind for kind in reversed(KINDS) if kind in model.fitted_priors), "normal")
 
 
-def for_paths(model: AutoEncoder) -> Prior:
+def for_paths(model: AutoEncoder, drawn: bool = False) -> Prior:
     """The prior through whose space to go from one latent to another: the best the model has that can be inverted.
 
-    Raises PriorNotFitted if it has none.
+    drawn: whether the ends are drawn from it, which also a diffusion can do; then their noise is known, and it is the
+    best of all. Raises PriorNotFitted if there is none.
     """
-    found = next((model.fitted_priors[kind] for kind in INVERTIBLE if kind in model.fitted_priors), None)
-    if found is None or model.refused_priors:
-        fact = "To interpolate through a prior, the model needs one that can be inverted, and it has none."
-        raise PriorNotFitted(INVERTIBLE[0], model.refused_priors or fact)
+    kinds = ("diffusion", *INVERTIBLE) if drawn else INVERTIBLE
+    found = next((model.fitted_priors[kind] for kind in kinds if kind in model.fitted_priors), None)
+    if found is None:
+        raise PriorNotFitted(INVERTIBLE[0], no_path(model))
     return found
 
 
-def can_pass(model: AutoEncoder) -> bool:
+def no_path(model: AutoEncoder) -> str:
+    """Why `for_paths` has no prior to give."""
+    if model.refused_priors:
+        return model.refused_priors
+    if "diffusion" in model.fitted_priors:
+        return "The diffusion prior leads between its own draws only: from an image there is no way back to its noise."
+    return "To interpolate through a prior, the model needs one that can be inverted, and it has none."
+
+
+def can_pass(model: AutoEncoder, drawn: bool = False) -> bool:
     """Whether `for_paths` has a prior to give."""
-    return not model.refused_priors and any(kind in model.fitted_priors for kind in INVERTIBLE)
+    return any(kind in model.fitted_priors for kind in (*INVERTIBLE, *(["diffusion"] if drawn else [])))
+
+
+def _without_steps(name: str) -> str:
+    return f"The {name} prior takes no number of steps; the diffusion prior does."

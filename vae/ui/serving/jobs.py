@@ -14,7 +14,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from vae import inference, limits
+from vae import inference, limits, sidecar
 from vae.errors import InputError
 from vae.evaluation.unusual import Unusual, if_measured
 from vae.images import MODES, to_uint8
@@ -45,14 +45,16 @@ class Call:
 
 @dataclass(frozen=True)
 class Drawn(Generated):
-    """Also, of the model: all its priors, whether one can be interpolated through, why some beside it were not taken,
-    and the classes that can be drawn alone. label: the one they are of, if of one."""
+    """Also, of the model: all its priors, whether one can be interpolated through between such ends, why some beside it
+    were not taken or why none can, and the classes that can be drawn alone. label: the one they are of, if of one.
+    usual: the steps that the prior takes unless told otherwise, if it takes any."""
 
     priors: tuple[str, ...] = ()
     passable: bool = False
     refused: str | None = None
     classes: tuple[str, ...] = ()
     label: str | None = None
+    usual: int | None = None
 
 
 @dataclass(frozen=True)
@@ -79,11 +81,25 @@ def answer(
 
 def stamp(source: str) -> int:
     """When the priors beside a model's weights were written; 0 if there are none, or it is not on this machine."""
-    place = Path(source).expanduser()
     try:
-        return ((place if place.is_dir() else place.parent) / priors.FILE).stat().st_mtime_ns
+        return _priors_file(source).stat().st_mtime_ns
     except (OSError, ValueError):
         return 0
+
+
+def fitted(source: str) -> tuple[str, ...]:
+    """The names of the priors beside a model's weights, as their file has them; () if there are none on this machine,
+    or none that can be read."""
+    try:
+        kinds = sidecar.content(_priors_file(source)).get("priors")
+    except (OSError, ValueError):
+        return ()
+    return tuple(kinds) if isinstance(kinds, dict) else ()
+
+
+def _priors_file(source: str) -> Path:
+    place = Path(source).expanduser()
+    return (place if place.is_dir() else place.parent) / priors.FILE
 
 
 def reconstruct(model: AutoEncoder, image: Image.Image, *, clean_photo: bool = True, **options) -> Seen:
@@ -122,11 +138,12 @@ def sample(
     small: bool,
     instead: bool,
     label: str | None = None,
+    steps: int | None = None,
 ) -> Drawn:
     """n new images from the prior of that name, or the best there is if none is named; of one class, if label says so.
 
-    instead: the best, too, where the one named is not fitted, and of all classes where there is no such label. beside:
-    another model, whose priors decide which it is.
+    instead: the best, too, where the one named is not fitted, of all classes where there is no such label, and in the
+    steps that there are. beside: another model, whose priors decide which it is.
     small: at most DRAWN pixels wide, if the model can. Raises InputError beyond MAX_PIXELS in all.
     """
     chooser = model if beside is None else beside
@@ -139,7 +156,11 @@ def sample(
     size = _side(model, small, [prior if label is None else "mixture"])
     _check_shown(model)
     _check_room(n, size)
-    return _with_priors(model, inference.generate(model, n, seed, temperature, prior, size, label=label), label)
+    if instead and (label is not None or prior != "diffusion"):
+        steps = None
+    found = inference.generate(model, n, seed, temperature, prior, size, label=label, steps=steps)
+    usual = priors.of(model, found.prior).steps if found.steps else None
+    return _with_priors(model, found, model.refused_priors, label=label, usual=usual)
 
 
 def interpolate(
@@ -160,9 +181,11 @@ def interpolate(
     if not least <= len(endpoints) <= most:
         wanted = least if least == most else f"{least} to {most}"
         raise InputError(f"A {kind} takes {wanted} endpoints, not {len(endpoints)}.")
-    if not mode or (instead and mode == "prior" and not priors.can_pass(model)):
-        mode = "prior" if priors.can_pass(model) else "slerp"
-    through = priors.for_paths(model) if mode == "prior" else None
+    drawn = inference.drawn_by_diffusion(endpoints)
+    passable = priors.can_pass(model, drawn)
+    if not mode or (instead and mode == "prior" and not passable):
+        mode = "prior" if passable else "slerp"
+    through = priors.for_paths(model, drawn) if mode == "prior" else None
     drawn_from = through.kind if through else "normal"
     names = [end.prior or drawn_from for end in endpoints if isinstance(end, Draw)]
     points = any(isinstance(end, Tensor) for end in endpoints)  # these are of the model's own size
@@ -171,7 +194,8 @@ def interpolate(
     if isinstance(steps, int):
         _check_room(frames(kind, steps, len(endpoints)), size)
     found = inference.interpolate(model, endpoints, steps, mode, kind, size, progress, clean_photo)
-    return _with_priors(model, found)
+    lacking = model.refused_priors or (priors.no_path(model) if "diffusion" in model.priors and not passable else None)
+    return _with_priors(model, found, lacking, passable=passable)
 
 
 def frames(kind: str, steps: int, stops: int) -> int:
@@ -187,15 +211,8 @@ def _classes(model: AutoEncoder) -> tuple[str, ...]:
     return next((prior.classes for prior in model.fitted_priors.values() if prior.classes), ())
 
 
-def _with_priors(model: AutoEncoder, found: Generated, label: str | None = None) -> Drawn:
-    return Drawn(
-        **vars(found),
-        priors=tuple(model.priors),
-        passable=priors.can_pass(model),
-        refused=model.refused_priors,
-        classes=_classes(model),
-        label=label,
-    )
+def _with_priors(model: AutoEncoder, found: Generated, refused: str | None, **facts) -> Drawn:
+    return Drawn(**vars(found), priors=tuple(model.priors), refused=refused, classes=_classes(model), **facts)
 
 
 def _side(model: AutoEncoder, small: bool, names: Sequence[str]) -> int:

@@ -18,7 +18,7 @@ from vae.images import flatten
 from vae.inference import Endpoint, Reconstruction
 from vae.models import AutoEncoder
 from vae.ui.serving.catalog import Catalog
-from vae.ui.serving.jobs import DRAWN, UNKEPT, Call, Drawn, Seen, stamp
+from vae.ui.serving.jobs import DRAWN, UNKEPT, Call, Drawn, Seen, fitted, stamp
 from vae.ui.serving.loaded_models import LoadedModels
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.serving.tasks import Report
@@ -125,11 +125,12 @@ class ModelServer:
         prior: str | None,
         small: bool = False,
         label: str | None = None,
+        steps: int | None = None,
     ) -> Drawn:
         """n new images, of the model's best prior if none is named; InputError beyond MAX_PIXELS in all.
 
-        small: at most DRAWN pixels wide, if the model can. label: as vae.sample has it."""
-        return self.answer(self.sample_call(name, n, seed, temperature, prior, small, label=label))
+        small: at most DRAWN pixels wide, if the model can. label, steps: as vae.sample has them."""
+        return self.answer(self.sample_call(name, n, seed, temperature, prior, small, label=label, steps=steps))
 
     def sample_call(
         self,
@@ -142,15 +143,16 @@ class ModelServer:
         instead: bool = False,
         beside: str | None = None,
         label: str | None = None,
+        steps: int | None = None,
     ) -> Call:
-        """instead, beside, label: as jobs.sample has them."""
+        """instead, beside, label, steps: as jobs.sample has them."""
         options = {"n": n, "seed": seed, "temperature": temperature, "prior": prior}
-        options |= {"small": small, "instead": instead, "label": label}
+        options |= {"small": small, "instead": instead, "label": label, "steps": steps}
         return self._call("sample", [name, beside] if beside else [name], **options)
 
-    def fitted(self, name: str | None) -> bool:
-        """Whether priors lie beside the model's weights; nothing is read of them."""
-        return stamp(str(self.catalog.source(name))) > 0
+    def fitted(self, name: str | None) -> tuple[str, ...]:
+        """The priors beside the model's weights, as their file names them; nothing more is read of it."""
+        return fitted(str(self.catalog.source(name)))
 
     def interpolate(
         self,

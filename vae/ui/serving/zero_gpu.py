@@ -28,7 +28,7 @@ OPERATIONS = 0.2  # for each parameter and pixel; Stable Diffusion's network has
 SPEED = 5e12  # operations in a second, a tenth of what the GPU could do
 READING = 1e8  # parameters read in a second, of a model that the app does not have in memory
 UNKNOWN = 100_000_000, 512  # parameters and side in pixels that such a model is taken to have
-DIFFUSION = 0.1  # for each draw from a diffusion prior, which is computed on a CPU
+DIFFUSION = 0.012  # for each step of each draw from a diffusion prior, which is computed on a CPU
 
 
 class ZeroGpuModels:
@@ -107,10 +107,20 @@ class ZeroGpuModels:
         # A call with a second model computes as much with it as with the first, or only asks for its priors.
         parameters = max([parameters, *(model.parameter_count for model in models if model is not None)])
         seconds = OPERATIONS * parameters * _pixels(call, models[0], side) / SPEED
-        if call.job == "sample" and call.arguments["prior"] in (None, "diffusion"):
-            kept = UNKNOWN if models[0] is None else models[0].fitted_priors
-            seconds += DIFFUSION * call.arguments["n"] if "diffusion" in kept else 0.0
+        if call.job in ("sample", "interpolate") and models[0] is not None:
+            seconds += _diffusion_steps(call, models[0]) * DIFFUSION
         return seconds + sum(UNKNOWN[0] / READING for model in models if model is None)
+
+
+def _diffusion_steps(call: Call, model: AutoEncoder) -> int:
+    """In how many steps in all a diffusion prior draws what the call asks for."""
+    prior, told = model.fitted_priors.get("diffusion"), call.arguments
+    if prior is None:
+        return 0
+    if call.job == "sample":
+        return told["n"] * (told["steps"] or prior.steps) if told["prior"] in (None, "diffusion") else 0
+    through = told["mode"] in (None, "prior") and inference.drawn_by_diffusion(told["endpoints"])
+    return frames(told["kind"], told["steps"], len(told["endpoints"])) * prior.steps if through else 0
 
 
 def _pixels(call: Call, model: AutoEncoder | None, side: int) -> int:

@@ -8,7 +8,7 @@ import { shortName } from "./format.js";
 import { listen, tell } from "./topics.js";
 
 // As address.py has them.
-const KEYS = "tab model image prior seed label n temperature a b map with run tour".split(" ");
+const KEYS = "tab model image prior seed label n temperature steps a b map with run tour".split(" ");
 const SETTLES = 350; // ms, in which what follows from one act comes to rest
 const COPIED = 2000; // ms, for which it is said
 

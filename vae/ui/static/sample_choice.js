@@ -48,6 +48,7 @@ export default function mount({ root, props, trigger, watch }) {
       const all = classes.length ? [chip(null, "All classes"), ...classes.map((name) => chip(name, name))] : [];
       chips.replaceChildren(...all);
     }
+    chips.hidden = Boolean(props.value?.classes) && !classes.length; // until it is known, there is room for them
     [...chips.children].forEach((each, i) => {
       each.setAttribute("aria-pressed", String((i ? classes[i - 1] : null) === label));
     });

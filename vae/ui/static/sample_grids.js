@@ -58,13 +58,13 @@ export default function mount({ root, props, trigger, watch, options }) {
   };
 
   /** @param {Samples} value */
-  const captionOf = ({ halves, seed, temperature, label }) => {
+  const captionOf = ({ halves, seed, temperature, steps, label }) => {
     const drawn = halves.find((half) => half.sprite);
     if (!drawn?.n || !drawn.prior) return ["No samples"];
     const seconds = halves.reduce((sum, half) => sum + (half.seconds ?? 0), 0);
     const name = options.prior_names[drawn.prior] ?? drawn.prior;
     const prior = name[0].toLowerCase() + name.slice(1);
-    const facts = `seed ${seed}, temperature ${temperature.toFixed(2)}, ${duration(seconds)}`;
+    const facts = `seed ${seed}, temperature ${temperature.toFixed(2)}, ${steps ? `${plural(steps, "step")}, ` : ""}${duration(seconds)}`;
     return [
       h("strong", {}, plural(drawn.n, "sample")),
       `${label === null ? "" : ` of ${label}`}, prior: ${prior}, ${facts}`,
@@ -96,7 +96,7 @@ export default function mount({ root, props, trigger, watch, options }) {
     mark();
     drawActions();
     if (value.halves.some((half) => half.waiting)) return;
-    const { model, seed, temperature, prior, label, halves } = value;
+    const { model, seed, temperature, steps, prior, label, halves } = value;
     const n = halves.find((half) => half.sprite)?.n ?? null;
     const usual = { n: 25, temperature: 1 };
     tell("shown", {
@@ -107,6 +107,7 @@ export default function mount({ root, props, trigger, watch, options }) {
       seed,
       n: n === usual.n ? null : n,
       temperature: temperature === usual.temperature ? null : temperature,
+      steps,
     });
     announce(n ? `${plural(n, "sample")} drawn with seed ${value.seed}.` : (value.halves[0].missing ?? "No samples."));
   };

@@ -257,6 +257,7 @@ export interface Samples {
   label: string | null;
   seed: number;
   temperature: number;
+  steps: number | null; // where they were chosen
   prior: string;
   halves: SampleHalf[];
 }

@@ -29,7 +29,8 @@ ROUND, STRAIGHT = "Around the sphere (slerp)", "Straight line (lerp)"
 THROUGH = "Through the learned prior"  # offered where the model has one
 MODES = {THROUGH: "prior", ROUND: "slerp", STRAIGHT: "lerp"}
 SIDES = "ABCDEF"
-LARGE, FEW = 256, 8  # images from that many pixels on: so many frames at first
+LARGE = 256  # pixels a side, from which on images take long
+FEW = {"path": 8, "grid": 4, "loop": 4}  # of what takes long, the number of steps at first
 LIMITS = {"path": (2, 96, 32), "grid": (3, 12, 7), "loop": (2, 32, 16)}  # of the number of steps, and the first one
 
 LEAD = (
@@ -48,6 +49,8 @@ WHY = (
     "that it maps to a and to b, going around the sphere between those two, and mapping each step, so that no step "
     "leaves the region where pictures lie. Latents drawn from a seed are then drawn through the map, too.</p>"
     + formula('z_t = f(slerp(u, v, t)) , " with " f(u) = a , " " f(v) = b')
+    + "<p>A diffusion prior cannot be gone back through, from a picture to its noise. But of what it draws itself, "
+    "from seeds, u and v are known.</p>"
 )
 
 
@@ -102,18 +105,22 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
             view = widget("interpolation", events=["keep", "undo"], sizes=SIZES)
             file_note = note()
             saver = widget("file_saver")
-    requested = gr.State(None)  # how many frames the visitor wanted before a model that takes long was chosen
+    requested = gr.State({})  # how many steps of each kind the visitor wanted before there was what takes long
     as_given = gr.State(None)  # the ends whose clean-up the visitor has undone
     offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
 
-    def bearable(model, made, n: int, wanted: int | None) -> tuple[int, dict]:
-        """How many frames a path has, and what that changes on the page: few at first of a model that takes long."""
+    def bearable(model, made, chosen, numbers: tuple, wanted: dict) -> tuple[tuple, dict]:
+        """The numbers of steps, and what changes about them on the page: few at first of what takes long."""
+        kind, now = MAKES.get(made, "path"), dict(zip(counts, numbers, strict=True))
         large = not_generative.concerns(server, model) and server.catalog.facts(model)["image_size"] >= LARGE
-        if large and wanted is None and MAKES.get(made) == "path" and isinstance(n, int) and n > FEW:
-            return FEW, {counts["path"]: FEW, requested: n}
-        if not large and wanted is not None:
-            return wanted, {counts["path"]: wanted, requested: None}
-        return n, {}
+        long = large or (chosen in (None, THROUGH) and "diffusion" in server.fitted(model))
+        news = {}
+        if not long and wanted:
+            news, wanted = wanted, {}
+        elif long and kind not in wanted and isinstance(now[kind], int) and now[kind] > FEW[kind]:
+            news, wanted = {kind: FEW[kind]}, wanted | {kind: now[kind]}
+        changes = {counts[kind]: number for kind, number in news.items()}
+        return tuple((now | news).values()), changes | ({requested: wanted} if news else {})
 
     def leave(progress: object) -> None:
         tasks.stop(progress.get("ticket") if isinstance(progress, dict) else None)
@@ -130,9 +137,10 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
         )
 
     @show_errors_of_steps(error_note)
-    def show(before: object, wanted: int | None, undone, model, made, chosen, most, n, *rest) -> Iterator[dict]:
-        n, changes = bearable(model, made, n, wanted)
-        request, begun = read(model, made, chosen, most, n, *rest, undone=undone), time.perf_counter()
+    def show(before: object, wanted: dict, undone, model, made, chosen, most, n, side, pace, *rest) -> Iterator[dict]:
+        numbers, changes = bearable(model, made, chosen, (n, side, pace), wanted)
+        request = read(model, made, chosen, most, *numbers, *rest, undone=undone)
+        begun = time.perf_counter()
         for step in worked(tasks, partial(travel, server, request)):
             if not isinstance(step, Done):
                 yield {busy: step} | changes
@@ -154,7 +162,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
             yield {busy: None, saver: step.result} if isinstance(step, Done) else {busy: step}
 
     @show_errors_of_steps(error_note)
-    def undo(before: object, wanted: int | None, undone, *values) -> Iterator[dict]:
+    def undo(before: object, wanted: dict, undone, *values) -> Iterator[dict]:
         """Takes the images at the ends as they were given, or once more cleaned up."""
         chosen = list(values[-len(ends) :])
         undone = None if undone == chosen else chosen
@@ -163,7 +171,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
 
     inputs = [as_given, picker, make, path, stops, *counts.values(), *ends]
     private = {"api_visibility": "private", "show_progress_on": view}
-    outputs = [view, busy, path, counts["path"], offered, requested, error_note]
+    outputs = [view, busy, path, *counts.values(), offered, requested, error_note]
     # The last wish is the last to be answered; it ends the work that is shown to be done, so that it need not wait.
     refresh = {"fn": show, "inputs": [offered, requested, *inputs], "outputs": outputs, "trigger_mode": "always_last"}
     layout = [*places, stops, *counts.values()]

@@ -10,7 +10,7 @@ import gradio as gr
 
 from vae.errors import InputError
 from vae.inference import draw_seed
-from vae.latents.priors import QUICK, PriorNotFitted
+from vae.latents.priors import MOST_STEPS, QUICK, PriorNotFitted
 from vae.ui import not_generative, prior_texts
 from vae.ui.address import Linked, link_number
 from vae.ui.components import (
@@ -31,6 +31,7 @@ from vae.ui.uploads import sprite
 
 COUNT = 25
 MOST = 256  # on the page; HTTP takes more
+STEPS = 8  # of a diffusion prior, until its own are known
 LARGE, FEW, FEW_MOST = 256, 4, 16  # images from that many pixels on: so many at first, and at most
 
 LEAD = (
@@ -79,6 +80,15 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                     info="How far from the centre to draw; 1 is the prior itself",
                 )
                 seed = seed_control()
+                steps = gr.Slider(
+                    1,
+                    MOST_STEPS,
+                    STEPS,
+                    step=1,
+                    label="Steps",
+                    info="From noise to a latent: more take longer and change little",
+                    visible=False,
+                )
             looked = not_generative.controls()
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
@@ -90,6 +100,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
                 )
             with gr.Column(elem_classes=["vs-card", "vs-notice"]):
                 notice = not_generative.Parts(widget("not_generative"), *looked)
+    usual = gr.State(None)  # the steps that the prior takes unless told otherwise, where it takes any
     requested = gr.State(None)  # how many samples the visitor wanted before a model that paints large images was chosen
 
     def bearable(model, n: int, before: int | None) -> tuple[int, dict]:
@@ -102,7 +113,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         return n, {}
 
     def drawn(
-        model, n, number_, tau, known, before, of_class, insisted: bool, looks: tuple | None = None
+        model, n, number_, tau, taken, own_steps, known, before, of_class, insisted: bool, looks: tuple | None = None
     ) -> Iterator[dict]:
         """The samples of the model, then those of its counterpart, from the prior that the visitor wants; until one is
         wanted from plain noise, or of a model without a counterpart from its best. insisted: whether that is kept to
@@ -117,8 +128,10 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         insisted = insisted or (label is not None and bool(of_class.get("linked")))
         of_all = wanted or ("normal" if other else None)
         request = (n, number_, tau, of_all if label is None else None, True, not insisted)
-        calls = [partial(server.sample_call, model, *request, label=label)]
-        calls += [partial(server.sample_call, other, *request, beside=model, label=label)] if other else []
+        chosen_steps = None if own_steps in (None, taken) else taken
+        options = {"label": label, "steps": chosen_steps}
+        calls = [partial(server.sample_call, model, *request, **options)]
+        calls += [partial(server.sample_call, other, *request, beside=model, **options)] if other else []
         if looks and not_generative.concerns(server, model) and looks[1] != [model, looks[0]]:
             calls.append(partial(not_generative.asked, server, model, looks[0]))
         works = server.together(calls)
@@ -135,44 +148,50 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             shown = {"classes": list(found.classes), "label": label, "prior": name, "learned": learned}
             if shown != of_class:
                 changes[choice] = shown
+            if found.usual != own_steps:
+                changes[steps] = gr.Slider(visible=found.usual is not None, value=found.steps or STEPS)
+                changes[usual] = found.usual
+            chosen_steps = None if found.steps == found.usual else found.steps
+            changes[draw] = gr.Button(words_of_draw(server.catalog.facts(model), name))
         value = {"model": model, "seed": number_, "temperature": tau, "prior": name, "label": label}
+        value["steps"] = chosen_steps
         yield {view: value | {"halves": in_order(own, {"waiting": True} if other else None)}, **changes}
         if other:
             theirs, _ = half(server, other, works[1])
             # A tab that is opened for the first time may have missed the first answer.
             yield {view: value | {"halves": in_order(own, theirs)}, **changes}
 
-    def checked(n, number_, tau) -> tuple[int, int, float]:
-        n = whole("How many", n, 1, MOST)
-        return n, read_seed(number_), number("The temperature", tau, 0, 2)
+    def checked(n, number_, tau, taken) -> tuple[int, int, float, int]:
+        n, taken = whole("How many", n, 1, MOST), whole("The number of steps", taken, 1, MOST_STEPS)
+        return n, read_seed(number_), number("The temperature", tau, 0, 2), taken
 
     @show_errors_of_steps(error_note)
-    def show(model, n, number_, tau, known, before, of_class, photograph, looked_at) -> Iterator[dict]:
-        n, number_, tau = checked(n, number_, tau)
+    def show(model, n, number_, tau, taken, own, known, before, of_class, photograph, looked_at) -> Iterator[dict]:
+        numbers = checked(n, number_, tau, taken)
         if not_generative.concerns(server, model):
             yield {view: {"waiting": True}}
-        yield from drawn(model, n, number_, tau, known, before, of_class, False, (photograph, looked_at))
+        yield from drawn(model, *numbers, own, known, before, of_class, False, (photograph, looked_at))
 
     @show_errors_of_steps(error_note)
-    def again(model, n, number_, tau, known, before, of_class) -> Iterator[dict]:
-        yield from drawn(model, *checked(n, number_, tau), known, before, of_class, True)
+    def again(model, n, number_, tau, taken, own, known, before, of_class) -> Iterator[dict]:
+        yield from drawn(model, *checked(n, number_, tau, taken), own, known, before, of_class, True)
 
     @show_errors_of_steps(error_note)
-    def from_prior(model, n, number_, tau, known, before, _) -> Iterator[dict]:
-        yield from drawn(model, *checked(n, number_, tau), known, before, None, True)
+    def from_prior(model, n, number_, tau, taken, own, known, before, _) -> Iterator[dict]:
+        yield from drawn(model, *checked(n, number_, tau, taken), own, known, before, None, True)
 
     @show_errors_of_steps(error_note)
-    def anew(model, n, _, tau, known, before, of_class) -> Iterator[dict]:
-        n, number_, tau = checked(n, draw_seed(), tau)
-        for step in drawn(model, n, number_, tau, known, before, of_class, True):
-            yield step | {seed: number_}
+    def anew(model, n, _, tau, taken, own, known, before, of_class) -> Iterator[dict]:
+        numbers = checked(n, draw_seed(), tau, taken)
+        for step in drawn(model, *numbers, own, known, before, of_class, True):
+            yield step | {seed: numbers[1]}
 
     def seen(model, photograph, known) -> dict:
         (work,) = server.together([partial(not_generative.asked, server, model, photograph)])
         return not_generative.look(server, notice, model, photograph, known, work)
 
-    inputs = [picker, count, seed, temperature, prior, requested, choice]
-    outputs = [view, prior, count, requested, choice, error_note]
+    inputs = [picker, count, seed, temperature, steps, usual, prior, requested, choice]
+    outputs = [view, prior, count, draw, steps, usual, requested, choice, error_note]
     private = {"api_visibility": "private", "show_progress_on": view}
     refresh = {
         "fn": show,
@@ -181,14 +200,14 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         "trigger_mode": "always_last",
     }
     draw.click(anew, inputs, [*outputs, seed], **private)
-    for control in (count, temperature, seed):
+    for control in (count, temperature, seed, steps):
         control.input(again, inputs, outputs, **private, trigger_mode="always_last")
     choice.choose(again, inputs, outputs, **private, trigger_mode="always_last")
     prior.choose(from_prior, inputs, outputs, **private, trigger_mode="always_last")
     notice.picture.change(seen, [picker, *notice.inputs], notice.outputs, **private)
 
     def set_to(query: dict[str, str], model: str | None) -> dict:
-        news = {count: COUNT, temperature: 1.0, choice: {"label": query.get("label"), "linked": True}}
+        news = {count: COUNT, temperature: 1.0, usual: None, choice: {"label": query.get("label"), "linked": True}}
         if "seed" in query:
             news[seed] = link_number(query, "seed")
         if "n" in query:
@@ -196,6 +215,8 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         if "temperature" in query:
             with contextlib.suppress(ValueError):  # what is no number stays at 1
                 news[temperature] = number("The temperature", float(query["temperature"]), 0, 2)
+        if "steps" in query:
+            news |= {steps: link_number(query, "steps", 1, MOST_STEPS), usual: 0}  # so that they count as chosen
         if "prior" in query:
             if query["prior"] not in prior_texts.PRIORS:
                 raise InputError(
@@ -204,7 +225,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             news[prior] = {"chosen": query["prior"], "wanted": query["prior"], "linked": True}
         return news
 
-    return Parts(view, refresh, Linked([seed, count, temperature, prior, choice], set_to))
+    return Parts(view, refresh, Linked([seed, count, temperature, steps, usual, prior, choice], set_to))
 
 
 def in_order(own: dict, theirs: dict | None) -> list[dict]:
@@ -212,6 +233,12 @@ def in_order(own: dict, theirs: dict | None) -> list[dict]:
     if theirs is None:
         return [own]
     return [theirs, own] if own["variational"] else [own, theirs]
+
+
+def words_of_draw(facts: dict, prior: str) -> str:
+    """What the button says: of a prior that draws what the model was trained on, where that has a name, what comes."""
+    dogs = prior == "diffusion" and "dog" in (facts["trained_on"] or "").casefold()
+    return "Draw dogs" if dogs else "Draw new samples"
 
 
 def half(server: ModelServer, model: str, work: Work) -> tuple[dict, Drawn | None]:
