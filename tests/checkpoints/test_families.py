@@ -101,8 +101,8 @@ def test_tiles_agree_with_the_whole(pair):
         errors = [(tiled.mean - whole.mean).std() / whole.mean.std()]
         image = model.decode(whole.mean)
         errors.append((decoded - image).std() / image.std())
-        # One tile is the whole; of several each has less to look at.
-        assert max(errors) < (closest or 0.5)
+        # One tile is the whole; of several each has less to look at, and may find another entry of a codebook nearest.
+        assert max(errors) < (closest or (0.7 if model.codebook_size else 0.5))
 
 
 def test_every_weight_of_it_learns(pair):
