@@ -1,3 +1,4 @@
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -152,6 +153,11 @@ def test_large_images_are_tiled_and_small_ones_are_not():
     assert tiling.tile_for(sd, 1024, 1024) == 0 and tiling.tile_for(sd, 4096, 4096) == tiling.TILE
     assert tiling.tile_for(small, 2048, 2048) == 0 == tiling.tile_for(sd, 500, 600, 1024)
     assert tiling.tile_for(small, 500, 600, 256) == 256 and tiling.tile_for(sd, 4096, 4096, 0) == 0
+    facts = {"device": torch.device("cpu"), "dtype": torch.float32, "downscale": 8}
+    for attends, tile in ((True, tiling.TILE), (False, 0)):  # over so many pixels attention takes most of the time
+        config = replace(KL_PRESETS["sd-small"], mid_block_add_attention=attends)
+        cpu = SimpleNamespace(config=config, **facts)
+        assert tiling.tile_for(cpu, 1024, 1024) == 0 and tiling.tile_for(cpu, 1024, 1032) == tile
 
 
 @pytest.mark.parametrize(

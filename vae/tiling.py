@@ -28,6 +28,7 @@ from vae.models.group_norm import SHARED_STATISTICS
 TILE, OVERLAP = 768, 64  # pixels
 SMALLEST_TILE = 192
 PER_PIXEL = 32  # bytes of an image and what is made of it, beside the network
+ATTENDED = 128**2  # latent pixels that attend to one another on a CPU: from about there on tiles are quicker
 GPU_TILES = (1536, 1024)  # the first for which there is memory: of larger tiles less is computed twice
 CROPS, CROP = 4, 24  # a sample: up to CROPS x CROPS crops, of a quarter of a tile but at least CROP latent pixels
 
@@ -69,11 +70,12 @@ def tile_for(model: AutoEncoder, height: int, width: int, tile: int | None = Non
     """The side in pixels of the tiles in which `encode` and `decode` compute an image of that size; 0: it is whole.
 
     tile: what was asked for: None, which is to tile only where the memory asks for it (about 3 GiB are taken on a CPU,
-    and on a GPU half of what is free but no more than about 12 GiB); a side in pixels; or 0, which is never. An image
-    no larger than one tile is computed whole.
+    and on a GPU half of what is free but no more than about 12 GiB), or on a CPU attention over more than ATTENDED
+    latent pixels; a side in pixels; or 0, which is never. An image no larger than one tile is computed whole.
     """
     if tile is None:
-        tile = 0 if model.config.fixed_size or _at_once(model, height, width) else _largest_tile(model)
+        whole = model.config.fixed_size or (_at_once(model, height, width) and not _attends_far(model, height, width))
+        tile = 0 if whole else _largest_tile(model)
     tile = whole_number("A tile's side", tile, 0)
     tile = tile if max(height, width) > tile else 0
     if model.device.type == "cpu":
@@ -84,6 +86,11 @@ def tile_for(model: AutoEncoder, height: int, width: int, tile: int | None = Non
             "a smaller image or tile will do" if not model.config.fixed_size else "",
         )
     return tile
+
+
+def _attends_far(model: AutoEncoder, height: int, width: int) -> bool:
+    """Whether most of the time on a CPU would go into attention."""
+    return model.config.attends and model.device.type == "cpu" and height * width > ATTENDED * model.downscale**2
 
 
 def _largest_tile(model: AutoEncoder) -> int:

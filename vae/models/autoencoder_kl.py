@@ -114,6 +114,10 @@ class KLConfig(ModelConfig):
         return 3 * max(*widths, self.in_channels, self.out_channels, 2 * self.latent_channels // self.downscale**2)
 
     @property
+    def attends(self) -> bool:
+        return self.mid_block_add_attention
+
+    @property
     def decoder_widths(self) -> tuple[int, ...]:
         """Width of each decoder level, the image's first."""
         return self.block_out_channels

@@ -58,6 +58,11 @@ class ModelConfig:
         """Numbers held at once for each pixel of an image when it is encoded or decoded without gradients."""
         return 16
 
+    @property
+    def attends(self) -> bool:
+        """Whether every latent pixel attends to every other, which takes time by the square of their number."""
+        return False
+
     def to_dict(self) -> dict:
         return asdict(self)
 
