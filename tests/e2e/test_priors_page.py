@@ -111,6 +111,44 @@ def test_a_link_leads_to_one_class(visit):
     expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("of 3, prior: gaussian mixture, seed 5")
 
 
+def test_dogs_are_drawn_in_steps_and_the_way_between_two_is_of_dogs(visit):
+    page = visit("?tab=sample&model=dogs-vae-16&seed=4&n=4")
+    expect(page.get_by_role("button", name="Draw dogs")).to_be_visible()
+    said = page.locator(".vs-head > .vs-caption:visible")
+    expect(said).to_contain_text("prior: diffusion prior, seed 4")
+    expect(page.get_by_role("group", name="Draw one class alone")).to_be_hidden()  # no empty room is kept for it
+    steps = page.get_by_label("number input for Steps")
+    expect(steps).to_have_value("8")
+    own = page.evaluate(SHEETS)
+    steps.fill("2")
+    page.keyboard.press("Enter")
+    expect(said).to_contain_text("2 steps")
+    page.wait_for_url("**steps=2**")
+    assert page.evaluate(SHEETS) != own
+    page.get_by_label("Sample 2 of 4").click()
+    page.get_by_role("button", name="Interpolate: A").click()
+    expect(caption(page)).to_contain_text("8 frames from sample 2 of seed 4 to seed 4")
+    expect(caption(page)).to_contain_text("through the diffusion prior")
+    page.wait_for_url("**a=sample%3A1%3A4%3Adiffusion-2%3A1**")
+    frames = page.get_by_label("number input for Frames")
+    expect(frames).to_have_value("8")
+    frames.fill("9")
+    page.keyboard.press("Enter")
+    expect(caption(page)).to_contain_text("9 frames")  # who wants more gets more
+    page.get_by_label("A loop").check()
+    expect(caption(page)).to_contain_text("12 frames")
+    page.get_by_label("Straight line").check()
+    expect(caption(page)).to_contain_text("48 frames")
+    # another prior, and another model, have no steps to choose
+    tab(page, "Sample")
+    page.get_by_label("Plain noise").check()
+    expect(page.get_by_role("button", name="Draw new samples")).to_be_visible()
+    expect(steps).to_be_hidden()
+    page = visit("?tab=sample&model=dogs-vae-16&n=4&steps=3")
+    expect(page.locator(".vs-head > .vs-caption:visible")).to_contain_text("3 steps")
+    expect(page.get_by_label("number input for Steps")).to_have_value("3")
+
+
 def test_samples_of_either_model_are_sent_on(visit):
     page = visit()
     tab(page, "Sample")

@@ -151,10 +151,12 @@ def test_a_way_through_the_prior_is_the_command_lines(server, fitted):
     model = vae.load(fitted)
     flow = model.fitted_priors["flow"]
     path = interpolation.interpolate(latent_of(model, 3, "flow"), latent_of(model, 4, "flow"), 6, "prior", flow)
-    found = server.interpolate(fitted, [Draw(3), Draw(4)], 6, "prior", small=True)
+    ends = [Draw(3, prior="flow"), Draw(4, prior="flow")]
+    found = server.interpolate(fitted, ends, 6, "prior", small=True)
     expected = images.to_uint8(tiling.decode(model, path))
     assert torch.equal(found.pixels, expected) and found.prior == "flow" and found.passable
-    assert torch.equal(server.interpolate(fitted, [Draw(3), Draw(4)], 6, None).pixels, expected)
+    assert torch.equal(server.interpolate(fitted, ends, 6, None).pixels, expected)
+    assert server.interpolate(fitted, [Draw(3), Draw(4)], 6, None).prior == "diffusion"  # it makes them itself
     plain = server.interpolate(fitted, [Draw(3), Draw(4)], 6, "slerp")
     assert plain.prior is None and torch.equal(plain.pixels[0], server.sample(fitted, 1, 3, 1.0, "normal").pixels[0])
 
@@ -166,7 +168,7 @@ def alike(a, b) -> bool:
 
 def test_grids_and_loops_have_their_ends_where_they_belong(server, fitted):
     ends = [Draw(seed) for seed in range(4)]
-    own = [server.sample(fitted, 1, seed, 1.0, "flow").pixels[0] for seed in range(4)]
+    own = [server.sample(fitted, 1, seed, 1.0, "diffusion").pixels[0] for seed in range(4)]
     grid = server.interpolate(fitted, ends, 3, "prior", "grid").pixels
     assert all(alike(grid[i], picture) for i, picture in zip((0, 2, 6, 8), own, strict=True))
     loop = server.interpolate(fitted, ends[:3], 5, "prior", "loop").pixels
@@ -253,7 +255,7 @@ def test_a_path_that_the_model_lacks_gives_way_to_one_it_has(server, fitted, tmp
 
     through = request(fitted, path=interpolate.THROUGH)
     found = interpolate.travel(server, through, no_report)
-    assert found.prior == "flow" and found.mode == "prior"
+    assert found.prior == "diffusion" and found.mode == "prior"
     through = request(network(tmp_path / "m"), path=interpolate.THROUGH)
     found = interpolate.travel(server, through, no_report)
     assert found.prior is None and not found.passable and found.mode == "slerp"
@@ -267,6 +269,34 @@ def test_the_choice_of_paths_changes_only_where_it_must(server, fitted):
     assert list(interpolate.path_of(through, found, [False, None])) == ["choices", "info"]
     first = interpolate.path_of(request(fitted, path=None), found, None)
     assert first == {"choices": list(interpolate.MODES), "info": None, "value": interpolate.THROUGH}
+
+
+def test_a_route_that_only_seeds_can_take_is_not_offered_to_images(server, tmp_path):
+    name = network(tmp_path / "m")
+    fit(name, ["diffusion"])
+    assert server.fitted(name) == ("diffusion",)
+    through = request(name, path=interpolate.THROUGH, ends=[{"kind": "example", "name": "digit-7"}])
+    found = interpolate.travel(server, through, lambda what, share: None)
+    assert (found.prior, found.mode, found.passable) == (None, "slerp", False)
+    change = interpolate.path_of(through, found, [True, None])
+    assert change["choices"] == [interpolate.ROUND, interpolate.STRAIGHT] and change["value"] == interpolate.ROUND
+    assert "no way back to its noise" in change["info"]
+    found = interpolate.travel(server, request(name, path=None), lambda what, share: None)
+    assert (found.prior, found.mode, found.passable, found.refused) == ("diffusion", "prior", True, None)
+
+
+def test_steps_are_asked_for_where_the_prior_takes_them(server, fitted):
+    found = server.sample(fitted, 2, 3, 1.0, "diffusion", steps=2)
+    assert (found.steps, found.usual) == (2, 16)
+    assert not torch.equal(found.pixels, server.sample(fitted, 2, 3, 1.0, "diffusion").pixels)
+    call = server.sample_call(
+        fitted, 2, 3, 1.0, "flow", instead=True, steps=2
+    )  # the page's slider, before it is hidden
+    found = server.answer(call)
+    assert (found.prior, found.steps, found.usual) == ("flow", None, None)
+    facts = {"trained_on": "dog photographs"}
+    assert sample.words_of_draw(facts, "diffusion") == "Draw dogs"
+    assert sample.words_of_draw(facts, "flow") == sample.words_of_draw({"trained_on": None}, "diffusion")
 
 
 def frames(n=6, side=16, channels=1) -> torch.Tensor:

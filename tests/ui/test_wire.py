@@ -35,7 +35,7 @@ def test_a_call_arrives_as_it_was():
 
 def test_results_arrive_to_the_last_bit():
     pixels = torch.arange(24, dtype=torch.uint8).view(2, 3, 2, 2).transpose(2, 3)  # not contiguous
-    drawn = unpack(pack(Drawn(pixels, 0.1 + 0.2, "flow", None, None, ("normal", "flow"), True, None)))
+    drawn = unpack(pack(Drawn(pixels, 0.1 + 0.2, "flow", priors=("normal", "flow"), passable=True)))
     assert torch.equal(drawn.pixels, pixels) and drawn.seconds == 0.1 + 0.2 and drawn.priors == ("normal", "flow")
     for posterior in (DiagonalGaussian(torch.randn(1, 2), torch.randn(1, 2)), DiagonalGaussian.point(torch.ones(1, 2))):
         got = unpack(pack(posterior))

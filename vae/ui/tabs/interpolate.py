@@ -105,22 +105,26 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
             view = widget("interpolation", events=["keep", "undo"], sizes=SIZES)
             file_note = note()
             saver = widget("file_saver")
-    requested = gr.State({})  # how many steps of each kind the visitor wanted before there was what takes long
+    # How many steps of each kind there were before there was what takes long; None where the visitor then chose others.
+    requested = gr.State({})
     as_given = gr.State(None)  # the ends whose clean-up the visitor has undone
     offered = gr.State(None)  # whether the path through the prior is, and why not where priors were refused
 
-    def bearable(model, made, chosen, numbers: tuple, wanted: dict) -> tuple[tuple, dict]:
-        """The numbers of steps, and what changes about them on the page: few at first of what takes long."""
+    def bearable(model, made, chosen, numbers: tuple, before: dict, insisted: bool) -> tuple[tuple, dict]:
+        """The numbers of steps, and what changes about them on the page: few of what takes long, until the visitor
+        insists on more."""
         kind, now = MAKES.get(made, "path"), dict(zip(counts, numbers, strict=True))
         large = not_generative.concerns(server, model) and server.catalog.facts(model)["image_size"] >= LARGE
         long = large or (chosen in (None, THROUGH) and "diffusion" in server.fitted(model))
-        news = {}
-        if not long and wanted:
-            news, wanted = wanted, {}
-        elif long and kind not in wanted and isinstance(now[kind], int) and now[kind] > FEW[kind]:
-            news, wanted = {kind: FEW[kind]}, wanted | {kind: now[kind]}
+        news, after = {}, before
+        if not long:
+            news, after = {kind: number for kind, number in before.items() if number is not None}, {}
+        elif insisted:
+            after = before | {kind: None}
+        elif before.get(kind, 0) is not None and isinstance(now[kind], int) and now[kind] > FEW[kind]:
+            news, after = {kind: FEW[kind]}, {kind: now[kind]} | before
         changes = {counts[kind]: number for kind, number in news.items()}
-        return tuple((now | news).values()), changes | ({requested: wanted} if news else {})
+        return tuple((now | news).values()), changes | ({requested: after} if after != before else {})
 
     def leave(progress: object) -> None:
         tasks.stop(progress.get("ticket") if isinstance(progress, dict) else None)
@@ -136,9 +140,10 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
             | {slider: gr.Slider(visible=name == kind) for name, slider in counts.items()}
         )
 
-    @show_errors_of_steps(error_note)
-    def show(before: object, wanted: dict, undone, model, made, chosen, most, n, side, pace, *rest) -> Iterator[dict]:
-        numbers, changes = bearable(model, made, chosen, (n, side, pace), wanted)
+    def found_on(
+        insisted: bool, before: object, wanted: dict, undone, model, made, chosen, most, n, side, pace, *rest
+    ) -> Iterator[dict]:
+        numbers, changes = bearable(model, made, chosen, (n, side, pace), wanted, insisted)
         request = read(model, made, chosen, most, *numbers, *rest, undone=undone)
         begun = time.perf_counter()
         for step in worked(tasks, partial(travel, server, request)):
@@ -150,6 +155,14 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
             news = {busy: None, view: value, offered: [found.passable, found.refused]} | changes
             change = path_of(request, found, before)
             yield news | ({path: gr.Radio(**change)} if change else {})
+
+    @show_errors_of_steps(error_note)
+    def show(*values) -> Iterator[dict]:
+        yield from found_on(False, *values)
+
+    @show_errors_of_steps(error_note)
+    def show_as_many(*values) -> Iterator[dict]:
+        yield from found_on(True, *values)
 
     @show_errors_of_steps(file_note)
     def keep(event: gr.EventData, undone, *values) -> Iterator[dict]:
@@ -177,9 +190,19 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
     layout = [*places, stops, *counts.values()]
     for control in (make, stops):
         control.input(laid, [make, stops], layout, api_visibility="private", queue=False, show_progress="hidden")
-    reasons = [*(control.input for control in (make, path, stops, *counts.values())), *(end.change for end in ends)]
-    gr.on([*reasons, picker.change], leave, busy, None, api_visibility="private", queue=False, show_progress="hidden")
+    numbers = [slider.input for slider in counts.values()]
+    reasons = [*(control.input for control in (make, path, stops)), *(end.change for end in ends)]
+    gr.on(
+        [*reasons, *numbers, picker.change],
+        leave,
+        busy,
+        None,
+        api_visibility="private",
+        queue=False,
+        show_progress="hidden",
+    )
     gr.on(reasons, **refresh, **private)
+    gr.on(numbers, **refresh | {"fn": show_as_many}, **private)
     view.keep(keep, inputs, [saver, busy, file_note], **private)
     view.undo(undo, refresh["inputs"], [*outputs, as_given], **private)
 
