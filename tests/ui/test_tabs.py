@@ -156,7 +156,7 @@ def test_an_animation_goes_there_and_back_enlarged(tmp_path):
 def test_images_of_other_channels_are_not_drawn(server, tmp_path):
     config = KLConfig(block_out_channels=(8, 16), norm_num_groups=4, sample_size=32, in_channels=5, out_channels=5)
     name = str(vae.save(build(config).eval(), tmp_path / "five"))
-    with pytest.raises(InputError, match="gives images of 5"):
+    with pytest.raises(InputError, match="images of 5 channels"):
         server.sample(name, 1, 0, 1.0, "normal")
 
 
