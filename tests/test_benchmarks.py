@@ -70,6 +70,14 @@ def test_how_time_and_memory_grow():
         assert "time_exponent" in second
 
 
+def test_what_a_visitor_waits_for():
+    pytest.importorskip("gradio_client")
+    pytest.importorskip("playwright")
+    report = quick("page.py")
+    assert 50 < report["first_page_kb"] < 450 and report["first_result_seconds"] > 0
+    assert report["hover_pictures"] >= 4 and report["hover_to_picture_ms"] > 0 and report["scrub_frames_per_second"] > 0
+
+
 def test_watchers_of_a_training():
     pytest.importorskip("gradio_client")
     report = quick("watchers.py", "--viewers", "2", "--seconds", "1", "--rounds", "1")

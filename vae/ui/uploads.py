@@ -3,6 +3,7 @@
 import base64
 import binascii
 import contextlib
+import io
 import math
 import re
 import secrets
@@ -21,14 +22,20 @@ EXAMPLES = Path(__file__).parent / "static" / "examples"
 MAX_INLINE = 8 * 2**20  # characters
 INLINE = 100_000  # bytes of an image that travels within the answer
 KEPT = 3600
+SMALL = 160  # pixels a side of an example as the page has it, at most
 
 
 def examples() -> list[dict]:
-    """The example images for the page: {name, label, uri}; the digits, then the photographs."""
+    """The example images for the page, small: {name, label, uri}; the digits, then the photographs."""
     found = []
     for path in _example_files():
-        kind = path.suffix.removeprefix(".")
-        uri = f"data:image/{kind};base64," + base64.b64encode(path.read_bytes()).decode("ascii")
+        kind, data = path.suffix.removeprefix("."), path.read_bytes()
+        if kind == "webp":
+            image, small = Image.open(path), io.BytesIO()
+            image.thumbnail((SMALL, SMALL), Image.Resampling.LANCZOS)
+            image.save(small, "webp", quality=80, method=6)
+            data = small.getvalue()
+        uri = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
         label = path.stem.removeprefix("photo-").replace("-", " ").capitalize()
         found.append({"name": path.stem, "label": label, "uri": uri})
     return found
