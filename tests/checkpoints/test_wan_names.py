@@ -94,7 +94,7 @@ def test_what_sees_other_frames_is_kept_through_a_training_on_images(tmp_path):
     [
         ("AutoencoderKLQwenImage", "wan21", 8),
         ("AutoencoderKLWan", "wan21", 8),
-        ("AutoencoderKLQwenImage21", None, 16),
+        ("AutoencoderKLQwenImage21", "qwen21", 16),
     ],
 )
 def test_the_published_networks_are_the_classes_own_defaults(kind, space, downscale):

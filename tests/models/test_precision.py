@@ -1,4 +1,5 @@
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -51,6 +52,25 @@ def test_in_part_bfloat16_stays_near_and_leaves_the_weights_alone(monkeypatch):
         assert decibels(quick / scale, whole / scale) > 40
         assert decibels(fast.encode(x).mean, z) > 40
     torch.testing.assert_close(fast.decode(z.clone()), plain.decode(z.clone()), atol=1e-4, rtol=1e-4)  # with gradients
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(
+    "shape",
+    [
+        {"block_out_channels": (8,)},
+        {"block_out_channels": (8, 16)},
+        {"encoder_attention": (True, False, True), "decoder_attention": (True, True, False)},
+    ],
+)
+def test_attention_computes_in_its_own_format_wherever_it_stands(monkeypatch, shape):
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: True)
+    plain = randomise(build(replace(SMALL, **shape)))
+    fast = precision.use_mixed_precision(randomise(build(replace(SMALL, **shape))))
+    x = torch.rand(1, 3, 32, 48, generator=torch.Generator().manual_seed(0)) * 2 - 1
+    z = plain.encode(x).mean
+    assert decibels(fast.encode(x).mean, z) > 30
+    assert decibels(fast.decode(z) / (scale := plain.decode(z).abs().max()), plain.decode(z) / scale) > 30
 
 
 def test_without_bfloat16_nothing_changes(monkeypatch):

@@ -125,17 +125,23 @@ def _tiny(shapes: dict[str, Shape]) -> TinyConfig:
 
     down, down_convs = stages("encoder")
     up, up_convs = stages("decoder")
-    first, last = shapes["encoder.layers.0.weight"], shapes[f"encoder.layers.{down_convs[-1]}.weight"]
+    first, last = (shapes[f"encoder.layers.{down_convs[at]}.weight"] for at in (0, -1))
     out = shapes[f"decoder.layers.{up_convs[-1]}.weight"]
+    # Layers without weights: patches are made before the first convolution, and after strided ones there is a ReLU.
+    stem = "patches" if down_convs[0] else "strided" if down_convs[1] == 2 and down[0] == 0 else "plain"
+    if stem == "strided":
+        down, down_convs = down[1:], down_convs[1:]
+    square = 4 if stem == "patches" else 1
     return TinyConfig(
-        in_channels=first[1],
-        out_channels=out[0],
-        encoder_block_out_channels=(first[0],) * len(down),
-        decoder_block_out_channels=(out[1],) * len(up),
+        in_channels=first[1] // square,
+        out_channels=out[0] // square,
+        encoder_block_out_channels=tuple(shapes[f"encoder.layers.{i}.weight"][0] for i in down_convs[:-1]),
+        decoder_block_out_channels=tuple(shapes[f"decoder.layers.{i}.weight"][0] for i in up_convs[:-1]),
         num_encoder_blocks=tuple(down),
         num_decoder_blocks=tuple(up),
         latent_channels=last[0],
         mid_block_pool=any(".pool." in key for key in shapes),
+        stem=stem,
     )
 
 

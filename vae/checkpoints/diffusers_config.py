@@ -160,6 +160,7 @@ def diffusers_config(config: ModelConfig) -> dict:
     entries, reason, per_patch = {"_class_name": kind}, None, 1
     if isinstance(config, TinyConfig):
         reason = "TAEF2's pooled blocks" if config.mid_block_pool else None
+        reason = reason if config.stem == "plain" else "the first layers of TAESana and TAEQI2.1"
     elif isinstance(config, KLConfig):
         standard = replace(
             config, encoder_layers=None, decoder_layers=None, norm_eps=1e-6, act_twice=True, z_channels=None

@@ -8,7 +8,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from vae.models import KL_PRESETS, ModelConfig
+from vae.models.autoencoder_dc import DCConfig
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
+from vae.models.autoencoder_qwen21 import LATENTS_MEAN as QWEN21_MEAN
+from vae.models.autoencoder_qwen21 import QwenImage21Config
 from vae.models.autoencoder_wan import LATENTS_MEAN, WanConfig
 from vae.models.tiny import TinyConfig
 
@@ -20,7 +23,17 @@ LATENT_SPACES = {
     (16, 0.3611, 0.1159): "flux1",
 }
 # TAESD's files and repositories say in their names whose latents they share.
-TINY_SPACES = {"taesd": "sd", "taesdxl": "sdxl", "taesd3": "sd3", "taef1": "flux1", "taef2": "flux2", "taesana": "sana"}
+TINY_SPACES = {
+    "taesd": "sd",
+    "taesdxl": "sdxl",
+    "taesd3": "sd3",
+    "taef1": "flux1",
+    "taef2": "flux2",
+    "taesana": "sana",
+    "taeqi2_1": "qwen21",
+}
+
+SANA = (32, 32, 0.41407)  # a latent pixel's side in pixels, channels, scaling factor
 
 # What tells a file's family, the first that is found: tensors that the file holds beside the auto-encoder's, the
 # architecture that its header names (the modelspec standard), and its own name.
@@ -48,13 +61,17 @@ def in_space(config: ModelConfig, name: str) -> ModelConfig:
     """The config with the latent space it is known to be in, if any. name: of its file, folder or repository."""
     space = None
     if isinstance(config, TinyConfig):
-        match = re.search(r"tae(sdxl|sd3|sd|f1|f2)(?![a-z0-9])", name.lower())
+        match = re.search(r"tae(sdxl|sd3|sana|sd|f1|f2|qi2_1)(?![a-z0-9])", name.lower())
         space = TINY_SPACES[match[0]] if match else None
     elif type(config) in (KLConfig, Flux2Config) and config.block_out_channels == KL_PRESETS["sd"].block_out_channels:
         known = (config.latent_channels, config.scaling_factor, config.shift_factor)
         space = "flux2" if isinstance(config, Flux2Config) else LATENT_SPACES.get(known)
     elif isinstance(config, WanConfig) and (config.base_dim, config.latents_mean) == (96, LATENTS_MEAN):
         space = "wan21"
+    elif isinstance(config, QwenImage21Config) and config.latents_mean == QWEN21_MEAN:
+        space = "qwen21"
+    elif isinstance(config, DCConfig) and (config.downscale, config.latent_channels, config.scaling_factor) == SANA:
+        space = "sana"
     return replace(config, latent_space=space)
 
 

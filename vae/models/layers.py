@@ -244,5 +244,10 @@ class MidBlock(Chain):
         norm = groups, eps, block.get("code_channels")
         self.attentions = nn.ModuleList([Attention(channels, *norm)] if attention else [])
 
+    def forward(self, x: Tensor, *code: Tensor) -> Tensor:
+        if not torch.is_grad_enabled():  # after a level in bfloat16
+            x = x.to(self.resnets[0].conv1.weight.dtype)
+        return super().forward(x, *code)
+
     def blocks(self) -> Sequence[nn.Module]:
         return self.resnets[0], *self.attentions, self.resnets[1]
