@@ -11,6 +11,7 @@ from torch import nn
 from vae.models import build
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.conv import ConvConfig
+from vae.models.own import OwnConfig, OwnModel
 from vae.models.tiny import TinyConfig
 
 KL = {"block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
@@ -70,6 +71,34 @@ def test_tracing_the_whole_or_a_half_passes_its_check(name):
         warnings.simplefilter("ignore")  # that torch.jit is old, and that a graph has one size
         for part, example in ((Encoder(model), x), (Decoder(model), z), (model.encoder, native), (model.decoder, z)):
             torch.testing.assert_close(torch.jit.trace(part, example)(example), part(example), atol=1e-5, rtol=1e-5)
+
+
+class Averages(nn.Module):
+    """A network of one's own, with a node that has the name of what the encoder gives."""
+
+    def __init__(self, config):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(1))
+
+    def encode(self, x):
+        return torch.mean(x, dim=(2, 3), keepdim=True) * self.weight
+
+    def decode(self, z):
+        return z.expand(-1, 1, 8, 8) + self.weight
+
+
+def test_an_onnx_files_outputs_have_their_names_whatever_its_nodes_are_called(tmp_path):
+    pytest.importorskip("onnxscript")
+    runtime = pytest.importorskip("onnxruntime")
+    from vae.checkpoints.onnx_format import write
+
+    model = OwnModel(Averages(None), OwnConfig(sample_size=8, in_channels=1), "averages").eval()
+    write(model, tmp_path / "onnx")
+    encoder = runtime.InferenceSession(tmp_path / "onnx" / "encoder.onnx", providers=["CPUExecutionProvider"])
+    x = torch.rand(3, 1, 8, 8)
+    np.testing.assert_allclose(
+        encoder.run(["mean"], {"images": x.numpy()})[0], model.encode(x).mean.detach(), atol=1e-6
+    )
 
 
 @pytest.mark.parametrize("name", FAMILIES)

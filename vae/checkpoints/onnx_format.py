@@ -67,13 +67,19 @@ def write(model: AutoEncoder, folder: Path) -> Path:
 
 def _write(network: nn.Module, example: Tensor, name: str, outputs: list[str], fixed: bool, path: Path) -> None:
     free = {0: "batch"} if fixed else {0: "batch", 2: f"{name}_height", 3: f"{name}_width"}
-    options = {"input_names": [name], "output_names": outputs, "dynamic_shapes": ({**free},)}
+    options = {"input_names": [name], "dynamic_shapes": ({**free},)}
     try:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(network, (example,), dynamo=True, verbose=False, **options)
     except Exception as error:  # of PyTorch's own, or of a network's that is not ours
         why = " ".join(str(error).split())[:200]
         raise InputError(f"This network cannot be written as ONNX: {type(error).__name__}: {why}") from error
+    graph = program.model.graph
+    for node in graph.all_nodes():  # torch.mean's result is called "mean", too, and names must be told apart
+        for value in node.outputs:
+            value.name = f"{value.name}_inside" if value.name in outputs else value.name
+    for value, wanted in zip(graph.outputs, outputs, strict=True):
+        value.name = wanted
     with replacing(path) as part:
         program.save(part, external_data=False)
 
