@@ -1,5 +1,5 @@
-// The lens over a map: what is decoded at the pointer, right beside it, or above the finger that would hide it. On a tour
-// it keeps to the map, and covers none of the buttons around it.
+// The lens over a map: what is decoded at the pointer, right beside it, or above the finger that would hide it. On a
+// tour it keeps to the map, and covers none of the buttons around it.
 
 /** @import { How } from "./scatter_plot.js" */
 import { h } from "./dom.js";
