@@ -175,7 +175,7 @@ def test_sample_and_send_on(visit):
 
 
 def test_scrub_and_animate(visit):
-    page = visit()
+    page = visit(width=1280, height=720)
     tab(page, "Interpolate")
     scrub = page.get_by_label("Position between A and B")
     expect(page.locator(".vs-strip .vs-cell").first).to_be_visible()
@@ -186,6 +186,7 @@ def test_scrub_and_animate(visit):
         return page.locator(".vs-morph canvas").evaluate("c => [...c.getContext('2d').getImageData(0, 0, 32, 32).data]")
 
     box = scrub.bounding_box()
+    assert box["y"] + box["height"] <= 720, "what one moves is on the screen with what it changes"
     page.mouse.move(box["x"] + 12, box["y"] + box["height"] / 2)
     page.mouse.down()
     frames = []

@@ -88,6 +88,7 @@ export default function mount({ root, props, trigger, watch }) {
   });
   listen("open-link", (/** @type {string} */ link) => {
     history.pushState(null, "", link);
+    window.scrollTo({ top: 0, behavior: "instant" });
     go();
   });
   const tabs = document.querySelector(".tab-wrapper");

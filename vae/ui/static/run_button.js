@@ -5,4 +5,4 @@ import { tell } from "./topics.js";
 
 /** @param {string} run */
 export const runButton = (run) =>
-  button("Go to the run", () => tell("open-link", `?${new URLSearchParams({ tab: "train", run })}`));
+  button("Go to the run", () => tell("open-link", `?${new URLSearchParams({ tab: "train", model: run, run })}`));

@@ -257,8 +257,9 @@ def read(model, made, path, stops, steps, side, pace, *ends, undone: object = No
 def travel(server: ModelServer, request: Request, report: Report) -> Drawn:
     """The images wished for; along another path where the model, chosen since, has no prior to go through."""
     route = (request.ends, request.steps, request.mode, request.kind)
-    options = {"small": True, "instead": True, "report": report, "clean_photo": request.clean_photo}
-    return server.interpolate(request.model, *route, **options)
+    return server.interpolate(
+        request.model, *route, small=True, instead=True, report=report, clean_photo=request.clean_photo
+    )
 
 
 def path_of(request: Request, found: Drawn, before: object) -> dict:
