@@ -23,16 +23,8 @@ LATENT_SPACES = {
     (16, 0.3611, 0.1159): "flux1",
 }
 # TAESD's files and repositories say in their names whose latents they share.
-TINY_SPACES = {
-    "taesd": "sd",
-    "taesdxl": "sdxl",
-    "taesd3": "sd3",
-    "taef1": "flux1",
-    "taef2": "flux2",
-    "taesana": "sana",
-    "taeqi2_1": "qwen21",
-}
-
+TINY_SPACES = {"taesd": "sd", "taesdxl": "sdxl", "taesd3": "sd3", "taef1": "flux1", "taef2": "flux2"}
+TINY_SPACES |= {"taesana": "sana", "taeqi2_1": "qwen21"}
 SANA = (32, 32, 0.41407)  # a latent pixel's side in pixels, channels, scaling factor
 
 # What tells a file's family, the first that is found: tensors that the file holds beside the auto-encoder's, the

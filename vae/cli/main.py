@@ -91,8 +91,11 @@ def info(model: Model, json_: Json = False, device: Device = "auto") -> None:
     facts = describe(loaded) | {"name": model, "priors": loaded.priors, "device": str(loaded.device)}
     if loaded.refused_priors:
         facts["priors_refused"] = loaded.refused_priors
-    if loaded.config.scaling_factor is None and not json_:
-        facts |= {"scaling_factor": "unknown", "latent_space": "unknown"}
+    if not json_:  # as people read it
+        if loaded.config.scaling_factor is None:
+            facts |= {"scaling_factor": "unknown", "latent_space": "unknown"}
+        if not loaded.codebook_size:
+            del facts["codebook_size"]
     say(facts, json_)
 
 
