@@ -84,6 +84,20 @@ def test_every_tab_follows_the_model_and_nothing_jumps(visit):
     assert settled(page, "Interpolate") == first
 
 
+def test_no_room_is_kept_for_classes_that_a_model_has_not(visit):
+    page = visit("?tab=sample&model=mnist-vae-large&n=4&prior=flow")
+    page.evaluate(SHIFTS)
+    seen = settled(page, "Sample")
+    classes = page.get_by_role("group", name="Draw one class alone")
+    for other, has in (("dogs-vae", False), ("mnist-ae", True)):
+        page.wait_for_timeout(700)
+        page.evaluate("window.shifts = 0")
+        model(page).select_option(other)
+        seen = settled(page, "Sample", seen)
+        expect(classes).to_be_visible(visible=has)
+        assert page.evaluate("window.shifts") < 0.02, other
+
+
 def test_errors_dim_what_was_there_before(visit):
     page = visit()
     first = settled(page, "Reconstruct")

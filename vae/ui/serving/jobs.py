@@ -142,11 +142,11 @@ def sample(
 ) -> Drawn:
     """n new images from the prior of that name, or the best there is if none is named; of one class, if label says so.
 
-    instead: the best, too, where the one named is not fitted, of all classes where there is no such label, and in the
-    steps that there are. beside: another model, whose priors decide which it is.
+    instead: the best, too, where the one named is not fitted, and of all classes where there is no such label. beside:
+    another model, whose priors decide which it is. steps: let be where the prior was not insisted on and takes none.
     small: at most DRAWN pixels wide, if the model can. Raises InputError beyond MAX_PIXELS in all.
     """
-    chooser = model if beside is None else beside
+    chooser, given = model if beside is None else beside, prior is not None and not instead
     if instead and label not in _classes(chooser):
         label = None
     if label is not None:
@@ -156,7 +156,7 @@ def sample(
     size = _side(model, small, [prior if label is None else "mixture"])
     _check_shown(model)
     _check_room(n, size)
-    if instead and (label is not None or prior != "diffusion"):
+    if not given and (label is not None or prior != "diffusion"):
         steps = None
     found = inference.generate(model, n, seed, temperature, prior, size, label=label, steps=steps)
     usual = priors.of(model, found.prior).steps if found.steps else None

@@ -52,7 +52,9 @@ export default function mount({ root, props, trigger, watch, options }) {
   };
   /** @param {number} count */
   const arrange = (count) => {
-    row.classList.toggle("pair", count > 1);
+    const wasPair = row.classList.contains("pair");
+    // Put in anew where they lie otherwise, so that they are not seen to jump.
+    if (row.classList.toggle("pair", count > 1) !== wasPair) row.replaceChildren(...grids.map((grid) => grid.node));
     grids[1].node.hidden = count < 2;
     if (count < 2 && grids[1].chosen() !== null) grids[1].choose(null);
   };

@@ -128,7 +128,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         insisted = insisted or (label is not None and bool(of_class.get("linked")))
         of_all = wanted or ("normal" if other else None)
         request = (n, number_, tau, of_all if label is None else None, True, not insisted)
-        chosen_steps = None if own_steps in (None, taken) else taken
+        chosen_steps = None if own_steps in (None, taken) or wanted not in (None, "diffusion") else taken
         options = {"label": label, "steps": chosen_steps}
         calls = [partial(server.sample_call, model, *request, **options)]
         calls += [partial(server.sample_call, other, *request, beside=model, **options)] if other else []
@@ -148,7 +148,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             shown = {"classes": list(found.classes), "label": label, "prior": name, "learned": learned}
             if shown != of_class:
                 changes[choice] = shown
-            if found.usual != own_steps:
+            if found.usual != own_steps and (found.usual or own_steps):
                 changes[steps] = gr.Slider(visible=found.usual is not None, value=found.steps or STEPS)
                 changes[usual] = found.usual
             chosen_steps = None if found.steps == found.usual else found.steps
@@ -216,7 +216,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             with contextlib.suppress(ValueError):  # what is no number stays at 1
                 news[temperature] = number("The temperature", float(query["temperature"]), 0, 2)
         if "steps" in query:
-            news |= {steps: link_number(query, "steps", 1, MOST_STEPS), usual: 0}  # so that they count as chosen
+            news |= {steps: link_number(query, "steps", 1, MOST_STEPS), usual: 0}  # chosen, whatever is usual
         if "prior" in query:
             if query["prior"] not in prior_texts.PRIORS:
                 raise InputError(
