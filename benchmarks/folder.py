@@ -6,7 +6,8 @@
 Three take turns in one process; a ratio is the median over the rounds of images a second to the model's own within a
 round. JPEG files are read and PNG files written in a temporary folder.
 
-  model     encoding and decoding in batches as large as the folder's, nothing else
+  model     encoding and decoding in batches as large as the folder's, nothing else; twice where how unusual an image is
+            has to be told at another size
   folder    `vae reconstruct MODEL FOLDER`, without the start: vae.evaluation.reconstruct_files
   one by one    each file opened, reconstructed by vae.reconstruct and saved before the next is opened
 """
@@ -79,7 +80,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         place = Path(place)
         paths, work = photographs(place, options.images, options.side), Reconstructing(model)
-        batches = [batch.pixels for batch in size_batches(paths, work.read, work.most, {})]
+        batches = list(size_batches(paths, work.read, work.most, {}))
         targets = [path.with_suffix(".png") for path in paths]
 
         def keep(number, image):
@@ -94,9 +95,10 @@ def main() -> None:
 
         @torch.inference_mode()
         def alone():
-            for pixels in batches:
-                x = pixels.to(model.device)
-                decode(model, encode(model, x).mode())
+            for batch in batches:
+                tested = [seen.tested for seen in batch.about if seen.tested is not None]
+                for pixels in (batch.pixels, *([torch.cat(tested)] if tested else [])):
+                    decode(model, encode(model, pixels.to(model.device)).mode())
             if model.device.type == "cuda":
                 torch.cuda.synchronize()
 

@@ -4,14 +4,14 @@
 #   VAE_DATA_DIR=folder/with/MNIST benchmarks/gpu.sh [--quick] [SECTION...]
 #
 # --quick: tiny sizes on the CPU, which tests every line here. The sections, all of them unless some are named: tests,
-# train_kl, mnist, variants, inference, tiling, folder. A section that fails or takes too long leaves the others alone. Wheels
+# train_kl, mnist, variants, inference, tiling; and, only where they are named, folder and reading. A section that fails or takes too long leaves the others alone. Wheels
 # in .whl/ (diffusers, which the peers of train_kl and inference need) are unpacked and used.
 cd "$(dirname "$0")/.." || exit 1
 export PYTHONUNBUFFERED=1 PYTHONPATH="$PWD${PYTHONPATH:+:$PYTHONPATH}"
 python=${PYTHON:-python3}
 quick=
 [ "$1" = --quick ] && { quick=--quick; shift; }
-sections=${*:-tests train_kl mnist variants inference tiling folder}
+sections=${*:-tests train_kl mnist variants inference tiling}
 begun=$SECONDS
 
 if compgen -G ".whl/*.whl" >/dev/null; then
@@ -109,8 +109,14 @@ for each in $sections; do
             fi
             ;;
         folder)
-            photographs=(--device cuda --model sd --side 512 --images 192)
-            section folder 60 "$python" benchmarks/folder.py ${quick:-"${photographs[@]}"} --json
+            photographs=(--device cuda --model sd --side 512 --images 192 --json)
+            [ -n "$quick" ] && photographs=(--quick --json)
+            section folder 60 "$python" benchmarks/folder.py "${photographs[@]}"
+            ;;
+        reading)
+            training=(--device cuda --train sd --seconds 5 --json)
+            [ -n "$quick" ] && training=(--quick --json)
+            section reading 90 "$python" benchmarks/reading.py "${training[@]}"
             ;;
         *) echo "There is no section $each." >&2 ;;
     esac

@@ -184,8 +184,9 @@ def test_an_index_that_claims_what_cannot_be_is_refused(shards, store, change, w
     index = json.loads((shards / "index.json").read_text())
     change(index)
     (shards / "index.json").write_text(json.dumps(index))
-    with pytest.raises(InputError, match=wanted):
-        load_data("s3://bucket/shades", size=8)
+    for place in ("s3://bucket/shades", shards):
+        with pytest.raises(InputError, match=wanted):
+            load_data(place, size=8)
 
 
 def test_a_damaged_item_is_left_out(shards):

@@ -1,7 +1,9 @@
 """A Source of encoded images, whether each is a file, a member of an archive or a cell of a table."""
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -42,11 +44,7 @@ def _spans(
     """What open_image is to take for the range of deep images, by their PIL mode, and sentences that say it; from
     images spread over the set, one range for all of a mode, so that they stay comparable. span: what is given."""
     found: dict[str, Range] = {}
-    for i in range(0, count, max(1, count // MEASURED)):
-        try:
-            values = deep_values(get(i))
-        except InputError:
-            continue
+    for values in _each(lambda i: deep_values(get(i)), range(0, count, max(1, count // MEASURED))):
         if values:
             mode, (low, high) = values
             before = found.get(mode, (low, high))
@@ -61,10 +59,9 @@ def _channels(get: Callable[[int], Path | bytes], count: int) -> int | None:
     """3 if there is colour in some of the first images, 1 if there is none, whatever their files' modes; one more where
     any is transparent somewhere."""
     seen, colour, clear = False, False, False
-    for i in range(min(count, LOOKED_AT)):
-        try:
-            image = open_image(get(i), size_hint=64, transparency=True)
-        except InputError:
+    few = range(min(count, LOOKED_AT))
+    for image in _each(lambda i: open_image(get(i), size_hint=64, transparency=True), few):
+        if image is None:
             continue
         seen, pixels = True, np.atleast_3d(np.asarray(image))
         if image.mode in ("LA", "RGBA"):
@@ -72,3 +69,16 @@ def _channels(get: Callable[[int], Path | bytes], count: int) -> int | None:
             pixels = pixels[..., :-1][pixels[..., -1] > 0]  # what is wholly transparent has no colour
         colour |= bool(pixels.shape[-1] == 3 and np.ptp(pixels, axis=-1).any())
     return (3 if colour else 1) + clear if seen else None
+
+
+def _each(look: Callable[[int], Any], numbers: range) -> list[Any]:
+    """What `look` finds of each image, several at once, for they may come over a network; None of an unreadable one."""
+
+    def safely(i: int) -> Any:
+        try:
+            return look(i)
+        except InputError:
+            return None
+
+    with ThreadPoolExecutor(LOOKED_AT) as pool:
+        return list(pool.map(safely, numbers))

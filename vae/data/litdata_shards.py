@@ -43,10 +43,16 @@ def is_remote(name: str) -> bool:
 def is_litdata(folder: Path) -> bool:
     """Whether a folder holds litdata's shards rather than something else with an index.json."""
     try:
-        _index((folder / INDEX).read_bytes()[: LARGEST_INDEX + 1], "")
-    except (OSError, InputError):
+        found = json.loads(_read(folder / INDEX))
+    except (OSError, ValueError):
         return False
-    return True
+    return isinstance(found, dict) and {"chunks", "config"} <= found.keys()
+
+
+def _read(index: Path) -> bytes:
+    """No more of it than tells that it is too long."""
+    with index.open("rb") as file:
+        return file.read(LARGEST_INDEX + 1)
 
 
 def from_folder(folder: Path, name: str, span: Range | None, transparency: bool) -> Source:
@@ -58,7 +64,7 @@ def from_folder(folder: Path, name: str, span: Range | None, transparency: bool)
             chunk.seek(start)
             return chunk.read(count)
 
-    shards = _Shards(name, (folder / INDEX).read_bytes(), _said(fetch, name), WORKERS)
+    shards = _Shards(name, _read(folder / INDEX), _said(fetch, name), WORKERS)
     return shards.source(span, transparency, labelled=True)
 
 
@@ -87,7 +93,7 @@ def from_store(address: str, span: Range | None, transparency: bool) -> Source:
         index = Path(held.name, INDEX)
         try:
             downloader.download_file(f"{address}/{INDEX}", str(index))
-            content = index.read_bytes()
+            content = _read(index)
         except Exception as error:  # each store's client raises its own
             raise InputError(f"The index of litdata's shards at {address} cannot be had: {error}.") from error
         source = _Shards(name, content, _said(fetch, name), READERS).source(span, transparency, labelled=False)

@@ -18,14 +18,15 @@ from vae.data.image_set import WORKERS
 from vae.data.size_batches import SizeBatch, size_batches
 from vae.errors import InputError
 from vae.evaluation.unusual import Unusual, as_tested, judged, measured
-from vae.inference import BATCH, draw_seed, make_generator, prepare
+from vae.inference import draw_seed, make_generator, prepare
 from vae.latents import statistics
 from vae.metrics import psnr, ssim
 from vae.models.base import AutoEncoder, as_model
 from vae.tiling import decode, encode, pad, tile_for
 
 IMAGES = 64  # in a batch at most
-GPU_BATCH = 64 * BATCH  # pixels in a batch; fewer keep a GPU waiting for launches
+# Pixels in a batch. Fewer keep a GPU waiting for launches; more make a CPU, with its caches, no faster.
+GPU_BATCH, CPU_BATCH = 2**22, 2**14
 
 
 @dataclass(frozen=True)
@@ -87,7 +88,8 @@ def reconstruct_files(
     """Encode the images in files and decode them again, each as vae.reconstruct does; figures in the order of `paths`.
 
     Images that the model sees in one size are computed in batches, where a pixel in [-1, 1] may differ by 1e-5 from
-    what it is alone. Only the figures, not the images, grow with the number of files.
+    what it is alone; on a CPU only where they are smaller than 128x128. Only the figures, not the images, grow with the
+    number of files.
     save: called in threads with a file's place in `paths` and its reconstruction; what it raises ends the work.
     refused: filled with the places of files that cannot be used, and why; the others are kept.
     sample, seed, max_side, tile, clean_photo: as vae.reconstruct has them; every image gets the noise it gets alone.
@@ -135,7 +137,7 @@ class Reconstructing:
 
     def most(self, height: int, width: int) -> int:
         """How many images of that size are computed at once."""
-        return max(1, min(IMAGES, (GPU_BATCH if self.on_gpu else BATCH) // (height * width)))
+        return max(1, min(IMAGES, (GPU_BATCH if self.on_gpu else CPU_BATCH) // (height * width)))
 
     def each(self, batch: SizeBatch, refused: dict[int, InputError]) -> Iterator[_Computed]:
         """The batch's results; one image's at a time where some cannot be computed, and these are left out."""
