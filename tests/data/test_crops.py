@@ -54,5 +54,5 @@ def test_named_sets_are_cut_too_and_the_hub_is_not():
     assert isinstance(digits, CropSet) and digits.preview(3).shape == (3, 1, 6, 6) and digits.source_channels == 1
     with pytest.raises(InputError, match=r"someone/things.*folders and archives"):
         load_data("someone/things", crop="random")
-    with pytest.raises(InputError, match="center or random, not 'left'"):
+    with pytest.raises(InputError, match="center, random or none, not 'left'"):
         load_data("digits", crop="left")
