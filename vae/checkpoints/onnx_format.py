@@ -67,7 +67,8 @@ def write(model: AutoEncoder, folder: Path) -> Path:
 
 def _write(network: nn.Module, example: Tensor, name: str, outputs: list[str], fixed: bool, path: Path) -> None:
     free = {0: "batch"} if fixed else {0: "batch", 2: f"{name}_height", 3: f"{name}_width"}
-    options = {"input_names": [name], "dynamic_shapes": ({**free},)}
+    # Not optimized: constants near 0 would be taken for 0, such as those that keep a division from being by 0.
+    options = {"optimize": False, "input_names": [name], "dynamic_shapes": ({**free},)}
     try:
         with torch.no_grad(), _quiet():
             program = torch.onnx.export(network, (example,), dynamo=True, verbose=False, **options)
