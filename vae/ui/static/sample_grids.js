@@ -66,7 +66,8 @@ export default function mount({ root, props, trigger, watch, options }) {
     const seconds = halves.reduce((sum, half) => sum + (half.seconds ?? 0), 0);
     const name = options.prior_names[drawn.prior] ?? drawn.prior;
     const prior = name[0].toLowerCase() + name.slice(1);
-    const facts = `seed ${seed}, temperature ${temperature.toFixed(2)}, ${steps ? `${plural(steps, "step")}, ` : ""}${duration(seconds)}`;
+    const taken = steps ? `${plural(steps, "step")}, ` : "";
+    const facts = `seed ${seed}, temperature ${temperature.toFixed(2)}, ${taken}${duration(seconds)}`;
     return [
       h("strong", {}, plural(drawn.n, "sample")),
       `${label === null ? "" : ` of ${label}`}, prior: ${prior}, ${facts}`,
