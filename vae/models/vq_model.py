@@ -57,7 +57,8 @@ class Codebook(nn.Module):
     def codes(self, z: Tensor) -> Tensor:
         """The index of the entry that is nearest to each latent pixel: (N, C, h, w) to (N, h, w)."""
         entries, pixels = self.embedding.weight.detach().float(), z.detach().float().movedim(1, -1)
-        parts = pixels.flatten(0, -2).split(max(1, DISTANCES // len(entries)))
+        pixels_in_line = pixels.flatten(0, -2)
+        parts = [pixels_in_line] if is_graphed() else pixels_in_line.split(max(1, DISTANCES // len(entries)))
         return torch.cat([torch.cdist(part, entries).argmin(1) for part in parts]).view(pixels.shape[:-1])
 
     def forward(self, z: Tensor) -> Tensor:
