@@ -245,7 +245,7 @@ class MidBlock(Chain):
         self.attentions = nn.ModuleList([Attention(channels, *norm)] if attention else [])
 
     def forward(self, x: Tensor, *code: Tensor) -> Tensor:
-        if not torch.is_grad_enabled():  # after a level in bfloat16
+        if is_inference():  # after a level in bfloat16
             x = x.to(self.resnets[0].conv1.weight.dtype)
         return super().forward(x, *code)
 
