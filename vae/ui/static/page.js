@@ -13,6 +13,7 @@ import reconstruction from "./reconstruction.js";
 import { shareDownloads } from "./save_file.js";
 import { watchTabKeys } from "./tab_keys.js";
 import { watchTeaching } from "./teach.js";
+import { listen } from "./topics.js";
 
 export { tell } from "./topics.js";
 export { visitorToken } from "./visitor_token.js";
@@ -47,10 +48,15 @@ watchTabKeys();
 shareDownloads();
 watchPhone();
 watchTeaching();
-const SETTLED = 3000; // ms, after which the first tab has its result and the others' modules can be fetched
-setTimeout(() => {
-  for (const name of others) load(name).catch(() => {}); // then when it is needed
-}, SETTLED);
+const SETTLED = 3000; // ms after the first result, after which the other tabs' modules can be fetched
+let settling = false;
+listen("shown", () => {
+  if (settling) return;
+  settling = true;
+  setTimeout(() => {
+    for (const name of others) load(name).catch(() => {}); // then when it is needed
+  }, SETTLED);
+});
 
 /**
  * @param {string} name of a component
