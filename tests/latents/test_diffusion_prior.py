@@ -237,6 +237,12 @@ def test_steps_of_a_prior_that_takes_none_are_refused(drawing, prior):
         sample(drawing, 1, prior=prior, steps=4)
 
 
+@pytest.mark.parametrize("wrong", [{"steps": 10**9}, {"steps": 0}, {"depth": 10**9}, {"width": 10**9}, {"repeats": 0}])
+def test_what_a_file_claims_is_checked_before_anything_is_made(wrong):
+    with pytest.raises(InputError, match=f"The diffusion's {next(iter(wrong))} must be a whole number from 1"):
+        Diffusion((2, 4, 4), **wrong)
+
+
 @pytest.mark.parametrize("steps", [0, 65, 2.5, "many"])
 def test_steps_out_of_range_are_refused(drawing, steps):
     with pytest.raises(InputError, match="The number of steps must be a whole number from 1 to 64"):
