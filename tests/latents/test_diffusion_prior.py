@@ -272,6 +272,10 @@ def test_from_an_image_there_is_no_way_back_to_the_noise(drawing):
     image = Image.linear_gradient("L")
     for other in (image, Draw(1, prior="normal"), Draw(1, prior="gaussian"), torch.zeros(2, 4, 4)):
         assert interpolate(drawing, [0, other], 3, "prior").prior == "gaussian"
+    seed_0 = interpolate(drawing, [0, 1], 2, "prior").pixels[0].int()
+    assert (interpolate(drawing, [0, image], 2, "prior").pixels[0].int() - seed_0).abs().max() <= 1, (
+        "it stays what it was"
+    )
     without = copy.copy(drawing)
     without.fitted_priors = {"diffusion": drawing.fitted_priors["diffusion"]}
     assert interpolate(without, [0, 1], 3, "prior").prior == "diffusion"
