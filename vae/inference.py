@@ -66,7 +66,7 @@ class Reconstruction:
 @dataclass(frozen=True)
 class Draw:
     """A latent from a prior: number `index` of those that `sample` draws with that seed. Without a prior it comes from
-    the one whose space an interpolation leads through, or from N(0, I). label, steps: as `sample_latents` has them."""
+    the one that `interpolate` says, or from N(0, I). label, steps: as `sample_latents` has them."""
 
     seed: int
     index: int = 0
@@ -355,8 +355,8 @@ def interpolate(
     and back to the first; "grid", `steps` rows of as many, the four endpoints in its corners.
     mode: as vae.interpolate has it; "prior" goes through the best prior of the model that can be inverted, or between
     draws from the diffusion prior through that, along the circle between their noises; draws that name no prior then
-    come from it, too. size: the side of the images, where it is not the model's sample_size. clean_photo: as
-    `reconstruct` has it.
+    come from the diffusion prior, if there is one, else from the one gone through. size: the side of the images, where
+    it is not the model's sample_size. clean_photo: as `reconstruct` has it.
     Raises InputError for another number of endpoints, and as vae.interpolate and sample_latents do.
     """
     model, report = as_model(model), progress or _silent
@@ -367,6 +367,8 @@ def interpolate(
         raise InputError(f"A {kind} takes {wanted}, not {len(endpoints)}.")
     prior = priors.for_paths(model, drawn_by_diffusion(endpoints)) if mode == "prior" else None
     drawn_from, way, onwards = prior.kind if prior else "normal", mode, None
+    if prior and "diffusion" in model.fitted_priors:  # so that a seed means the same image beside an image
+        drawn_from = "diffusion"
     report("Encoding", 0, 0)
     start = time.perf_counter()
     if prior and not prior.invertible:  # its noise is what N(0, I) gives for the same seed

@@ -237,6 +237,12 @@ def test_steps_of_a_prior_that_takes_none_are_refused(drawing, prior):
         sample(drawing, 1, prior=prior, steps=4)
 
 
+@pytest.mark.parametrize("wrong", [{"steps": 10**9}, {"steps": 0}, {"depth": 10**9}, {"width": 10**9}, {"repeats": 0}])
+def test_what_a_file_claims_is_checked_before_anything_is_made(wrong):
+    with pytest.raises(InputError, match=f"The diffusion's {next(iter(wrong))} must be a whole number from 1"):
+        Diffusion((2, 4, 4), **wrong)
+
+
 @pytest.mark.parametrize("steps", [0, 65, 2.5, "many"])
 def test_steps_out_of_range_are_refused(drawing, steps):
     with pytest.raises(InputError, match="The number of steps must be a whole number from 1 to 64"):
@@ -266,6 +272,10 @@ def test_from_an_image_there_is_no_way_back_to_the_noise(drawing):
     image = Image.linear_gradient("L")
     for other in (image, Draw(1, prior="normal"), Draw(1, prior="gaussian"), torch.zeros(2, 4, 4)):
         assert interpolate(drawing, [0, other], 3, "prior").prior == "gaussian"
+    seed_0 = interpolate(drawing, [0, 1], 2, "prior").pixels[0].int()
+    assert (interpolate(drawing, [0, image], 2, "prior").pixels[0].int() - seed_0).abs().max() <= 1, (
+        "it stays what it was"
+    )
     without = copy.copy(drawing)
     without.fitted_priors = {"diffusion": drawing.fitted_priors["diffusion"]}
     assert interpolate(without, [0, 1], 3, "prior").prior == "diffusion"

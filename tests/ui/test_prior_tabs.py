@@ -294,6 +294,8 @@ def test_steps_are_asked_for_where_the_prior_takes_them(server, fitted):
     )  # the page's slider, before it is hidden
     found = server.answer(call)
     assert (found.prior, found.steps, found.usual) == ("flow", None, None)
+    with pytest.raises(InputError, match="1000 images in 64 steps each are too many at once; up to 512 are accepted"):
+        server.sample(fitted, 1000, 3, 1.0, "diffusion", steps=64)
     facts = {"trained_on": "dog photographs"}
     assert sample.words_of_draw(facts, "diffusion") == "Draw dogs"
     assert sample.words_of_draw(facts, "flow") == sample.words_of_draw({"trained_on": None}, "diffusion")

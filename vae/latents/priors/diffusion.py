@@ -48,6 +48,9 @@ class Diffusion(nn.Module):
             **{"shape": list(shape), "width": width, "depth": depth, "repeats": repeats},
             **{"steps": steps, "guidance": guidance, "shift": shift},
         }
+        for name, value, most in (("width", width, 2**14), ("depth", depth, 64), ("repeats", repeats, 64)):
+            whole_number(f"The diffusion's {name}", value, 1, most)  # they may come from a file
+        whole_number("The diffusion's steps", steps, 1, MOST_STEPS)
         self.shape, self.repeats = tuple(shape), repeats
         self.steps, self.guidance, self.shift = steps, guidance, shift
         channels, positions = shape[0], shape[1] * shape[2]

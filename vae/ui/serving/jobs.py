@@ -28,6 +28,7 @@ from vae.ui.serving.overview import overview
 
 DRAWN = 256  # side in pixels of what is drawn from noise on the page, for models that take any size and are large
 MAX_PIXELS = 48_000_000  # in one answer of many images
+MAX_STEPS = 32_768  # of a diffusion prior in all, in one answer
 ENDPOINTS = {"path": (2, 2), "grid": (4, 4), "loop": (3, 6)}  # of an interpolation on the page, at least and at most
 
 
@@ -158,8 +159,12 @@ def sample(
     _check_room(n, size)
     if not given and (label is not None or prior != "diffusion"):
         steps = None
+    drawing, _ = priors.chosen(model, prior, label, steps)
+    usual = priors.of(model, drawing.kind).steps if drawing else None
+    if usual and n * drawing.steps > MAX_STEPS:
+        most = MAX_STEPS // drawing.steps
+        raise InputError(f"{n} images in {drawing.steps} steps each are too many at once; up to {most} are accepted.")
     found = inference.generate(model, n, seed, temperature, prior, size, label=label, steps=steps)
-    usual = priors.of(model, found.prior).steps if found.steps else None
     return _with_priors(model, found, model.refused_priors, label=label, usual=usual)
 
 
