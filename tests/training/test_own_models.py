@@ -223,10 +223,10 @@ def test_what_cannot_be_compiled_of_a_network_runs_as_it_is(tmp_path, monkeypatc
 
     torch._dynamo.reset()
     monkeypatch.setattr("torch._inductor.compile_fx.compile_fx", failing)
-    monkeypatch.setattr(torch._dynamo.config, "suppress_errors", False)
     steps = []
     parts = {"model": Plain(), "train_set": Discs(), "callbacks": lambda event: steps.append((event.name, event.step))}
-    run = fit(short(epochs=1, compile="on"), tmp_path / "run", device="cpu", **parts)
+    with torch._dynamo.config.patch(suppress_errors=False):  # pytest would delete it at the end
+        run = fit(short(epochs=1, compile="on"), tmp_path / "run", device="cpu", **parts)
     torch._dynamo.reset()
     assert tried and run.state()["state"] == "finished"
     assert [step for name, step in steps if name == "step"] == [1, 2, 3, 4]

@@ -340,3 +340,14 @@ def test_agents_see_described_tools(client):
     assert set(described) == {"preset", *public}
     assert "from 1 to 100000" in described["epochs"]["description"] and described["flip"]["type"] == "boolean"
     assert json.dumps(tools["models"])
+
+
+def test_inputs_left_out_at_the_end_have_their_defaults(client, model):
+    """Raw HTTP calls name their inputs by place, as many as there were when they were written."""
+    from doors import Door
+
+    def facts(*given) -> dict:
+        answer = Door(client.src).call("sample", model, *given)
+        return json.loads(answer.partition("data: ")[2])[1] | {"seconds": 0}
+
+    assert facts(1, 3, 1.0, "normal", None, None) == facts(1, 3, 1.0, "normal") == facts(1, 3)

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import gradio as gr
+from gradio.components.api_component import Api
 from gradio.utils import colab_check, get_upload_folder, is_hosted_notebook
 from starlette.middleware import Middleware
 from starlette.middleware.gzip import GZipMiddleware
@@ -69,6 +70,12 @@ class Studio(gr.Blocks):
         options = {**launch_options(self.shares), **options}
         options["app_kwargs"] = {"lifespan": self._starting, **options["app_kwargs"]}
         return super().launch(*arguments, **options)
+
+    def validate_inputs(self, block_fn, inputs: list) -> None:
+        """Of an endpoint that is called by place, the inputs left out at the end have their defaults: whoever calls it
+        so goes on as before when it takes one more."""
+        inputs += [block.value for block in block_fn.inputs[len(inputs) :] if isinstance(block, Api)]
+        super().validate_inputs(block_fn, inputs)
 
     def offered_tools(self) -> tuple[str, ...]:
         """The endpoints that agents are offered over MCP."""
