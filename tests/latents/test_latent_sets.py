@@ -133,7 +133,9 @@ def test_a_torch_loader_reads_it_in_several_processes(encode, tmp_path):
     assert found[0]["mean"].abs().sum() > 0
 
 
-def test_what_an_interrupted_encoding_has_done_is_kept_and_not_done_again(encode, model, folder, tmp_path, monkeypatch):
+def test_what_an_interrupted_encoding_has_done_is_kept_and_not_done_again(
+    encode, run, model, folder, tmp_path, monkeypatch
+):
     written = encoding.write_shard
 
     def full(folder, plan, number, rows, tensors):
@@ -152,7 +154,9 @@ def test_what_an_interrupted_encoding_has_done_is_kept_and_not_done_again(encode
     assert code == 0 and facts["encoded"] == 5
     assert (tmp_path / "latents" / "shard-00000.safetensors").stat().st_mtime_ns == made.st_mtime_ns
     assert len(latents.open(tmp_path / "latents")) == 7
-    assert encode()[1]["encoded"] == 0
+    monkeypatch.chdir(model.weight_files[0].parent.parent)  # the same model by another path
+    again = run("encode", "tiny", "--data", folder, "-o", tmp_path / "latents", "--shard-size", 3)
+    assert again[0] == 0 and again[1]["encoded"] == 0
 
 
 def test_processes_share_the_shards_and_the_last_one_completes_the_index(encode, tmp_path):

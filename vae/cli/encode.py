@@ -53,6 +53,7 @@ def encode(
 
     Interrupted, the same command goes on where it was. Under torchrun the processes share the work.
     """
+    from vae.checkpoints.find_model import bundled
     from vae.checkpoints.store import load
     from vae.data.sets import load_data
     from vae.latents.encoding import encode_set
@@ -87,7 +88,7 @@ def encode(
             loaded,
             images,
             output,
-            model,
+            model if model in bundled() or not Path(model).exists() else str(Path(model).absolute()),
             split,
             keep=tuple(part.strip() for part in keep.split(",")),
             sample=sample,

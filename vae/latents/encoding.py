@@ -159,7 +159,7 @@ def _begin(folder: Path, plan: dict) -> None:
         write_index(folder, plan, complete=False)
     elif plan_hash(found[0]) != plan_hash(plan):
         before = found[0]
-        differ = [key for key in plan if before.get(key) != plan[key]]
+        differ = [key for key in plan if before.get(key) != plan[key] and key != "model"]
         other = before.get("fingerprint") != plan["fingerprint"]
         what = "another model" if other else f"other data or settings ({', '.join(differ)})"
         raise InputError(f"The folder {str(folder)!r} holds latents of {what}; give a new folder.")

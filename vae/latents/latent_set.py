@@ -55,8 +55,10 @@ class Rows:
 
 
 def plan_hash(plan: dict) -> str:
-    """What says whether two encodings are the same: of the model, of the data, with the same settings."""
-    return hashlib.sha256(json.dumps(plan, sort_keys=True).encode()).hexdigest()[:32]
+    """What says whether two encodings are the same: of the model, whatever it was called, of the data, with the same
+    settings."""
+    same = {key: value for key, value in plan.items() if key != "model"}
+    return hashlib.sha256(json.dumps(same, sort_keys=True).encode()).hexdigest()[:32]
 
 
 def write_shard(folder: Path, plan: dict, number: int, rows: Rows, tensors: dict[str, list[Tensor]]) -> None:
