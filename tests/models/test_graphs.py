@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from vae.models import build
+from vae.models.autoencoder_dc import DCConfig
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.conv import ConvConfig
 from vae.models.own import OwnConfig, OwnModel
@@ -17,10 +18,20 @@ from vae.models.tiny import TinyConfig
 KL = {"block_out_channels": (8, 16), "norm_num_groups": 4, "layers_per_block": 1}
 TINY = {"encoder_block_out_channels": (8,) * 2, "decoder_block_out_channels": (8,) * 2}
 TINY |= {"num_encoder_blocks": (1, 1), "num_decoder_blocks": (1, 1)}
+DC = {
+    "latent_channels": 4,
+    "attention_head_dim": 2,
+    "decoder_norm_types": ("rms_norm",) * 3,
+    "decoder_act_fns": ("silu",) * 3,
+}
+for half in ("encoder", "decoder"):
+    DC |= {f"{half}_block_types": ("ResBlock", "ResBlock", "EfficientViTBlock"), f"{half}_block_out_channels": (8,) * 3}
+    DC |= {f"{half}_layers_per_block": (0, 1, 1), f"{half}_qkv_multiscales": ((), (), ())}
 FAMILIES = {
     "conv": ConvConfig(features=(1, 4, 8, 2), sample_size=16, border=0),
     "kl": KLConfig(**KL),
     "tiny": TinyConfig(**TINY, mid_block_pool=True),
+    "dc": DCConfig(**DC, sample_size=16),  # rounds sizes up; many a pixel's queries are all 0 after the ReLU
 }
 FREE = {name: config for name, config in FAMILIES.items() if not config.fixed_size}
 

@@ -184,6 +184,7 @@ def _wan(shapes: dict[str, Shape], name: str) -> WanConfig:
         dim_mult=tuple(width // base for width in widths),
         num_res_blocks=depth[0],
         temperal_downsample=tuple(timed),
+        scaling_factor=1.0 if published else None,
         latents_mean=WanConfig.latents_mean if published else None,
         latents_std=WanConfig.latents_std if published else None,
     )
@@ -214,6 +215,7 @@ def _residual_wan(shapes: dict[str, Shape]) -> WanConfig:
         ),
         is_residual=True,
         patch_size=patch,
+        scaling_factor=1.0 if published else None,
         latents_mean=kind.latents_mean if published else None,
         latents_std=kind.latents_std if published else None,
     )

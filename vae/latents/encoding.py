@@ -29,7 +29,7 @@ from vae.latents.latent_set import (
     write_index,
     write_shard,
 )
-from vae.latents.scaling import scale
+from vae.latents.scaling import factor_of, scale
 from vae.models.base import AutoEncoder, as_model
 from vae.tiling import encode, pad
 
@@ -119,6 +119,8 @@ def _plan(model, data, name, split, keep, sample, seed, scaled, dtype, shard_siz
         raise InputError(f"What is kept is one or more of {', '.join(PARTS)}; a plain auto-encoder has no logvar.")
     if dtype not in DTYPES:
         raise InputError(f"The dtype is {', '.join(DTYPES)}, not {dtype!r}.")
+    if scaled:
+        factor_of(model)  # refused before anything is written
     config = model.config
     factors = ("scaling_factor", "shift_factor", "latents_mean", "latents_std")
     digest = hashlib.sha256()

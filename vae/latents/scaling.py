@@ -17,8 +17,8 @@ def scale(model: AutoEncoder, z: Tensor) -> Tensor:
     z = as_latents(z, model.latent_channels, look=False)
     mean, std = _channel_statistics(model, z)
     if mean is not None:
-        return (z - mean) * _factor(model) / std
-    return (z - model.config.shift_factor) * _factor(model)
+        return (z - mean) * factor_of(model) / std
+    return (z - model.config.shift_factor) * factor_of(model)
 
 
 def unscale(model: AutoEncoder, z: Tensor) -> Tensor:
@@ -26,8 +26,8 @@ def unscale(model: AutoEncoder, z: Tensor) -> Tensor:
     z = as_latents(z, model.latent_channels, look=False)
     mean, std = _channel_statistics(model, z)
     if mean is not None:
-        return z * std / _factor(model) + mean
-    return z / _factor(model) + model.config.shift_factor
+        return z * std / factor_of(model) + mean
+    return z / factor_of(model) + model.config.shift_factor
 
 
 @torch.no_grad()
@@ -44,7 +44,8 @@ def measured(model: AutoEncoder, x: Tensor) -> dict:
     return {"scaling_factor": round(1.0 / std, 5) if std > 1e-5 else 1.0, "shift_factor": 0.0}
 
 
-def _factor(model: AutoEncoder) -> float:
+def factor_of(model: AutoEncoder) -> float:
+    """The config's scaling_factor. Raises InputError where it is not known."""
     if model.config.scaling_factor is None:
         raise InputError(
             "The scaling factor of this model's latents is not known, as its file does not say whose they are; "

@@ -110,7 +110,7 @@ def measure(
     from vae.latents.priors import encode_all
 
     if len(data) < 3:
-        raise InputError(f"{data.name} has {len(data)} pictures; statistics take three or more.")
+        raise InputError(f"{data.name} has {len(data)} images in this split; statistics take three or more.")
     means, stds = encode_all(model, data, on_progress)
     if not (torch.isfinite(means).all() and torch.isfinite(stds).all()):
         raise InputError("The model's latents hold numbers that are not finite (NaN or infinity).")

@@ -18,7 +18,7 @@ from vae.models.layers import Chain, channel_means
 
 ACTIVATIONS = {"silu": F.silu, "relu": F.relu}
 BLOCKS, NORMS = ("ResBlock", "EfficientViTBlock"), ("rms_norm", "batch_norm")
-EPS = 1e-15  # of the attention's sum of weights
+EPS = 1e-15  # at least, of the attention's sum of weights; added, ONNX's optimizer would take it for nothing
 PER_LEVEL = ("block_types", "block_out_channels", "layers_per_block", "qkv_multiscales")
 
 _SIX = (128, 256, 512, 512, 1024, 1024)
@@ -179,7 +179,7 @@ class LinearAttention(nn.Module):
             q, k = q.relu(), k.relu()
             summed = (v @ k.transpose(2, 3)) @ q
             weights = k.sum(3, keepdim=True).transpose(2, 3) @ q
-            h = (summed / (weights + EPS)).flatten(1, 2).unflatten(2, x.shape[2:]).to(qkv.dtype)
+            h = (summed / weights.clamp_min(EPS)).flatten(1, 2).unflatten(2, x.shape[2:]).to(qkv.dtype)
         return x + self.norm_out(self.to_out(h.movedim(1, -1)).movedim(-1, 1))
 
 

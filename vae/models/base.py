@@ -212,12 +212,23 @@ def check_channels(config: ModelConfig) -> None:
 def pad(x: Tensor, factor: int) -> Tensor:
     """Images with sides that are multiples of `factor`: reflected at the right and the bottom, or, where they are too
     small to be reflected, their edge repeated."""
-    (height, width), (bottom, right) = x.shape[-2:], (-side % factor for side in x.shape[-2:])
-    reflected = bottom < height and right < width
-    for axis, length, more in ((-2, height, bottom), (-1, width, right)):
-        if more:
-            index = torch.arange(length + more, device=x.device)
-            beyond = 2 * (length - 1) - index if reflected else torch.full_like(index, length - 1)
+    height, width = x.shape[-2:]
+    padded = [(side + factor - 1) // factor * factor for side in (height, width)]
+    bottom, right = padded[0] - height, padded[1] - width
+    if any_size := torch.compiler.is_exporting():  # such a graph cannot branch by the size
+        fits = [torch.full((), side, device=x.device) > more for side, more in ((height, bottom), (width, right))]
+        reflected = fits[0] & fits[1]
+    else:
+        reflected = bottom < height and right < width
+    for axis, length, whole in ((-2, height, padded[0]), (-1, width, padded[1])):
+        if any_size or whole > length:
+            index = torch.arange(whole, device=x.device)
+            edge = torch.full_like(index, length - 1)
+            beyond = 2 * edge - index
+            if any_size:
+                beyond = torch.where(reflected, beyond, edge)
+            elif not reflected:
+                beyond = edge
             x = x.index_select(axis, torch.where(index < length, index, beyond))
     return x
 
