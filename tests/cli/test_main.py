@@ -207,6 +207,7 @@ def test_of_a_folder_a_broken_picture_is_left_out_and_the_rest_kept(vae, model, 
     (folder / "b" / "one.png").write_bytes(b"nor this")
     code, out, err = vae("reconstruct", model, folder, "-o", tmp_path / "other")
     assert code == 2 and "None of the 4 images" in err and "Traceback" not in err
+    assert not (tmp_path / "other").exists()
 
 
 def test_export_opens_in_diffusers_with_the_same_weights(vae, tmp_path):

@@ -217,6 +217,7 @@ def test_the_command_gives_a_row_a_model_and_a_row_an_image(vae, models, folder,
     arguments = ["evaluate", models["kl"], models["digits"], "--data", folder, "--metrics", ",".join(METRICS)]
     code, out, err = vae(*arguments, "--csv", table, "--json")
     assert code == 0 and "cannot be compared" in err and "notes.txt" in err
+    assert "1 image could not be read and was left out: " in err
     rows = json.loads(out)
     assert [row["model"] for row in rows] == [models["kl"], models["digits"]]
     assert all(row["images"] == 8 and row["unreadable"] == 1 and row["split"] == "all" for row in rows)

@@ -3,6 +3,7 @@
 import json
 import shutil
 import sys
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -81,8 +82,9 @@ def pixels_of(folder, name):
 
 
 def test_every_image_comes_back_with_its_own_latent_at_its_own_size(encode, model, folder, tmp_path):
-    code, facts, _ = encode()
+    code, facts, err = encode()
     assert code == 0 and (facts["images"], facts["left_out"], facts["encoded"]) == (7, 1, 8)
+    assert "1 image could not be read and was left out: cats/9.png." in err
     found = latents.open(tmp_path / "latents", model)
     assert len(found) == 7 and found.left_out == ["cats/9.png"] and found.classes == ["cats", "dogs"]
     for item in found:
@@ -254,3 +256,11 @@ def test_encode_and_decode_take_any_number_of_images(model):
     torch.testing.assert_close(x_hat, tiling.decode(model, posterior.mean), atol=1e-5, rtol=1e-5)
     with pytest.raises(InputError, match="no images"):
         vae.encode(model, x[:0])
+
+
+def test_what_cannot_be_encoded_as_asked_is_refused_before_a_folder_is_made(run, folder, tmp_path):
+    unknown = save(build(replace(TINY, scaling_factor=None)), tmp_path / "unknown")
+    fixed = save(build(ConvConfig(features=(1, 4, 8, 2), sample_size=16, border=1)), tmp_path / "fixed")
+    for model, option, why in ((unknown, "--scaled", "scaling factor"), (fixed, "--size=24", "16 pixels alone")):
+        code, _, err = run("encode", model, "--data", folder, "-o", tmp_path / "latents", option)
+        assert code == 2 and why in err and not (tmp_path / "latents").exists()

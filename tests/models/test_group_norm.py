@@ -32,6 +32,12 @@ def test_values_and_gradients_are_pytorchs(size):
         torch.testing.assert_close(a, b, msg=lambda text, name=name: f"{name}: {text}")
 
 
+def test_a_group_of_one_number_is_its_own_mean():
+    ours, _ = norms(torch.float32)
+    narrow = type(ours)(4, 4)
+    torch.testing.assert_close(narrow(torch.randn(1, 4, 1, 1)), torch.zeros(1, 4, 1, 1), atol=1e-3, rtol=0)
+
+
 def test_its_gradients_are_those_of_differences():
     ours, _ = norms(torch.float64)
     x = torch.randn(2, 12, 3, 2, dtype=torch.float64).contiguous(memory_format=torch.channels_last).requires_grad_()

@@ -56,6 +56,8 @@ def encode(
     from vae.checkpoints.find_model import bundled
     from vae.checkpoints.store import load
     from vae.data.sets import load_data
+    from vae.data.source import unread
+    from vae.errors import InputError
     from vae.latents.encoding import encode_set
     from vae.latents.latent_set import open as open_latents
 
@@ -63,6 +65,8 @@ def encode(
     process, processes = (int(os.environ.get(name) or fallback) for name, fallback in (("RANK", 0), ("WORLD_SIZE", 1)))
     loaded = load(model, device=_device(device, processes))
     config = loaded.config
+    if config.fixed_size and size not in (None, config.sample_size):
+        raise InputError(f"{model} takes images of {config.sample_size} pixels alone; leave --size out.")
     own_sizes = size is None and not config.fixed_size
     images = load_data(
         data,
@@ -108,6 +112,7 @@ def encode(
     facts |= {"seconds": seconds, "images_per_second": encoded / seconds}
     if complete:
         found = open_latents(output)
+        remark([unread(len(found.left_out), found.left_out)] if found.left_out else [])
         facts |= {"images": len(found), "left_out": len(found.left_out)}
         facts["shapes"] = [list(shape) for shape in sorted({tuple(shape) for shape in found.shapes})[:8]]
     say(facts, json_)

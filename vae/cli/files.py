@@ -76,8 +76,10 @@ def _targets(paths: list[Path], folder: Path) -> list[Path]:
 
 
 def _write(target: Path, image) -> None:
-    with writing(target), replacing(target) as part:
-        part.write_bytes(png_bytes(image))
+    with writing(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(target) as part:
+            part.write_bytes(png_bytes(image))
 
 
 def _facts(path: Path, target: Path, result, unusual) -> dict:

@@ -128,15 +128,11 @@ def reconstruct(
     """Encode images, decode them again, and say how near the result is, and how unusual the image for the model."""
     from vae.checkpoints.store import load
     from vae.cli.files import named, rebuilt_file, rebuilt_files
-    from vae.files import writing
 
     into_folder = len(images) > 1 or images[0].is_dir() or output.is_dir() or not output.suffix
     output_folder(output) if into_folder else output_path(output, (".png",))
     loaded = load(model, device=device)
     paths = named(images)
-    if into_folder:
-        with writing(output):
-            output.mkdir(parents=True, exist_ok=True)
     options = {"sample": sample, "seed": seed if sample else None, "max_side": max_side}
     options |= {"tile": tile, "clean_photo": clean_photo}
     if len(images) == 1 and not images[0].is_dir():

@@ -22,6 +22,7 @@ def measure_models(
     that cannot be had is found out before any work."""
     from vae.checkpoints.describe import describe
     from vae.checkpoints.store import load
+    from vae.data.source import unread
     from vae.device import pick_device
     from vae.evaluation.measure import checked_metrics, judges_for, measure
     from vae.evaluation.measurement_files import Unfinished, summary_file, write_images, write_models
@@ -60,6 +61,9 @@ def measure_models(
                 save=(lambda state, path=path: unfinished.save(path, state)) if unfinished else None,
                 on_progress=lambda *at, name=name: report(name, *at),
             )
+            if shape not in originals and images.names is not None:
+                missing = sorted({*range(found.done)} - {*found.numbers})
+                remark([unread(len(missing), [images.names[i] for i in missing])] if missing else [])
             originals[shape] = found.originals
             facts = {"model": name, "data": data, "split": part, "size": side, "parameters": model.parameter_count}
             rows.append(facts | found.summary(images.names))

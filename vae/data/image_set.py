@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from vae.data.source import Source, listed
+from vae.data.source import Source, listed, unread
 from vae.depth import Range
 from vae.errors import InputError
 from vae.images import COLOURS, TRANSPARENT
@@ -128,7 +128,9 @@ class ImageSet:
                     self.unreadable.append(self.names[i])
                 self._broken.add(i)
                 self.skipped = len(self._broken)
-        raise InputError(f"{self.name} has too many pictures in a row that cannot be read.")
+        if len(self._broken) == len(self):
+            raise InputError(f"None of the {len(self):,} images of {self.name} can be read.")
+        raise InputError(f"{self.name} has too many images in a row that cannot be read.")
 
     def batches(self, parts: Iterable[Tensor], ahead: int = 2) -> Iterator[Tensor]:
         """batch(indices) for each of `parts`, in order; up to `ahead` are read in the background before asked for, or
@@ -214,8 +216,7 @@ def remarks_of(*sets: ImageSet) -> list[str]:
         found.append(f"{len(left_out):,} {were} left out: {listed(left_out)}.")
     skipped, unreadable = sum(data.skipped for data in sets), [name for data in sets for name in data.unreadable]
     if skipped:
-        were = "image could not be read and was" if skipped == 1 else "images could not be read and were"
-        found.append(f"{skipped:,} {were} left out{f': {listed(unreadable)}' if unreadable else ''}.")
+        found.append(unread(skipped, unreadable))
     if first.source_channels in TRANSPARENT:
         if first.shape[0] == first.source_channels:
             found.append(f"The images have {first.source_channels} channels, and all are kept.")

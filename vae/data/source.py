@@ -89,6 +89,12 @@ def listed(names: Sequence[str]) -> str:
     return shown if len(names) <= NAMED else f"{shown} and {len(names) - NAMED:,} more"
 
 
+def unread(count: int, names: Sequence[str]) -> str:
+    """The sentence about images that could not be read. names: of those whose name is known."""
+    were = "image could not be read and was" if count == 1 else "images could not be read and were"
+    return f"{count:,} {were} left out{f': {listed(names)}' if names else ''}."
+
+
 def printable(name: str) -> str:
     """A file's name in a message: bytes that are no text replaced, one line, not too long."""
     text = name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")

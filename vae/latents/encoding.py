@@ -193,7 +193,7 @@ def _encoded(model, data, plan, missing, most, tile, on_progress, done, total) -
         pixels = data.read(i)
         height, width = pixels.shape[1:]
         if not model.config.fixed_size:
-            pixels = pad(torch.from_numpy(np.ascontiguousarray(pixels))[None], model.downscale)[0].numpy()
+            pixels = pad(torch.from_numpy(np.require(pixels, requirements="CW"))[None], model.downscale)[0].numpy()
         return pixels, (height, width)
 
     def batches() -> Iterator[tuple[int, SizeBatch | None, dict]]:

@@ -35,14 +35,19 @@ class GroupNorm(nn.GroupNorm):
     def _each(self, x: Tensor) -> Tensor:
         """Each image by its own statistics."""
         if is_graphed():
-            return super().forward(x)
+            return self._plain(x)
         lined = x.dim() == 4 and x.is_contiguous(memory_format=torch.channels_last)
         if not (lined and x.device.type == "cpu" and torch.is_grad_enabled()):
-            return super().forward(x)
+            return self._plain(x)
         if x.shape[2] * x.shape[3] > SMALL:
             return _Rows.apply(x, self.weight, self.bias, self.num_groups, self.eps)
         # Of few pixels it is cheaper to bring them into PyTorch's own order and back than to call so many functions.
-        return super().forward(x.contiguous()).contiguous(memory_format=torch.channels_last)
+        return self._plain(x.contiguous()).contiguous(memory_format=torch.channels_last)
+
+    def _plain(self, x: Tensor) -> Tensor:
+        """What nn.GroupNorm gives, of a group that is one number too, which that refuses: the latent of the smallest
+        image of a narrow network has such groups."""
+        return torch.group_norm(x, self.num_groups, self.weight, self.bias, self.eps)
 
 
 class _Rows(torch.autograd.Function):
