@@ -39,7 +39,8 @@ class Reconstruction:
     bottom in its pixels, reaching beyond it where there is a border. latent: (1, C, h, w); it and the posterior are on
     the CPU. psnr is in dB, compression in pixel values for each latent value. seconds: of computing.
     seed: of the posterior sample; None if the posterior's mean was decoded. tile: the side in pixels of the tiles it
-    was computed in; 0 if whole. cleaned: what was done to a photographed digit before the model saw it, one sentence;
+    was computed in; 0 if whole. bits_per_pixel: of the latent, whose numbers take 16 bits each, or of a codebook an
+    index together. cleaned: what was done to a photographed digit before the model saw it, one sentence;
     None if the image was only fitted to the model.
     """
 
@@ -55,12 +56,8 @@ class Reconstruction:
     seconds: float
     seed: int | None
     tile: int
+    bits_per_pixel: float
     cleaned: str | None = None
-
-    @property
-    def bits_per_pixel(self) -> float:
-        """Of the latent, where each of its numbers takes 16 bits."""
-        return 16 * self.latent.numel() / (self.original.width * self.original.height)
 
 
 @dataclass(frozen=True)
@@ -190,6 +187,7 @@ def reconstruct(
         seconds=seconds,
         seed=seed if sample else None,
         tile=side,
+        bits_per_pixel=model.number_bits * z.numel() / (original.width * original.height),
         cleaned=cleaned,
     )
 

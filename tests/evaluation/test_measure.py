@@ -206,7 +206,7 @@ def test_what_is_given_back_exactly_has_no_finite_psnr_and_turns_with_its_latent
     assert batch.columns["equivariance_scale"].isnan().all(), "a model of one size is not made smaller"
     found = Measurement(("psnr", "equivariance"), None)
     found.add([0, 1], batch.columns, None, 1.0)
-    found.pixels, found.latent_numbers = 64, 64
+    found.pixels, found.latent_bits = 64, 1024
     row = found.summary()
     assert row["psnr"] is None and row["exact"] == 2 and row["equivariance_scale"] is None
     assert "Infinity" not in json.dumps(row) and "NaN" not in json.dumps(row)

@@ -3,6 +3,7 @@ import math
 import pytest
 import torch
 from peers import randomise
+from PIL import Image
 from tiny_runs import tiny
 
 from vae import tiling
@@ -11,6 +12,8 @@ from vae.checkpoints.store import load, save
 from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.evaluation.evaluate import evaluate
+from vae.evaluation.measure import Judges, batch_figures
+from vae.inference import reconstruct
 from vae.models import build, config_to_dict
 from vae.models.vq_model import VQConfig, codebook_use
 from vae.training.loop import fit
@@ -38,6 +41,14 @@ def test_the_posterior_is_a_point_on_the_codebook():
     assert not posterior.kl().any() and torch.equal(posterior.sample(), posterior.mode())
     moved = posterior.mean + 1e-4
     torch.testing.assert_close(model.decode(moved), model.decode(posterior.mean))
+
+
+def test_a_latent_takes_as_many_bits_as_its_indices():
+    model = randomise(build(SMALL)).eval()
+    found = reconstruct(model, Image.new("L", (8, 8), 90))
+    batch = batch_figures(model, torch.zeros(2, 1, 8, 8, dtype=torch.uint8), ("psnr",), Judges())
+    assert found.bits_per_pixel == pytest.approx(4 * 4 * math.log2(20) / 64)
+    assert batch.latent_bits == pytest.approx(4 * 4 * math.log2(20))
 
 
 @torch.inference_mode()

@@ -175,7 +175,7 @@ def test_what_is_computed_passes_to_another_machine_and_back(models):
 
     pixels = torch.randint(0, 256, (2, 3, 16, 16), dtype=torch.uint8)
     found = there_and_back("measured", pixels=pixels, metrics=("psnr", "ssim"), features="efficientnet", originals=True)
-    assert found["columns"]["psnr"].shape == (2,) and found["features"] is None and found["latent_numbers"] == 256
+    assert found["columns"]["psnr"].shape == (2,) and found["features"] is None and found["latent_bits"] == 16 * 256
     picture = images.to_image(pixels[0])
     stages = there_and_back("stressed", image=picture, test="noise", max_side=64, seed=3)
     assert stages[0].psnr == vae.reconstruct(vae.load(models["kl"]), picture).psnr and stages[0].image.size == (16, 16)

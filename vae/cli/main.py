@@ -94,6 +94,8 @@ def info(model: Model, json_: Json = False, device: Device = "auto") -> None:
     if not json_:  # as people read it
         if loaded.config.scaling_factor is None:
             facts |= {"scaling_factor": "unknown", "latent_space": "unknown"}
+        if getattr(loaded.config, "latents_std", None) is not None and loaded.config.scaling_factor is not None:
+            facts["scaling_factor"] = f"{loaded.config.scaling_factor:g}, after each channel's own mean and spread"
         if not loaded.codebook_size:
             del facts["codebook_size"]
     say(facts, json_)

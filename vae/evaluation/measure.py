@@ -43,14 +43,14 @@ class Batch:
     """Figures of n images.
 
     columns: n numbers each, on the CPU. features: where a Fréchet distance is asked for those of the images, unless
-    they are known, and those of what they became, (n, d) each. seconds: of encoding and decoding. latent_numbers: in
-    the latent of one image.
+    they are known, and those of what they became, (n, d) each. seconds: of encoding and decoding. latent_bits:
+    of the latent of one image.
     """
 
     columns: dict[str, Tensor]
     features: tuple[Tensor | None, Tensor] | None
     seconds: float
-    latent_numbers: int
+    latent_bits: float
 
 
 def checked_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
@@ -109,7 +109,7 @@ def batch_figures(
         columns={name: columns[name].double().cpu() for name in COLUMNS if name in columns},
         features=features,
         seconds=seconds,
-        latent_numbers=z[0].numel(),
+        latent_bits=model.number_bits * z[0].numel(),
     )
 
 
@@ -207,7 +207,7 @@ def measure_by(
             if len(sound):
                 batch = compute(pixels)
                 found.add(sound, batch.columns, batch.features, batch.seconds)
-                found.latent_numbers, found.pixels = batch.latent_numbers, pixels.shape[-1] * pixels.shape[-2]
+                found.latent_bits, found.pixels = batch.latent_bits, pixels.shape[-1] * pixels.shape[-2]
             found.done += len(part)
             if save and time.monotonic() - saved > SAVED:
                 save(found)

@@ -34,7 +34,7 @@ class Measurement:
 
     features: the name of the network whose features `originals` and `rebuilt` are moments of; None without a Fréchet
     distance. done: how many images of the set were looked at, `count` of them read. seconds: of encoding and decoding
-    all but the first batch, which warms up, of `timed` images. pixels, latent_numbers: of one image and its latent.
+    all but the first batch, which warms up, of `timed` images. pixels, latent_bits: of one image and its latent.
     """
 
     def __init__(self, metrics: Sequence[str], features: str | None):
@@ -42,7 +42,7 @@ class Measurement:
         self.numbers: list[int] = []
         self._parts: dict[str, list[Tensor]] = {column: [] for metric in self.metrics for column in METRICS[metric]}
         self.originals, self.rebuilt = Moments(), Moments()
-        self.done, self.pixels, self.latent_numbers, self.peak_bytes = 0, 0, 0, 0
+        self.done, self.pixels, self.latent_bits, self.peak_bytes = 0, 0, 0.0, 0
         self.seconds, self.timed = 0.0, 0
         self._first: tuple[float, int] | None = None
 
@@ -97,7 +97,8 @@ class Measurement:
         """The figures of all, for people and for JSON: the mean of each column (PSNR's of the images that do not come
         back as they were, the number of which is `exact`); `fid` and `fid_features`, `lpips_features`: the networks
         these depend on; percentiles and the ten worst images, by name, of each column; what the latent takes, where
-        each of its numbers takes 16 bits; milliseconds an image, and the memory taken at the height, in MB.
+        each of its numbers takes 16 bits, or of a codebook each pixel its index; milliseconds an image, and the memory
+        taken at the height, in MB.
 
         names: of the set's images; their numbers if left out. Raises InputError for a Fréchet distance of fewer than
         two images.
@@ -114,7 +115,7 @@ class Measurement:
         if self.features is not None:
             row["fid"] = frechet(self.rebuilt, self.originals)
             row["fid_features"] = self.features
-        row["bits_per_pixel"] = 16 * self.latent_numbers / self.pixels
+        row["bits_per_pixel"] = self.latent_bits / self.pixels
         row["milliseconds"] = self.milliseconds
         row["peak_memory_mb"] = self.peak_bytes / 1e6
         row["percentiles"] = {column: self._percentiles(column) for column in self.columns}
@@ -174,7 +175,7 @@ class Measurement:
         return found
 
 
-_SCALARS = ("done", "pixels", "latent_numbers", "peak_bytes", "seconds", "timed")
+_SCALARS = ("done", "pixels", "latent_bits", "peak_bytes", "seconds", "timed")
 
 
 def _finite(value: float) -> float | None:

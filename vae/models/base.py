@@ -1,5 +1,6 @@
 """What every auto-encoder here offers, whatever its network."""
 
+import math
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -172,6 +173,11 @@ class AutoEncoder(nn.Module):
         """How many different pixels a latent can have, where they are entries of a codebook; else None. Such a model
         has `codes`, which gives their indices, too."""
         return None
+
+    @property
+    def number_bits(self) -> float:
+        """What each number of a latent takes to store: 16 bits, or its share of an index into the codebook."""
+        return math.log2(self.codebook_size) / self.latent_channels if self.codebook_size else 16.0
 
     def settled(self, z: Tensor) -> Tensor:
         """Latents as the model would give them: the nearest entries where there is a codebook, else z itself."""

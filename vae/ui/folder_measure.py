@@ -92,7 +92,7 @@ class FolderMeasure:
                 options = {"metrics": found.metrics, "features": features, "originals": originals is None}
                 answer = self.server.answer(self.server.measured_call(name, pixels, **options))
                 columns = {column: values.double() for column, values in answer["columns"].items()}
-                return Batch(columns, answer["features"], answer["seconds"], answer["latent_numbers"])
+                return Batch(columns, answer["features"], answer["seconds"], answer["latent_bits"])
 
             def told(done: int, total: int) -> None:
                 report(f"{done:,} of {total:,} images", done / total)

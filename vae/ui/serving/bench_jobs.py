@@ -18,14 +18,14 @@ DOWNLOADED = {"lpips": lpips_distance.WEIGHTS, "inception": torch_cache.INCEPTIO
 def measured(
     model: AutoEncoder, *, pixels: Tensor, metrics: tuple[str, ...], features: str, originals: bool
 ) -> dict[str, object]:
-    """As vae.evaluation.measure's Batch: {columns, features, seconds, latent_numbers}. For strangers no network is
+    """As vae.evaluation.measure's Batch: {columns, features, seconds, latent_bits}. For strangers no network is
     downloaded: InputError for one that is not here."""
     batch = batch_figures(model, pixels, metrics, judges(metrics, features, model.device), originals)
     return {
         "columns": {name: values.float() for name, values in batch.columns.items()},
         "features": batch.features,
         "seconds": batch.seconds,
-        "latent_numbers": batch.latent_numbers,
+        "latent_bits": batch.latent_bits,
     }
 
 

@@ -31,7 +31,8 @@ WHY = (
     "decodes the mean. All figures compare the result with the picture as that model took it.</p>"
     + formula('PSNR = 10 log_10 frac{{255^2}}{{"mean of " {(x − hat{x})}^2}} "dB"')
     + "<p>SSIM compares brightness, contrast and structure in small windows; 1 means the same picture.</p>"
-    "<p>Bits per pixel is the size of the latent with each of its numbers stored in 16 bits (float16); an "
+    "<p>Bits per pixel is the size of the latent with each of its numbers stored in 16 bits (float16), "
+    "or of a codebook each pixel's index in log2 of its entries; an "
     "uncompressed colour picture has 24.</p>"
     + formula('"bits per pixel" = frac{{16 · C · h · w}}{{H · W}}')
     + "<p>The difference is |x − x̂| in each colour, multiplied by the factor you choose: black means that nothing "
