@@ -104,12 +104,14 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
     requested = gr.State(None)  # how many samples the visitor wanted before a model that paints large images was chosen
 
     def bearable(model, n: int, before: int | None) -> tuple[int, dict]:
-        """How many samples to draw, and what that changes on the page."""
+        """How many samples to draw, and what that changes on the page. The slider keeps its range, since a call may be
+        on its way that was made with the one before."""
         large = not_generative.concerns(server, model) and server.catalog.facts(model)["image_size"] >= LARGE
         if large and n > FEW_MOST:
-            return FEW, {count: gr.Slider(maximum=FEW_MOST, value=FEW), requested: n}
+            few = FEW if before is None else FEW_MOST
+            return few, {count: few, requested: n if before is None else before}
         if not large and before is not None:
-            return before, {count: gr.Slider(maximum=MOST, value=before), requested: None}
+            return before, {count: before, requested: None}
         return n, {}
 
     def drawn(
