@@ -161,7 +161,7 @@ def test_without_labels_or_with_one_class_there_is_a_map_and_no_lda(folder):
 def test_fewer_pictures_than_dimensions(folder):
     found = statistics.measure(load(folder), pictures(9))
     assert list(found.projections) == ["pca"] and torch.isfinite(found.map("pca").lift).all()
-    with pytest.raises(InputError, match="2 pictures"):
+    with pytest.raises(InputError, match="2 images"):
         statistics.measure(load(folder), pictures(2))
 
 

@@ -91,7 +91,8 @@ def build(
 
     def go(now: str | None, event: gr.EventData) -> dict:
         asked = event._data if isinstance(event._data, dict) else {}
-        query, news, wrong = parse(asked.get("query")), {address: None}, []
+        at = {"query": str(asked.get("query"))[:5000]}  # by which the page knows a late answer
+        query, news, wrong = parse(asked.get("query")), {address: at}, []
         try:
             query = tour.opened(query)
         except InputError as error:
@@ -104,7 +105,7 @@ def build(
             news[model] = now = wanted
         else:
             try:
-                news[address] = {"open": catalog.outside(str(wanted))}  # by the page, which shows how far it is
+                news[address] = at | {"open": catalog.outside(str(wanted))}  # by the page, which shows how far it is
             except InputError:
                 wrong.append(f"The link's model, {str(wanted)[:80]}, is not here, or not any more.")
         if tab in linked:
@@ -119,4 +120,5 @@ def build(
     components = [part for each in linked.values() for part in each.outputs]
     outputs = [address, model, tabs, open_tab, said, *shown.values(), *dict.fromkeys(components)]
     options = {"api_visibility": "private", "show_progress": "hidden", "queue": False}
-    return address.go(go, model, outputs, trigger_mode="always_last", **options)  # one may go back twice in a row
+    # Each as it comes: of two Backs in a row, the one that had to wait would be sent with the data of the other.
+    return address.go(go, model, outputs, trigger_mode="multiple", **options)

@@ -18,7 +18,7 @@ const isFramed = () => window.self !== window.top;
 /** The open tab's button. @returns {HTMLElement | null} */
 const openTabButton = () => document.querySelector('[role=tab][aria-selected="true"]');
 
-/** @param {Context<{ open: string } | null>} context */
+/** @param {Context<{ query: string, open?: string } | null>} context */
 export default function mount({ root, props, trigger, watch }) {
   /** @type {ModelNews | null} */
   let news = null;
@@ -98,7 +98,10 @@ export default function mount({ root, props, trigger, watch }) {
     document.addEventListener(act, () => (acted = true), { capture: true });
   window.addEventListener("popstate", go);
   watch("value", () => {
-    if (props.value?.open) tell("open-model", props.value.open);
+    // The answer to a Back before the last one has come after that one's.
+    const late = props.value && props.value.query !== location.search && !acted;
+    if (late) go();
+    else if (props.value?.open) tell("open-model", props.value.open);
   });
 
   if (isFramed()) {
