@@ -38,6 +38,9 @@ def test_only_gradios_page_gets_our_head():
     before, ours, after = visitor.get("/page").text.partition("<ours>")
     assert ours and page.startswith(before.partition("<meta")[0]) and after == "</head><body></head></body>"
     assert visitor.get("/other").text == "<head></head>"
+    answers = [visitor.get("/page", headers={"accept-encoding": kind}) for kind in ("gzip, br", "gzip")]
+    assert [answer.headers.get("content-encoding") for answer in answers] == ["br", None]  # gzip is the app's
+    assert answers[0].text == answers[1].text and answers[0].headers["vary"] == "Accept-Encoding"
 
 
 def test_a_module_is_kept_for_good_at_an_address_of_its_version():

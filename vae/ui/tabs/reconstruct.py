@@ -207,7 +207,7 @@ def view_value(found: Seen, codebook_size: int | None = None) -> dict:
     posterior = found.posterior
     mean, mean_limit = _maps(posterior.mean)
     pixels = (torch.from_numpy(images.to_array(image).copy())[None] for image in (found.original, found.image))
-    error, error_limit = _maps(error_map(*pixels)[None, None])
+    error, error_limit = _maps(error_map(*pixels)[None, None], ".3f")
     value = figures(found) | {
         "original": link(found.original, "original"),
         "image": link(found.image, "reconstruction" if found.seed is None else f"reconstruction-seed-{found.seed}"),
@@ -241,10 +241,11 @@ def view_value(found: Seen, codebook_size: int | None = None) -> dict:
     return value
 
 
-def _maps(values: Tensor) -> tuple[list, float]:
-    """Rows of numbers for each channel of a (1, C, h, w) tensor, thinned to 64 x 64, and the largest magnitude."""
+def _maps(values: Tensor, form: str = ".3g") -> tuple[list, float]:
+    """Rows of numbers for each channel of a (1, C, h, w) tensor, thinned to 64 x 64, and the largest magnitude. form:
+    how precise the numbers are."""
     values = values[0, :MAX_MAPS]
     step = max(1, -(-max(values.shape[1:]) // 64))
     values = values[:, ::step, ::step]
-    rows = [[[float(f"{v:.3g}") for v in row] for row in channel] for channel in values.tolist()]
+    rows = [[[float(f"{v:{form}}") for v in row] for row in channel] for channel in values.tolist()]
     return rows, float(f"{max(values.abs().max().item(), 1e-6):.3g}")
