@@ -113,7 +113,7 @@ class PageHead:
                 if PAGE in body:
                     body = self._completed(body, Request(scope))
                     if "br" in Headers(scope=scope).get("accept-encoding", ""):  # an eighth less than gzip, as quickly
-                        body = brotli.compress(body, quality=5)
+                        body = brotli.compress(body, quality=6)
                         headers["content-encoding"] = "br"
                         headers.add_vary_header("Accept-Encoding")
                 headers["content-length"] = str(len(body))

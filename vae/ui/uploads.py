@@ -22,7 +22,7 @@ EXAMPLES = Path(__file__).parent / "static" / "examples"
 MAX_INLINE = 8 * 2**20  # characters
 INLINE = 100_000  # bytes of an image that travels within the answer
 KEPT = 3600
-SMALL = 160  # pixels a side of an example as the page has it, at most
+SMALL = 120  # pixels a side of an example as the page has it, at most
 
 
 def examples() -> list[dict]:
@@ -33,7 +33,7 @@ def examples() -> list[dict]:
         if kind == "webp":
             image, small = Image.open(path), io.BytesIO()
             image.thumbnail((SMALL, SMALL), Image.Resampling.LANCZOS)
-            image.save(small, "webp", quality=80, method=6)
+            image.save(small, "webp", quality=75, method=6)
             data = small.getvalue()
         uri = f"data:image/{kind};base64," + base64.b64encode(data).decode("ascii")
         label = path.stem.removeprefix("photo-").replace("-", " ").capitalize()

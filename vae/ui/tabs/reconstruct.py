@@ -247,5 +247,5 @@ def _maps(values: Tensor, form: str = ".3g") -> tuple[list, float]:
     values = values[0, :MAX_MAPS]
     step = max(1, -(-max(values.shape[1:]) // 64))
     values = values[:, ::step, ::step]
-    rows = [[[float(f"{v:{form}}") for v in row] for row in channel] for channel in values.tolist()]
+    rows = [[[float(f"{v:{form}}") or 0 for v in row] for row in channel] for channel in values.tolist()]
     return rows, float(f"{max(values.abs().max().item(), 1e-6):.3g}")
