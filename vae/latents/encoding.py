@@ -246,13 +246,13 @@ def _sampled(posterior: DiagonalGaussian, seed: int, places: Sequence[int]) -> T
 
 
 def _write(folder: Path, plan: dict, number: int, data: ImageSet, results: dict, refused: set[int]) -> None:
-    order, names = sorted(results), data.names or list(map(str, range(len(data))))
+    order, named = sorted(results), data.names.__getitem__ if data.names else str
     rows = Rows(
-        names=[names[i] for i in order],
+        names=[named(i) for i in order],
         labels=[int(data.labels[i]) for i in order] if plan["labelled"] else None,
         sizes=[list(results[i][0]) for i in order],
         shapes=[list(results[i][1][plan["keep"][0]].shape) for i in order],
-        left_out=[names[i] for i in sorted(refused)],
+        left_out=[named(i) for i in sorted(refused)],
     )
     tensors = {part: [results[i][1][part] for i in order] for part in plan["keep"]}
     with writing(folder):
