@@ -78,7 +78,9 @@ def test_a_map_decodes_what_the_pointer_is_on(visit, k, title):
     assert scatter.evaluate("c => c.toDataURL()") != ground, "the place is marked"
     assert changes(page, k, lambda: goes(page, k, 0.3, 0.6)) != there
     lens = page.locator(".vs-lens").nth(k)
-    assert lens.bounding_box()["width"] == 128 and lens.locator("img").get_attribute("src") == painted(page, k)
+    assert lens.bounding_box()["width"] == pytest.approx(128, abs=0.5) and lens.locator("img").get_attribute(
+        "src"
+    ) == painted(page, k)
     assert changes(page, k, lambda: page.mouse.move(5, 5)) == mean, "back at the base point"
     expect(lens).to_be_hidden()
 
@@ -234,9 +236,9 @@ def test_the_maps_tour_themselves_until_the_first_touch(visit):
     for k in (0, 1):
         expect(page.locator(".vs-lens").nth(k)).to_be_visible()
         frame = page.locator(".vs-scatter").nth(k).bounding_box()
-        assert frame["y"] + frame["height"] <= 720, "all of the map is on the screen"
+        assert frame["y"] + frame["height"] < 720.5, "all of the map is on the screen"
         lens = page.locator(".vs-lens").nth(k).bounding_box()
-        assert frame["y"] <= lens["y"] and lens["y"] + lens["height"] <= frame["y"] + frame["height"] + 1
+        assert frame["y"] <= lens["y"] + 1 and lens["y"] + lens["height"] <= frame["y"] + frame["height"] + 1
         assert frame["x"] <= lens["x"] + 1 and lens["x"] + lens["width"] <= frame["x"] + frame["width"] + 1
         changes_at = "([k, old]) => !old.includes(document.querySelectorAll('.vs-painted')[k].src)"
         page.wait_for_function(changes_at, arg=[k, list(seen)])
