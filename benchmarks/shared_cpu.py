@@ -10,7 +10,8 @@ is given also as a share of the better of the other two.
 
   one     one thread
   all     as many threads as PyTorch takes, which spin while they wait for one another
-  ours    as many, which sleep: what the page and the command line have (vae/threads.py)
+  ours    what the page and the command line have: images divided among threads that compute alone (vae/threads.py),
+          and for training as many threads as the last trial found best (vae/training/thread_trials.py)
 """
 
 import argparse
@@ -31,37 +32,43 @@ SECONDS = 1.0  # of a turn, at least
 
 def be(name: str, work: str, seconds: float) -> None:
     """A contestant's process."""
-    if name == "ours":
+    if name == "ours" and work != "train":
         from vae.threads import wait_asleep
 
         wait_asleep()
     import torch
 
+    from vae import tiling
+    from vae.training import thread_trials
+
     if name == "one":
         torch.set_num_threads(1)
+    if name != "ours":
+        tiling.ALONE = tiling.SHARED = -1  # no image goes to a thread that computes alone
+        thread_trials.FIRST = float("inf")
     train(seconds) if work == "train" else use(work, seconds)
 
 
 def train(seconds: float) -> None:
     from dataclasses import replace
 
-    from vae.training import loop
+    import vae
     from vae.training.presets import preset
 
-    class Timed(loop.Trainer):
-        turns, done = None, 0
+    config = replace(preset("mnist-vae", data="digits"), epochs=10_000)
+    turns, done = None, 0
 
-        def update(self):
-            self.turns = self.turns or Turns()
-            super().update()
-            self.done += self.plan.update_images
-            if time.perf_counter() - self.turns.start >= seconds:
-                self.turns.done(self.done)
-                self.done = 0
+    def after(event) -> None:
+        nonlocal turns, done
+        if event.name != "step":
+            return
+        turns, done = turns or Turns(), done + config.batch_size
+        if time.perf_counter() - turns.start >= seconds:
+            turns.done(done)
+            done = 0
 
-    loop.Trainer = Timed
     with tempfile.TemporaryDirectory() as folder:
-        loop.fit(replace(preset("mnist-vae", data="digits"), epochs=10_000), Path(folder) / "run", device="cpu")
+        vae.fit(config, Path(folder) / "run", device="cpu", callbacks=[after])
 
 
 def use(work: str, seconds: float) -> None:

@@ -6,6 +6,7 @@ pixels and figures through each. Large images are computed in tiles (see tiling.
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -20,7 +21,8 @@ from vae.errors import InputError
 from vae.latents import interpolation, priors
 from vae.metrics import psnr, ssim
 from vae.models.base import AutoEncoder, as_model
-from vae.tiling import decode, encode, tile_for
+from vae.threads import alone
+from vae.tiling import decode, encode, is_small, tile_for
 
 MAX_SEED = 2**63 - 1
 BATCH = 16 * 64**2  # pixels that are decoded at once, in up to 64 images
@@ -168,28 +170,29 @@ def reconstruct(
     side = tile_for(model, *_padded(model, original), tile)
     report("Encoding", 0, 0)
     x = torch.from_numpy(images.to_array(original).copy())[None]
-    start = time.perf_counter()
-    posterior = encode(model, x, side, lambda done, total: report("Encoding", done, total)).to("cpu")
-    z = posterior.sample(generator) if sample else posterior.mode()
-    report("Decoding", 0, 0)
-    rebuilt = _decoded_like(x, decoder or model, z if decoder is None else _moved(z, model, decoder), tile, report)
-    seconds = time.perf_counter() - start
-    return Reconstruction(
-        image=images.to_image(rebuilt[0]),
-        original=original,
-        box=box,
-        latent=z,
-        posterior=posterior,
-        psnr=psnr(x, rebuilt).item(),
-        ssim=ssim(x, rebuilt).item(),
-        latent_shape=tuple(z.shape[1:]),
-        compression=x.numel() / z.numel(),
-        seconds=seconds,
-        seed=seed if sample else None,
-        tile=side,
-        bits_per_pixel=model.number_bits * z.numel() / (original.width * original.height),
-        cleaned=cleaned,
-    )
+    with alone() if is_small(model, *x.shape[-2:]) else nullcontext():
+        start = time.perf_counter()
+        posterior = encode(model, x, side, lambda done, total: report("Encoding", done, total)).to("cpu")
+        z = posterior.sample(generator) if sample else posterior.mode()
+        report("Decoding", 0, 0)
+        rebuilt = _decoded_like(x, decoder or model, z if decoder is None else _moved(z, model, decoder), tile, report)
+        seconds = time.perf_counter() - start
+        return Reconstruction(
+            image=images.to_image(rebuilt[0]),
+            original=original,
+            box=box,
+            latent=z,
+            posterior=posterior,
+            psnr=psnr(x, rebuilt).item(),
+            ssim=ssim(x, rebuilt).item(),
+            latent_shape=tuple(z.shape[1:]),
+            compression=x.numel() / z.numel(),
+            seconds=seconds,
+            seed=seed if sample else None,
+            tile=side,
+            bits_per_pixel=model.number_bits * z.numel() / (original.width * original.height),
+            cleaned=cleaned,
+        )
 
 
 def _padded(model: AutoEncoder, image: Image.Image) -> tuple[int, int]:

@@ -1,14 +1,140 @@
-"""How the threads that compute together wait for one another."""
+"""Which threads compute on a CPU, and how they wait for one another.
+
+Where two threads share every operation, each waits for the other hundreds of times in a small network. Beside another
+busy process that is what takes the time, so that two threads are slower than one. So images that come by the batch are
+divided among threads that compute alone, and a small image is computed by one thread. Which thread computes a part
+changes nothing in it, so neither does what else the machine does. benchmarks/shared_cpu.py has the figures.
+"""
 
 import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from contextvars import copy_context
+from typing import TypeVar
+
+T = TypeVar("T")
+Part = TypeVar("Part")
+
+_lock, _beginning = threading.Lock(), threading.Lock()
+_workers: ThreadPoolExecutor | None = None
+_settler: ThreadPoolExecutor | None = None  # a thread that computes nothing
+_thread = threading.local()  # .others: the number of threads of all others, where this thread has a number of its own
 
 
 def wait_asleep() -> None:
-    """Have threads that wait for others sleep rather than spin, unless the environment says how (OMP_WAIT_POLICY).
+    """Have threads that share an operation sleep while they wait rather than spin, unless the environment says how
+    (OMP_WAIT_POLICY).
 
     For all of this process's computing, if called before torch is imported; later it changes nothing. A thread that
-    spins keeps its core from whoever it waits for: beside one other busy process on two cores, two spinning threads
-    train a small network at an eighth of what one does alone, two sleeping ones at four fifths and more. The results
-    are the same to the last bit. benchmarks/shared_cpu.py has the figures.
+    spins keeps its core from whoever it waits for. Sleeping ones lose nothing with large images, and beside a busy
+    process they win half; a training of a small network they slow down, so it goes without.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+
+def each(function: Callable[[Part], T], parts: Sequence[Part]) -> list[T]:
+    """function(part) of every part, in order: each computed by one thread alone, as many at a time as PyTorch has
+    threads. No gradients are recorded. The first error ends the work and is raised."""
+    import torch
+
+    if torch.get_num_threads() == 1:
+        return [function(part) for part in parts]
+
+    def alone(part: Part) -> T:
+        with torch.no_grad():
+            return function(part)
+
+    futures = [_pool().submit(copy_context().run, alone, part) for part in parts]
+    try:
+        return [future.result() for future in futures]
+    finally:
+        for future in futures:
+            future.cancel()
+
+
+@contextmanager
+def alone() -> Iterator[None]:
+    """Inside, the calling thread computes alone. For what takes a millisecond; so does calling another thread."""
+    import torch
+
+    count = torch.get_num_threads()
+    if count == 1:
+        yield
+        return
+    others = getattr(_thread, "others", count)
+    with _lock:
+        torch.set_num_threads(1)
+        _settle(others)
+    try:
+        yield
+    finally:
+        with _lock:
+            torch.set_num_threads(count)
+            if count != others:
+                _settle(others)
+
+
+def compute_with(count: int) -> None:
+    """Let the calling thread share its operations among so many threads from now on. Others keep their number, and so
+    do those that begin later."""
+    import torch
+
+    torch.get_num_threads()  # a thread's first look at it would set it to the process's
+    with _lock:
+        if not hasattr(_thread, "others"):
+            _settler_thread().submit(int).result()  # whatever was to be put back has been
+            found: list[int] = []
+            new = threading.Thread(target=lambda: found.append(torch.get_num_threads()))
+            new.start()
+            new.join()
+            _thread.others = found[0]
+        torch.set_num_threads(count)
+        _settler_thread().submit(torch.set_num_threads, _thread.others).result()
+
+
+def _settle(others: int) -> None:
+    """What a thread sets for itself is also what those begin with that have not computed yet: put theirs back."""
+    import torch
+
+    _settler_thread().submit(torch.set_num_threads, others)
+
+
+def _settler_thread() -> ThreadPoolExecutor:
+    global _settler
+    _settler = _settler or ThreadPoolExecutor(1, "vae-threads")
+    return _settler
+
+
+def _pool() -> ThreadPoolExecutor:
+    global _workers
+    with _beginning:
+        _workers = _workers or _begun()
+        return _workers
+
+
+def _begun() -> ThreadPoolExecutor:
+    """Threads that have all begun, and compute alone from now on."""
+    import torch
+
+    count = torch.get_num_threads()
+    met = threading.Barrier(count)
+
+    def compute_alone() -> None:
+        compute_with(1)
+        met.wait()
+
+    workers = ThreadPoolExecutor(count, "vae-computes")
+    for begun in [workers.submit(compute_alone) for _ in range(count)]:
+        begun.result()
+    return workers
+
+
+def _forget_workers() -> None:
+    global _lock, _beginning, _workers, _settler
+    _lock, _beginning, _workers, _settler = threading.Lock(), threading.Lock(), None, None
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget_workers)  # the child has none of its parent's threads

@@ -12,8 +12,10 @@ part, and otherwise close.
 """
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from itertools import pairwise, product
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -24,12 +26,18 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, pad
 from vae.models.group_norm import SHARED_STATISTICS
+from vae.threads import alone, each
+
+T = TypeVar("T")
 
 TILE, OVERLAP = 768, 64  # pixels
 SMALLEST_TILE = 192
 PER_PIXEL = 32  # bytes of an image and what is made of it, beside the network
 ATTENDED = 128**2  # latent pixels that attend to one another on a CPU: from about there on tiles are quicker
 GPU_TILES = (1536, 1024)  # the first for which there is memory: of larger tiles less is computed twice
+PART, PART_FLOATS = 4, 2 * 10**6  # images that one thread computes at once: at least so many, else of so many floats
+SHARED = 10**7  # floats of the largest layer of an image; one that has more is computed by all threads together
+ALONE = 300_000  # the same; up to here one thread is as fast
 CROPS, CROP = 4, 24  # a sample: up to CROPS x CROPS crops, of a quarter of a tile but at least CROP latent pixels
 
 
@@ -137,8 +145,7 @@ def encode(
     side = tile_for(model, *x.shape[-2:], tile)
     if side:
         return tiled_encode(model, x, side, progress=progress)
-    at_once = max(1, _at_once(model, *x.shape[-2:]))
-    return DiagonalGaussian.cat([model.encode(part) for part in x.split(at_once)])
+    return DiagonalGaussian.cat(_computed(model, model.encode, x, *x.shape[-2:]))
 
 
 @torch.no_grad()
@@ -157,12 +164,33 @@ def decode(
     height, width = (side * model.downscale for side in z.shape[-2:])
     side = tile_for(model, height, width, tile)
     if side:
-        x = tiled_decode(model, z, side, progress=progress)
+        x = tiled_decode(model, z, side, progress=progress).clamp_(-1.0, 1.0)
     else:
-        at_once = max(1, _at_once(model, height, width))
-        x = torch.cat([model.decode(part.to(model.device)) for part in z.split(at_once)])
-    x = x.clamp_(-1.0, 1.0)
+        parts = _computed(model, lambda part: model.decode(part.to(model.device)).clamp_(-1.0, 1.0), z, height, width)
+        x = torch.cat(parts)
     return x if size is None else x[..., : size[0], : size[1]]
+
+
+def is_small(model: AutoEncoder, height: int, width: int, images: int = 1) -> bool:
+    """Whether one thread of a CPU computes such images as fast as several would."""
+    return model.device.type == "cpu" and images * height * width * model.config.floats_per_pixel <= ALONE
+
+
+def _computed(model: AutoEncoder, compute: Callable[[Tensor], T], x: Tensor, height: int, width: int) -> list[T]:
+    """compute() of the images or latents `x` of images of that size, in parts that the memory allows.
+
+    On a CPU small images are divided among threads that compute alone, see vae.threads, if there are enough to keep
+    half of them busy; and a very small one is computed by this one alone.
+    """
+    at_once, floats = max(1, _at_once(model, height, width)), height * width * model.config.floats_per_pixel
+    threads = torch.get_num_threads()
+    if model.device.type == "cpu" and not torch.is_autocast_enabled("cpu") and threads * PART <= at_once:
+        rounds = -(-len(x) // (threads * max(PART, PART_FLOATS // floats)))
+        parts = x.split(max(PART, -(-len(x) // (threads * max(1, rounds)))))
+        if floats <= SHARED and len(parts) >= max(2, threads // 2):
+            return each(compute, parts)
+    with alone() if is_small(model, height, width, len(x)) else nullcontext():
+        return [compute(part) for part in x.split(at_once)]
 
 
 @torch.no_grad()

@@ -56,7 +56,8 @@ def main() -> None:
     from vae.threads import wait_asleep
     from vae.user_folders import provide_home
 
-    wait_asleep()
+    if "train" not in sys.argv[1:2]:
+        wait_asleep()
     try:
         provide_home()
         try:

@@ -41,6 +41,7 @@ from vae.training.resume import continued, rooted, settings
 from vae.training.runs import Run, RunWriter, new_run_folder
 from vae.training.schedule import learning_rate
 from vae.training.stopping import REASONS, Stopped, Stopper, check_loss, sentence
+from vae.training.thread_trials import thread_trials
 from vae.training.trained_model import saved_config, with_its_network
 from vae.training.training_state import training_state
 from vae.training.update import Update
@@ -68,7 +69,8 @@ def fit(
     """Train as `config` says, or the preset of that name, in the run folder `run` (a new one unless given).
 
     resume: go on from the folder's newest checkpoint, or begin it anew if it has none. On the CPU the metrics are then
-    those of an uninterrupted run to the last bit. Epochs, steps and learning rate may be others than before: from there
+    those of an uninterrupted run to the last bit, as long as as many threads compute (see thread_trials; with
+    OMP_NUM_THREADS=N they always do). Epochs, steps and learning rate may be others than before: from there
     on the rate is that of a run which began with these. All else must be as in the folder's own config.
     max_minutes: of this call, after which the run stops as if asked to. on_progress is called about twice a second
     with the run's state. log_with: a tracker's name for Accelerate ("tensorboard", "trackio", "wandb", …).
@@ -205,21 +207,23 @@ class Trainer:
 
     def learn(self) -> None:
         plan, start, first, before = self.plan, time.perf_counter(), self.step, self.seconds
-        took = None
-        while self.step < plan.steps:
-            self.stopper.before_update(self.step, took)
-            begun = time.perf_counter()
-            self.update()
-            self.step += 1
-            took = time.perf_counter() - begun
-            self.tell("step", terms=self.updates.terms)
-            self.seconds = before + time.perf_counter() - start
-            rate = (self.step - first) * plan.update_images / (self.seconds - before)
-            self.record(rate)
-            if self.main:
-                self.recorder.progress(self.step, plan, rate)
-                if self.recorder.due():
-                    self.checkpoint()
+        took, work = None, lambda: self.updates.rehearse()
+        with thread_trials(work, self.device, self.accelerator.num_processes) as after_update:
+            while self.step < plan.steps:
+                self.stopper.before_update(self.step, took)
+                begun = time.perf_counter()
+                self.update()
+                self.step += 1
+                took = time.perf_counter() - begun
+                after_update(took)
+                self.tell("step", terms=self.updates.terms)
+                self.seconds = before + time.perf_counter() - start
+                rate = (self.step - first) * plan.update_images / (self.seconds - before)
+                self.record(rate)
+                if self.main:
+                    self.recorder.progress(self.step, plan, rate)
+                    if self.recorder.due():
+                        self.checkpoint()
 
     def record(self, rate: float) -> None:
         """What is due after an update, unless it was done before a stop. rate: images a second."""

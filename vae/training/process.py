@@ -7,6 +7,8 @@ import threading
 
 import torch
 
+from vae.threads import compute_with
+
 NICE = 10  # of a training in the background
 
 
@@ -37,9 +39,4 @@ def give_way() -> None:
         # There a thread has a priority of its own, and those it begins to compute with inherit it.
         thread = threading.get_native_id()
         os.setpriority(os.PRIO_PROCESS, thread, max(NICE, os.getpriority(os.PRIO_PROCESS, thread)))
-    before = torch.get_num_threads()
-    torch.set_num_threads(max(1, before - 1))
-    # The count is the calling thread's and that of all threads that have not computed yet; theirs is put back.
-    other = threading.Thread(target=torch.set_num_threads, args=(before,))
-    other.start()
-    other.join()
+    compute_with(max(1, torch.get_num_threads() - 1))

@@ -45,6 +45,7 @@ class Update:
         self.stopper = stopper
         self.batches: Iterator[Tensor] | None = None
         self.terms: dict[str, Tensor] = {}  # of the last batch
+        self.last: tuple[Tensor, Tensor | None] | None = None  # that batch and its noise
 
     def __call__(self, step: int) -> None:
         if self.batches is not None:
@@ -99,6 +100,7 @@ class Update:
         """
         if mirrored is not None:
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
+        self.last = x, noise
         with self.accelerator.accumulate(self.model):
             with self.stopper.inside_batch():
                 x_hat, posterior = self.model(x, noise)
@@ -114,6 +116,16 @@ class Update:
             terms["discriminator"] = self.adversary.learn(x, x_hat, step, micro, self.plan.accumulate)
         self.sums.add(terms)
         self.terms = {name: term.detach() for name, term in terms.items()}
+
+    def rehearse(self) -> None:
+        """Forward and backward of the last batch, of which nothing stays: what an update takes is measured so."""
+        kept = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
+        weights = [weight for weight in self.model.parameters() if weight.requires_grad]
+        with torch.random.fork_rng(devices=[]):
+            x_hat, _ = self.model(*self.last)
+            torch.autograd.grad(x_hat.float().square().mean(), weights, allow_unused=True)
+        for buffer, before in kept:
+            buffer.copy_(before)
 
     def draw(self, start: int, stop: int) -> tuple[list[Tensor] | None, list[Tensor] | None]:
         """The posterior noise and the mirrorings of whole updates, `start` to before `stop`, the same in all processes;
