@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from other_user import REPO, UID, as_user, interpreter
+from waiting import free_port
 
 pytest.importorskip("gradio")
 client = pytest.importorskip("gradio_client")
@@ -33,9 +33,7 @@ def temporary():
 def app(temporary, tmp_path_factory):
     """The address of an app in a read-only checkout, and what it has printed so far."""
     python, environment = interpreter()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = environment | {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(temporary)}
     path = tmp_path_factory.mktemp("log") / "log"
     with path.open("w") as log:
