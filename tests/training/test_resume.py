@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from forked import forking
 from tiny_runs import lines, tiny, untimed
+from waiting import until
 
 from vae.checkpoints.store import load
 from vae.training.runs import Run
@@ -59,10 +60,12 @@ def test_killed_at_twenty_random_moments_and_resumed_equals_uninterrupted(server
     length = time.monotonic() - start
     assert whole.exitcode == 0
     run, chance, interrupted, reached = Run(tmp_path / "run"), random.Random(7), 0, []
-    for _ in range(KILLS):
+    for kill in range(KILLS):
         child = server.Process(target=train, args=(str(run.folder), True))
         child.start()
-        child.join(chance.uniform(0.0, 0.8 * length))
+        if kill % 2:  # the others may be killed before they have begun
+            until(lambda child=child: not child.is_alive() or (run.exists() and run.active()))
+        child.join(chance.uniform(0.0, (0.2 if kill % 2 else 0.8) * length))
         was_active = child.is_alive() and run.exists() and run.active()
         child.kill()
         child.join()
