@@ -1,7 +1,8 @@
-"""Waiting for what happens elsewhere, and ports that nobody else takes meanwhile."""
+"""Waiting for what happens elsewhere, the ends of processes among it, and ports that nobody else takes meanwhile."""
 
 import random
 import socket
+import subprocess
 import time
 from collections.abc import Callable
 
@@ -14,6 +15,16 @@ def until(true: Callable[[], object], pause: Callable[[], object] = lambda: time
     while not true():
         assert time.monotonic() < end, "what is waited for does not come"
         pause()
+
+
+def end(process: subprocess.Popen) -> None:
+    """Tells it to end, and sees that it does."""
+    process.terminate()
+    try:
+        process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
 
 
 def free_port() -> int:

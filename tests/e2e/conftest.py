@@ -13,7 +13,7 @@ pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
 
 import browser  # noqa: E402
-from waiting import free_port  # noqa: E402
+from waiting import end, free_port  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[2]
 playwright.expect.set_options(timeout=30_000)  # a busy machine is no failure
@@ -46,8 +46,7 @@ def app(tmp_path_factory):
                 time.sleep(0.3)
         yield address
     finally:
-        server.terminate()
-        server.wait(20)
+        end(server)
 
 
 @pytest.fixture(scope="session")
