@@ -198,7 +198,7 @@ def test_watched_work_reports_and_returns():
         list(Tasks().watch("t", lambda report: (_ for _ in ()).throw(InputError("no"))))
 
 
-@pytest.mark.parametrize("how", ["stop", "leave", "again"])
+@pytest.mark.parametrize("how", ["stop", "close", "leave", "again"])
 def test_work_ends_when_it_is_stopped_or_left_or_another_begins(how):
     tasks, before = Tasks(), set(threading.enumerate())
     watched = tasks.watch("t", forever, "page")
@@ -206,8 +206,11 @@ def test_work_ends_when_it_is_stopped_or_left_or_another_begins(how):
     if how == "stop":
         tasks.stop("another"), tasks.stop(None), tasks.stop("t")
         assert list(watched) == []
-    elif how == "leave":
+    elif how == "close":
         watched.close()
+    elif how == "leave":
+        tasks.leave("another page"), tasks.leave(None), tasks.leave("page")
+        assert list(watched) == []
     else:
         assert list(tasks.watch("u", lambda report: 1, "page"))[-1] == Done(1)
         assert list(watched) == []

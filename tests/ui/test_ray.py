@@ -78,16 +78,26 @@ def cluster(place):
 
 
 @pytest.fixture(scope="module")
-def there(place, cluster):
+def another():
+    """A process, and its id once it has imported this module, which takes a while."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        yield pool, pool.submit(own_id)
+
+
+def own_id() -> int:
+    return os.getpid()
+
+
+@pytest.fixture(scope="module")
+def there(place, another, cluster):
     """Calls a function of this module in a process where `page` is what an app's has. In the tests' own, Ray would not
     wait while a browser's event loop is there, nor would its threads end with the cluster."""
-    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
-        pid = pool.submit(os.getpid).result(120)
-        try:
-            pool.submit(open_page, cluster[1], place / "runs").result(120)
-            yield lambda function, *arguments: pool.submit(function, *arguments).result(120)
-        finally:
-            os.kill(pid, signal.SIGKILL)
+    pool, pid = another
+    try:
+        pool.submit(open_page, cluster[1], place / "runs").result(300)
+        yield lambda function, *arguments: pool.submit(function, *arguments).result(300)
+    finally:
+        os.kill(pid.result(300), signal.SIGKILL)
 
 
 def open_page(environment: dict[str, str], runs: Path) -> None:
