@@ -126,7 +126,8 @@ def main() -> None:
     with serving() as app, sync_playwright() as tool:
         address = f"http://127.0.0.1:{app.port}/"
         chromium = tool.chromium.launch(executable_path=browser.find(), args=browser.ARGUMENTS)
-        visit(chromium, address)
+        if not asked.quick:
+            visit(chromium, address)
         weights, seconds, shifts = zip(*(visit(chromium, address) for _ in range(asked.visits)), strict=True)
         page = chromium.new_page(viewport=SIZE)
         waits, frames = sorted(hover(page, address, asked.moves)), scrub(page, address, asked.seconds)
