@@ -11,9 +11,9 @@ PATIENCE = 120.0  # seconds: it guards against waiting for ever, and measures no
 
 def until(true: Callable[[], object], pause: Callable[[], object] = lambda: time.sleep(0.02)) -> None:
     """Returns once true() is; fails where it never is. pause: between two looks."""
-    end = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + PATIENCE
     while not true():
-        assert time.monotonic() < end, "what is waited for does not come"
+        assert time.monotonic() < deadline, "what is waited for does not come"
         pause()
 
 
