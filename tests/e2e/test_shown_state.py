@@ -149,6 +149,7 @@ def test_a_link_opens_what_it_says_and_back_goes_back(visit):
     expect(model(page)).to_have_value("fashion-vae")
     expect(page).to_have_title("Sample, fashion-vae")
     linked = settled(page, "Sample")
+    page.wait_for_timeout(600)
     page.get_by_role("button", name="Draw new samples").click()
     expect(page).not_to_have_url(re.compile("seed=7$"))
     settled(page, "Sample", linked)

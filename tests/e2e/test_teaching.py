@@ -70,6 +70,7 @@ def test_large_type_is_kept_and_can_be_linked(visit):
     button.click()
     expect(button).to_have_attribute("aria-pressed", "true")
     assert page.evaluate(size) == pytest.approx(usual * 1.3)
+    page.wait_for_timeout(1500)  # a request under way that a reload ends is an error in the console
     page.reload()
     expect(button).to_have_attribute("aria-pressed", "true")
     assert (
