@@ -2,6 +2,7 @@
 
     python benchmarks/beside_training.py            40 calls each
     python benchmarks/beside_training.py --calls 5  shorter
+    python benchmarks/beside_training.py --quick    the machinery alone; its figures mean nothing
 
 Starts the app in a process of its own and calls its endpoint /reconstruct over HTTP, one call after another, as an
 idle server and while mnist-vae trains there on the digits. Prints the medians in milliseconds, their ratio, and the
@@ -32,7 +33,10 @@ def milliseconds(client, picture: Path, calls: int) -> list[float]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--calls", type=int, default=40)
+    parser.add_argument("--quick", action="store_true", help="2 calls each: tests the machinery only")
     options = parser.parse_args()
+    if options.quick:
+        options.calls = 2
     from vae.data.sets import load_data
     from vae.images import to_image
 
@@ -43,9 +47,9 @@ def main() -> None:
         idle = milliseconds(served.client, picture, options.calls)
         run = served.client.predict(data="digits", epochs=100_000, api_name="/train_start")["run"]
         state = served.runs / run / "state.json"
-        while json.loads(state.read_text())["state"] == "starting":
+        while "images_per_second" not in json.loads(state.read_text()):
             time.sleep(0.2)
-        time.sleep(3)
+        time.sleep(0 if options.quick else 3)
         busy = milliseconds(served.client, picture, options.calls)
         now = json.loads(state.read_text())
         assert now["state"] == "running", now

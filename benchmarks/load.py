@@ -254,7 +254,9 @@ def spread(values: list[float]) -> dict:
 def measured(served: Served, visitors: int, seconds: float, pause: float) -> dict:
     load, memory = Load(served, visitors, pause), []
     load.introduce()
-    run = Visitor(served, 9000).call("train_start", data="digits", epochs=100_000)[0]["run"]
+    run = served.runs / Visitor(served, 9000).call("train_start", data="digits", epochs=100_000)[0]["run"]
+    while json.loads((run / "state.json").read_text())["state"] == "starting":
+        time.sleep(0.1)
     begun = time.monotonic()
     watching = threading.Event()
 
@@ -265,7 +267,7 @@ def measured(served: Served, visitors: int, seconds: float, pause: float) -> dic
     threading.Thread(target=watch, daemon=True).start()
     load.run(seconds)
     watching.set()
-    state = json.loads((served.runs / run / "state.json").read_text())
+    state = json.loads((run / "state.json").read_text())
     early = next(held for at, held in memory if at >= min(60.0, seconds / 10))
     last = statistics.median(held for _, held in memory[-3:])
     return {

@@ -17,9 +17,10 @@ import argparse
 import json
 import statistics
 import sys
+from contextlib import suppress
 from pathlib import Path
 
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, TimeoutError, sync_playwright
 from served import serving
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
@@ -27,7 +28,8 @@ import browser
 
 SIZE = {"width": 1440, "height": 900}
 SETTLED = 1000  # ms after the first result, before the modules of the other tabs are fetched
-PAUSE = 120  # ms between two moves, so that no answer is under way when the next one is asked for
+PAUSE = 120  # ms between a picture and the next move, so that no answer is under way when the next one is asked for
+PATIENCE = 2000  # ms for a picture
 WATCH = """
 window.shifts = 0;
 new PerformanceObserver((list) => list.getEntries().forEach((entry) => { window.shifts += entry.value; }))
@@ -78,7 +80,7 @@ def visit(chromium: Browser, address: str) -> tuple[float, float, float]:
     page.add_init_script(WATCH)
     page.goto(address)
     page.wait_for_function("window.first")
-    page.wait_for_timeout(SETTLED)
+    page.evaluate("(ms) => new Promise((done) => setTimeout(done, ms))", SETTLED)  # by the page's clock, as they are
     found = sum(received) / 1000, page.evaluate("window.first") / 1000, page.evaluate("window.shifts")
     context.close()
     return found
@@ -96,7 +98,10 @@ def hover(page: Page, address: str, moves: int) -> list[float]:
     page.evaluate(HOVER)
     for step in range(moves):
         across, along = 0.2 + 0.6 * (step * 0.618 % 1), 0.2 + 0.6 * (step * 0.755 % 1)
+        seen = page.evaluate("window.waits.length")
         page.mouse.move(box["x"] + across * box["width"], box["y"] + along * box["height"])
+        with suppress(TimeoutError):  # where another place looks the same
+            page.wait_for_function("(seen) => window.waits.length > seen", arg=seen, timeout=PATIENCE)
         page.wait_for_timeout(PAUSE)
     return page.evaluate("window.waits")
 
@@ -121,7 +126,8 @@ def main() -> None:
     with serving() as app, sync_playwright() as tool:
         address = f"http://127.0.0.1:{app.port}/"
         chromium = tool.chromium.launch(executable_path=browser.find(), args=browser.ARGUMENTS)
-        visit(chromium, address)
+        if not asked.quick:
+            visit(chromium, address)
         weights, seconds, shifts = zip(*(visit(chromium, address) for _ in range(asked.visits)), strict=True)
         page = chromium.new_page(viewport=SIZE)
         waits, frames = sorted(hover(page, address, asked.moves)), scrub(page, address, asked.seconds)

@@ -51,7 +51,11 @@ def serving(threads: int | None = None, **settings: str) -> Iterator[Served]:
             yield Served(_connected(port, server, folder / "log"), port, server.pid, folder / "runs")
         finally:
             server.terminate()
-            server.wait(20)
+            try:
+                server.wait(60)
+            except subprocess.TimeoutExpired:
+                server.kill()
+                server.wait()
 
 
 def _connected(port: int, server: subprocess.Popen, log: Path):

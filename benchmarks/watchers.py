@@ -100,11 +100,13 @@ def steps(run: Path) -> tuple[float, int]:
 
 def rate(run: Path, seconds: float, batch: int, pid: int) -> tuple[float, float]:
     """Images a second over a window, from what the training says of itself; and a CPU second of the whole server."""
-    (before, first), spent = steps(run), cpu_seconds(pid)
+    (before, first), spent, start = steps(run), cpu_seconds(pid), time.monotonic()
     time.sleep(seconds)
-    spent, (after, last) = cpu_seconds(pid) - spent, steps(run)
+    while steps(run)[0] == before:  # it says how far it is twice a second
+        time.sleep(0.05)
+    spent, took, (after, last) = cpu_seconds(pid) - spent, time.monotonic() - start, steps(run)
     images = (last - first) * batch / (after - before)
-    return images, images * seconds / spent
+    return images, images * took / max(spent, 1 / os.sysconf("SC_CLK_TCK"))
 
 
 def compared(windows: list[tuple[float, float]]) -> dict:
@@ -146,12 +148,16 @@ def main() -> None:
     options.add_argument("--rounds", type=int, default=10)
     options.add_argument("--data", default="digits")
     options.add_argument("--threads", type=int, default=1, help="of the training; leave a core for the watchers")
+    options.add_argument("--quick", action="store_true", help="test the machinery; the figures mean nothing")
     given = options.parse_args()
+    if given.quick:
+        given.viewers, given.seconds, given.rounds = 2, 0.5, 1
     with serving(given.threads) as served:
         print(json.dumps(measured(served, given), indent=2))
 
 
 def measured(served: Served, given: argparse.Namespace) -> dict:
+    rest = (lambda seconds: None) if given.quick else time.sleep  # until what went before has come to rest
     client, port, pid = served.client, served.port, served.pid
     parts = [c for c in client.config["components"] if "watch_run" in json.dumps(c["props"].get("server_fns") or "")]
     component = parts[0]["id"]
@@ -160,35 +166,37 @@ def measured(served: Served, given: argparse.Namespace) -> dict:
     started = client.predict(data=given.data, epochs=100_000, api_name="/train_start")
     run = served.runs / started["run"]
     batch = json.loads((run / "config.json").read_text())["batch_size"]
-    while json.loads((run / "state.json").read_text())["state"] == "starting":
+    while not json.loads((run / "state.json").read_text()).get("step"):
         time.sleep(0.2)
-    time.sleep(4)
+    rest(4)
     asking = threading.Event()
     pages = watching(port, component, given.viewers, asking)
     alone, watched, sent, own = [], [], [], 0.0
     for _ in range(given.rounds):
         asking.clear()
-        time.sleep(0.5)
+        rest(0.5)
         alone.append(rate(run, given.seconds, batch, pid))
         asking.set()
-        time.sleep(0.5)
+        rest(0.5)
         before, start, spent = [page.bytes for page in pages], time.monotonic(), time.process_time()
         watched.append(rate(run, given.seconds, batch, pid))
         took, own = time.monotonic() - start, own + time.process_time() - spent
         sent.append([(page.bytes - b) / took for page, b in zip(pages, before, strict=True)])
     client.predict(run=started["run"], api_name="/train_stop")
-    time.sleep(3)
+    rest(3)
 
-    seconds = max(given.seconds, 10.0)
+    seconds = given.seconds if given.quick else max(given.seconds, 10.0)
     asking.clear()
-    time.sleep(1)
+    rest(1)
     idle, start = cpu_seconds(pid), time.monotonic()
     time.sleep(seconds)
     idle = (cpu_seconds(pid) - idle) / (time.monotonic() - start)
     asking.set()
-    time.sleep(3)
+    rest(3)
     busy, start, before = cpu_seconds(pid), time.monotonic(), sum(page.asks for page in pages)
     time.sleep(seconds)
+    while sum(page.asks for page in pages) == before:  # with few viewers nobody may have asked yet
+        time.sleep(0.05)
     asks, took = sum(page.asks for page in pages) - before, time.monotonic() - start
     busy = (cpu_seconds(pid) - busy) / took
     close(pages, asking)

@@ -80,7 +80,7 @@ def test_what_a_visitor_waits_for():
 
 def test_watchers_of_a_training():
     pytest.importorskip("gradio_client")
-    report = quick("watchers.py", "--viewers", "2", "--seconds", "1", "--rounds", "1")
+    report = quick("watchers.py", "--quick")
     assert report["viewers"] == 2 and report["first_view_bytes"] > 0 and report["asks_per_second"] > 0
 
 
@@ -93,6 +93,6 @@ def test_many_visitors_at_once():
 
 def test_the_page_beside_a_training():
     pytest.importorskip("gradio_client")
-    report = quick("beside_training.py", "--calls", "2")
+    report = quick("beside_training.py", "--quick")
     assert report["images_per_second"] > 0
     assert report["ratio"] == pytest.approx(report["training_ms"] / report["idle_ms"], abs=0.02)

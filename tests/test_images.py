@@ -1,13 +1,12 @@
 import base64
 import io
 import struct
-import time
 import zlib
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image, features
+from PIL import Image, ImageFile, features
 
 from vae import images
 from vae.errors import InputError
@@ -254,10 +253,9 @@ def test_truncated(form):
 
 @pytest.mark.parametrize("size", [(20_000, 10_000), (12_000, 10_000), (2**31 - 1, 2**31 - 1)])
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
-def test_too_many_pixels_refused_before_decoding(size):
-    start = time.perf_counter()
+def test_too_many_pixels_refused_before_decoding(size, monkeypatch):
+    monkeypatch.setattr(ImageFile.ImageFile, "load", lambda image: pytest.fail("it was decoded"))
     assert "100 megapixels" in error_of(png_header(*size))
-    assert time.perf_counter() - start < 0.5
 
 
 @pytest.mark.parametrize("size", [(1, 10_000), (10_000, 1), (21, 1)])

@@ -5,13 +5,13 @@ import gc
 import io
 import sys
 import threading
-import time
 import types
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
+from waiting import until
 
 from vae.data import hub as hub_data
 from vae.data.sets import load_data
@@ -212,7 +212,7 @@ def test_of_a_large_set_testing_gets_the_first_pictures(hub):
 
 def test_of_a_large_set_training_gets_a_stream(hub):
     hub(train=[row(i, broken=i == 3) for i in range(50)], test=[row(0)], count=50)
-    before = threading.active_count()
+    before = set(threading.enumerate())
     data = hub_data.load("some/pictures", "train", FIT, SHAPE, limit_bytes=64 * 49, window=10)
     assert data.images is None and len(data) == 50 and data.batch([0]).shape == (1, *SHAPE)
     assert values(data.preview(4)) == values(data.preview(4)) and len(set(values(data.preview(4)))) == 4
@@ -222,10 +222,7 @@ def test_of_a_large_set_training_gets_a_stream(hub):
     assert len(set(seen[0])) > 3 and data.skipped >= 1
     del data
     gc.collect()
-    deadline = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < deadline:
-        time.sleep(0.02)
-    assert threading.active_count() <= before  # fewer, if a thread of an earlier test has ended meanwhile
+    until(lambda: set(threading.enumerate()) <= before)
 
 
 @pytest.mark.parametrize("own", [True, False], ids=["a test split", "none"])

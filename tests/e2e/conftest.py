@@ -1,7 +1,6 @@
 """A running app, as `python app.py` starts it, and a browser to visit it with."""
 
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -14,15 +13,10 @@ pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
 
 import browser  # noqa: E402
+from waiting import end, free_port  # noqa: E402
 
 REPO = Path(__file__).resolve().parents[2]
 playwright.expect.set_options(timeout=30_000)  # a busy machine is no failure
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
 
 
 @pytest.fixture(scope="session")
@@ -52,8 +46,7 @@ def app(tmp_path_factory):
                 time.sleep(0.3)
         yield address
     finally:
-        server.terminate()
-        server.wait(20)
+        end(server)
 
 
 @pytest.fixture(scope="session")

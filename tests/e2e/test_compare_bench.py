@@ -3,14 +3,11 @@
 import csv
 import re
 import zipfile
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 from playwright.sync_api import Page, expect
-from tabs import tab
-
-CONTRAST = (Path(__file__).parent / "contrast.js").read_text()
+from tabs import hard_to_read, tab
 
 
 def compare(visit, theme: str = "light") -> Page:
@@ -82,7 +79,7 @@ def test_a_folder_is_measured_sorted_looked_into_and_saved(visit, tmp_path):
     fold.get_by_label("Folder or data set").fill("/nowhere/at all")
     fold.get_by_role("button", name="Measure", exact=True).click()
     expect(fold.locator(".vs-table .failed").first).to_contain_text("There is no folder or file")
-    assert page.evaluate(CONTRAST) == []
+    assert hard_to_read(page) == []
 
 
 def test_round_trips_begin_with_the_panes_accuracy_and_formats_are_told(visit):
@@ -102,7 +99,7 @@ def test_round_trips_begin_with_the_panes_accuracy_and_formats_are_told(visit):
     fold.get_by_role("button", name="Test", exact=True).click()
     expect(strips.first.locator("li")).to_have_count(3, timeout=60_000)
     expect(strips.first).to_contain_text("float16 ends at 65,504")
-    assert page.evaluate(CONTRAST) == []
+    assert hard_to_read(page) == []
 
 
 def test_the_folds_fit_a_phone(visit):

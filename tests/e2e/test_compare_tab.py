@@ -1,13 +1,12 @@
 """Comparing models, opening others and drawing from one that can't generate on its own, in a real browser."""
 
 import re
-from pathlib import Path
 
 import pytest
 import torch
 from PIL import Image
 from playwright.sync_api import Page, expect
-from tabs import tab
+from tabs import hard_to_read, tab, two_frames
 
 import vae
 from vae import images
@@ -58,7 +57,7 @@ def compared(page: Page, panes: int) -> None:
 
 def seen(page: Page, pane: int) -> str:
     """What a pane's canvas shows, once the frame that was asked for is painted."""
-    page.evaluate("() => new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)))")
+    two_frames(page)
     return page.locator(".vs-pane canvas").nth(pane).evaluate("c => c.toDataURL()")
 
 
@@ -74,12 +73,15 @@ def test_the_first_opening_compares_two_models_and_all_panes_move_as_one(visit):
     def both_change(act) -> None:
         before = [seen(page, 0), seen(page, 1)]
         act()
-        assert seen(page, 0) != before[0] and seen(page, 1) != before[1]
+        page.wait_for_function(
+            "before => before.every((was, i) => document.querySelectorAll('.vs-pane canvas')[i].toDataURL() !== was)",
+            arg=before,
+        )
 
     fitted, box = meter.inner_text(), pane.bounding_box()
     page.mouse.move(box["x"] + box["width"] * 0.4, box["y"] + box["height"] * 0.4)
     both_change(lambda: page.mouse.wheel(0, -300))
-    assert meter.inner_text() != fitted
+    expect(meter).not_to_have_text(fitted)
     page.mouse.down()
     both_change(lambda: page.mouse.move(box["x"] + box["width"] * 0.2, box["y"] + box["height"] * 0.2, steps=4))
     page.mouse.up()
@@ -89,7 +91,7 @@ def test_the_first_opening_compares_two_models_and_all_panes_move_as_one(visit):
     both_change(lambda: pane.press("+"))
     both_change(lambda: page.get_by_role("button", name="Zoom out").click())
     both_change(lambda: page.get_by_role("button", name="Fit").click())
-    assert meter.inner_text() == fitted
+    expect(meter).to_have_text(fitted)
 
     both_change(lambda: page.get_by_role("radio", name="Original").check(force=True))
     assert seen(page, 0) == seen(page, 1), "both models see the same picture"
@@ -125,13 +127,13 @@ def test_models_are_opened_paired_and_taken_away(visit, folders):
     page.get_by_role("button", name="Add a model").click()
     page.locator(".vs-pane-head select").nth(2).select_option(tiny)
     compared(page, 3)
-    alone = page.locator(".vs-rows").first.inner_text()
+    alone = page.locator(".vs-rows").first.text_content()
     second = page.get_by_label("Decoded by")
     expect(second.first).to_be_visible()
     assert second.first.locator("option").all_inner_texts()[0] == "itself"
     second.first.select_option(tiny)
+    page.wait_for_function("alone => document.querySelector('.vs-rows').textContent !== alone", arg=alone)
     compared(page, 3)
-    assert page.locator(".vs-rows").first.inner_text() != alone
     page.get_by_role("button", name="Remove this model").locator("visible=true").first.click()
     expect(page.locator(".vs-pane")).to_have_count(2)
 
@@ -215,18 +217,17 @@ def test_on_a_phone_nothing_is_cut_off(visit):
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
 def test_the_text_can_be_read(visit, folders, theme):
-    measure = (Path(__file__).parent / "contrast.js").read_text()
     page = visit(f"?__theme={theme}")
     tab(page, "Compare")
     compared(page, 2)
-    assert page.evaluate(measure) == []
+    assert hard_to_read(page) == []
     page.get_by_role("button", name="Open…").click()
     expect(page.locator(".vs-known li")).to_have_count(len(popular_models()))
-    assert page.evaluate(measure) == []
+    assert hard_to_read(page) == []
     page.keyboard.press("Escape")
     open_model(page, folders[0])
     is_open(page, folders[0])
     tab(page, "Sample")
     expect(page.locator(".vs-trio img")).to_have_count(3, timeout=60_000)
     expect(page.locator('[data-vs="sample_grids"]:not(.stale) .vs-cell')).to_have_count(4, timeout=60_000)
-    assert page.evaluate(measure) == []
+    assert hard_to_read(page) == []

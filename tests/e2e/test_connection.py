@@ -1,8 +1,6 @@
 """A server that is killed in the middle of a call and started again: the page waits for it and goes on where it was.
 And one that refuses: the page says what it said."""
 
-import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -12,42 +10,27 @@ import pytest
 pytest.importorskip("gradio")
 playwright = pytest.importorskip("playwright.sync_api")
 
-from conftest import REPO, free_port  # noqa: E402
-
-# The app, in which reconstructing takes as long as the file "hold" is there.
-SLOW = """
-import pathlib, runpy, time
-from vae.ui.serving.models import ModelServer
-quick, place = ModelServer.reconstruct, pathlib.Path(__file__).parent
-def reconstruct(*arguments, **options):
-    while (place / "hold").exists():
-        (place / "begun").touch()
-        time.sleep(0.05)
-    return quick(*arguments, **options)
-ModelServer.reconstruct = reconstruct
-runpy.run_path("app.py", run_name="__main__")
-"""
+from conftest import REPO  # noqa: E402
+from forked import forking  # noqa: E402
+from slow_app import serve  # noqa: E402
+from waiting import free_port, until  # noqa: E402
 
 
 class Restarted:
     """An app that can be killed and started again at the same address."""
 
     def __init__(self, folder: Path):
-        self.folder, self.port = folder, free_port()
+        self.folder, self.port, self.processes = folder, free_port(), forking()
         self.address = f"http://127.0.0.1:{self.port}/"
-        (folder / "slow.py").write_text(SLOW)
         self.start()
 
     def start(self) -> None:
-        own = {"GRADIO_SERVER_PORT": str(self.port), "GRADIO_SERVER_NAME": "127.0.0.1", "PYTHONPATH": str(REPO)}
-        own |= {"VAE_RUNS_DIR": str(self.folder / "runs"), "GRADIO_ANALYTICS_ENABLED": "False"}
-        command = [sys.executable, str(self.folder / "slow.py")]
-        with (self.folder / "log").open("ab") as log:
-            self.process = subprocess.Popen(command, cwd=REPO, env=os.environ | own, stdout=log, stderr=log)
+        self.process = self.processes.Process(target=serve, args=(self.folder, self.port))
+        self.process.start()
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait(20)
+        self.process.join(60)
 
 
 @pytest.fixture
@@ -68,6 +51,7 @@ def visited(page, address: str) -> None:
             page.wait_for_timeout(300)
 
 
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows cannot fork")
 def test_a_restart_in_the_middle_of_a_call(restarted, chromium):
     context = chromium.new_context(viewport={"width": 1280, "height": 900})
     page, expect = context.new_page(), playwright.expect
@@ -84,8 +68,7 @@ def test_a_restart_in_the_middle_of_a_call(restarted, chromium):
 
     (restarted.folder / "hold").touch()
     page.locator(".vs-example[data-name=digit-7]").first.click()
-    while not (restarted.folder / "begun").exists():
-        page.wait_for_timeout(50)
+    until((restarted.folder / "begun").exists, pause=lambda: page.wait_for_timeout(20))
     restarted.kill()
     bar = page.locator(".vs-connection")
     expect(bar).to_contain_text("Reconnecting")

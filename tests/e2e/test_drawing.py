@@ -1,11 +1,10 @@
 """Drawing what goes in, in a real browser: with the mouse, a finger and the keyboard."""
 
 import re
-from pathlib import Path
 
 import pytest
 from playwright.sync_api import Locator, Page, expect
-from tabs import tab
+from tabs import count_calls, hard_to_read, tab
 
 SEVEN = [(0.28, 0.25), (0.7, 0.25), (0.45, 0.82)]
 BLANK = "(c) => new Set(new Uint32Array(c.getContext('2d').getImageData(0, 0, c.width, c.height).data.buffer)).size"
@@ -53,19 +52,7 @@ def test_each_stroke_is_redrawn_at_once_and_becomes_the_picture(visit):
     page = visit()
     expect(page.locator(".vs-frame img.after")).to_have_attribute("src", re.compile("^data:image/png"))
     pad = opened(page)
-    flying, looks = [0, 0], []
-
-    def begins(request) -> None:
-        if "sketch_look" in (request.post_data or ""):
-            looks.append(request)
-            flying[0] += 1
-            flying[1] = max(flying)
-
-    def ends(request) -> None:
-        flying[0] -= "sketch_look" in (request.post_data or "")
-
-    page.on("request", begins)
-    page.on("requestfinished", ends)
+    count_calls(page, "sketch_look")
     first, *rest = places(pad, SEVEN)
     before = result(page)
     page.mouse.move(*first)
@@ -78,7 +65,8 @@ def test_each_stroke_is_redrawn_at_once_and_becomes_the_picture(visit):
     expect(page.locator(".vs-drop-name").first).to_have_text("Your drawing")
     expect(page.locator(".vs-maps")).not_to_have_class(re.compile("old"))
     expect(page.locator(".vs-pad-beside figcaption").last).to_contain_text("nearest: a 7")
-    assert len(looks) > 1 and flying == [0, 1], "several while one draws, one at a time"
+    calls = page.evaluate("window.calls_")
+    assert calls["sent"] > 1 and calls["most"] == 1, "several while one draws, one at a time"
     seven = result(page)
     expect(page.locator(".vs-pad-beside img")).to_have_attribute("src", seven)
 
@@ -153,5 +141,4 @@ def test_a_finger_draws_an_end_on_a_phone(visit, theme):
     for target in page.locator(".vs-pad-box button:visible").all():
         box = target.bounding_box()
         assert min(box["width"], box["height"]) > 43.5
-    measure = (Path(__file__).parent / "contrast.js").read_text()
-    assert page.evaluate(measure) == []
+    assert hard_to_read(page) == []

@@ -4,7 +4,7 @@ import re
 
 import pytest
 from playwright.sync_api import Page, expect
-from tabs import tab
+from tabs import at_rest, filled, tab
 
 PHONE = {"width": 390, "height": 844, "has_touch": True, "is_mobile": True}
 MAIN = {  # what is done most on each tab
@@ -30,15 +30,14 @@ def test_all_is_within_three_screens_and_the_main_action_in_reach(visit, width, 
     page = visit(f"?tab=train&__theme={theme}", **PHONE | {"width": width})
     page.evaluate(SHIFTS)
     expect(page.locator(".vs-run-row").first).to_be_visible()
-    page.wait_for_timeout(1500)
+    at_rest(page)
     assert page.evaluate("window.shifts") < 0.02, "on opening Train"
     page = visit(f"?__theme={theme}", **PHONE | {"width": width})
     expect(page.locator(".vs-frame img.after")).to_have_attribute("src", re.compile("^data:image/png"))
     for name, says in MAIN.items():
-        tab(page, name)
+        filled(page, name)
         at = page.get_by_role("tab", name=name, exact=True).bounding_box()
         expect(page.locator(SETTINGS)).to_have_count(0)
-        page.wait_for_timeout(1500)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name
         assert page.evaluate("document.documentElement.scrollHeight") <= 3 * PHONE["height"], name
         assert at["x"] > -0.5 and at["x"] + at["width"] < width + 0.5, name
@@ -56,7 +55,7 @@ def test_the_bar_does_what_the_tab_does_and_the_sheet_leaves_the_picture_in_sigh
     settings = bar(page).get_by_role("button", name="Settings")
     settings.click()
     expect(page.locator(SETTINGS)).to_be_focused()
-    page.wait_for_timeout(300)
+    at_rest(page)
     stage, sheet = page.locator(".vs-stage:visible").bounding_box(), page.locator(SETTINGS).bounding_box()
     tabs = page.locator(".tab-wrapper").bounding_box()
     assert (

@@ -6,7 +6,7 @@ from pathlib import Path
 import node
 import pytest
 from playwright.sync_api import Page, expect
-from tabs import tab
+from tabs import at_rest, filled, tab
 
 AXE = node.FOLDER / "node_modules" / "axe-core" / "axe.min.js"
 NAMES = ("Reconstruct", "Sample", "Interpolate", "Latent space", "Compare", "Train")
@@ -22,6 +22,7 @@ SEEN = {  # what tells one result from another, on each tab
     "Interpolate": "() => document.querySelector('.vs-morph canvas[aria-label]')?.toDataURL()",
     "Latent space": "() => [...document.querySelectorAll('.vs-space h3')].map((e) => e.textContent).join()",
 }
+STALE = "[...document.querySelectorAll('.stale:is([data-vs], .vs-half)')].some((e) => e.offsetParent)"
 # A file dropped on the page's title: what the veil says meanwhile.
 DROP = """([name, type]) => {
   const data = new DataTransfer();
@@ -50,9 +51,7 @@ def model(page: Page):
 def settled(page: Page, name: str, before: str | None = None) -> str:
     """What the tab shows, once that is of the chosen model and not `before`."""
     page.wait_for_function(
-        f"(before) => {{ const seen = ({SEEN[name]})(); "
-        "return seen && seen !== before && "
-        "![...document.querySelectorAll('.stale:is([data-vs], .vs-half)')].some((e) => e.offsetParent); }",
+        f"(before) => {{ const seen = ({SEEN[name]})(); return seen && seen !== before && !{STALE}; }}",
         arg=before,
     )
     return page.evaluate(SEEN[name])
@@ -62,16 +61,16 @@ def test_every_tab_follows_the_model_and_nothing_jumps(visit):
     page = visit()
     page.evaluate(SHIFTS)
     settled(page, "Reconstruct")
-    page.wait_for_timeout(500)
+    at_rest(page)
     assert page.evaluate("window.shifts") < 0.02, "on load"
     for name in SEEN:
         tab(page, name)
         seen = [settled(page, name)]
-        page.wait_for_timeout(700)
+        at_rest(page)
         page.evaluate("window.shifts = 0")
         for other in ("mnist-vae-large", "fashion-vae", "mnist-vae"):
             model(page).select_option(other)
-            assert page.locator("[data-vs].stale:visible").count() or page.evaluate(SEEN[name]) != seen[-1]
+            assert page.evaluate(f"(old) => {STALE} || ({SEEN[name]})() !== old", seen[-1])
             seen.append(settled(page, name, seen[-1]))
         assert seen[3] == seen[0] and len(set(seen)) >= 3, name
         assert page.evaluate("window.shifts") < 0.02, name
@@ -80,7 +79,7 @@ def test_every_tab_follows_the_model_and_nothing_jumps(visit):
     first = settled(page, "Interpolate")
     model(page).select_option("fashion-vae")
     model(page).select_option("mnist-vae")
-    page.wait_for_timeout(1500)
+    page.wait_for_timeout(1000)  # in which the first one's answer might come
     assert settled(page, "Interpolate") == first
 
 
@@ -90,7 +89,7 @@ def test_no_room_is_kept_for_classes_that_a_model_has_not(visit):
     seen = settled(page, "Sample")
     classes = page.get_by_role("group", name="Draw one class alone")
     for other, has in (("dogs-vae", False), ("mnist-ae", True)):
-        page.wait_for_timeout(700)
+        at_rest(page)
         page.evaluate("window.shifts = 0")
         model(page).select_option(other)
         seen = settled(page, "Sample", seen)
@@ -112,6 +111,7 @@ def test_errors_dim_what_was_there_before(visit):
 
     page.get_by_label("A random draw").check()
     seed = page.get_by_label("Seed", exact=True).locator("visible=true")
+    expect(page.locator(".vs-stats > div", has_text="Drawn with")).to_contain_text("0")
     for text, says in (("-5", "must be a whole number from 0"), ("", "type a whole number")):
         seed.fill(text)
         expect(page.get_by_role("alert").filter(has_text=says)).to_be_visible()
@@ -241,8 +241,7 @@ def test_no_serious_barrier_on_any_tab_and_targets_are_large_enough(visit, width
     settled(page, "Reconstruct")
     page.evaluate(Path(AXE).read_text("utf-8"))
     for name in NAMES:
-        tab(page, name)
-        page.wait_for_timeout(1200)
+        filled(page, name)
         found = page.evaluate(
             "axe.run().then((found) => found.violations.map((v) => [v.impact, v.id, v.nodes[0].html]))"
         )

@@ -1,10 +1,8 @@
-"""Two processes on the CPU train what one would. Forked from a server that has imported all that is heavy."""
+"""Two processes on the CPU train what one would."""
 
 import json
-import multiprocessing
 import os
 import signal
-import socket
 import subprocess
 import sys
 from dataclasses import replace
@@ -14,7 +12,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from forked import forking
 from tiny_runs import dots, tiny, tiny_kl, untimed
+from waiting import free_port
 
 from vae.checkpoints.find_model import load_config
 from vae.training.runs import Run
@@ -37,24 +37,18 @@ def process(rank: int, world: int, port: int, config, folder: str, resume: bool)
 
 @pytest.fixture(scope="module")
 def train():
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(
-        ["vae.training.loop", "vae.data.builtin", "sklearn.datasets", "torch._dynamo", "tiny_runs"]
-    )
+    context = forking()
 
     def train(config, folder, world: int = 2, resume: bool = False, target=process) -> Run:
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            port = free.getsockname()[1]
         if world == 1:
             children = [context.Process(target=alone, args=(config, str(folder), resume))]
         else:
-            arguments = (world, port, config, str(folder), resume)
+            arguments = (world, free_port(), config, str(folder), resume)
             children = [context.Process(target=target, args=(rank, *arguments)) for rank in range(world)]
         for child in children:
             child.start()
         for child in children:
-            child.join(90)
+            child.join(300)
         assert [child.exitcode for child in children] == [0] * world
         return Run(folder)
 
@@ -212,7 +206,7 @@ def test_torchrun_starts_the_command_line_and_one_process_speaks(tmp_path):
     command += ["train", "--data", "digits", "--epochs", "1", "--device", "cpu", "--batch-size", "512", "--json"]
     command += ["--run-dir", str(tmp_path / "mine")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=180)
+    done = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     figures = json.loads(done.stdout)
     assert figures["state"] == "finished" and figures["epoch"] == 1

@@ -362,12 +362,12 @@ def test_one_training_at_a_time_in_a_folder_and_in_a_process(tmp_path, monkeypat
     def slow(self):
         update(self)
         going.set()
-        may_end.wait(30)
+        may_end.wait(120)
 
     monkeypatch.setattr(vae.training.loop.Trainer, "update", slow)
     thread = threading.Thread(target=fit, args=(tiny(epochs=1), tmp_path / "run"), kwargs={"device": "cpu"})
     thread.start()
-    assert going.wait(30)
+    assert going.wait(120)
     run = Run(tmp_path / "run")
     assert run.active() and run.state()["state"] == "running"
     with pytest.raises(InputError, match="This process is training another run already"):
@@ -380,7 +380,7 @@ def test_one_training_at_a_time_in_a_folder_and_in_a_process(tmp_path, monkeypat
         pass
     run.request_stop()
     may_end.set()
-    thread.join(30)
+    thread.join(120)
     assert run.state()["state"] == "stopped" and run.state()["step"] == 1 and not run.active()
 
 

@@ -81,7 +81,8 @@ def test_a_step_has_one_view_and_another_step_another():
 
 
 def test_its_terms_are_in_the_metrics_of_training_and_validation(tmp_path):
-    run = fit(tiny_kl(perceptual=0.5, epochs=1, batch_size=256), tmp_path / "run", device="cpu")
+    config = tiny_kl(perceptual=0.5, epochs=1, batch_size=8)
+    run = fit(config, tmp_path / "run", device="cpu", train_set=Discs(24), val_set=Discs(12))
     epoch = next(line for line in run.metrics() if line["kind"] == "epoch")
     for prefix in ("", "val_"):
         loss, reconstruction, kl, seen = (

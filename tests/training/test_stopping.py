@@ -15,7 +15,8 @@ from vae.training.loop import Trainer, fit
 from vae.training.runs import Run
 from vae.training.stopping import Stopper
 
-WITHIN = 2.0  # seconds
+BEGUN = 2  # small parts that may have begun when the stop is seen; where each takes a tenth of it, two seconds hold ten
+WITHIN = 30.0  # seconds, however slow the machine is
 CONFIG = tiny(epochs=2, batch_size=280, ema_images=500)
 
 
@@ -103,7 +104,7 @@ def batches(accumulate: int):
 def stopped_in_time(run: Run, slow: Slowness, config, **named) -> dict:
     fit(config, run.folder, device="cpu", **named)
     assert slow.parts >= 2, "it was never slow"
-    assert time.monotonic() - slow.asked < WITHIN
+    assert slow.parts <= 2 + BEGUN and time.monotonic() - slow.asked < WITHIN
     state = run.state()
     assert state["state"] == "stopped" and state["reason"] == "Stopped on request."
     return state

@@ -231,7 +231,7 @@ def test_an_empty_data_folder_is_refused(client, place, tmp_path):
     assert not list((place / "runs").glob("*"))
 
 
-def wait_for(client, run: str, *states: str, seconds: float = 60.0) -> dict:
+def wait_for(client, run: str, *states: str, seconds: float = 180.0) -> dict:
     patience = time.monotonic() + seconds
     while time.monotonic() < patience:
         status = client.predict(run=run, api_name="/train_status")
@@ -241,7 +241,7 @@ def wait_for(client, run: str, *states: str, seconds: float = 60.0) -> dict:
     raise AssertionError(f"the run is still {status['state']}")
 
 
-def wait_for_live(client, seconds: float = 60.0) -> dict:
+def wait_for_live(client, seconds: float = 180.0) -> dict:
     """The model of the training that runs, which there is from its first checkpoint on."""
     patience = time.monotonic() + seconds
     while time.monotonic() < patience:

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 from PIL import Image
+from waiting import until
 
 pytest.importorskip("gradio")
 
@@ -188,29 +189,32 @@ def forever(report):
 
 
 def test_watched_work_reports_and_returns():
-    steps = list(Tasks().watch("t", lambda report: report("Half", 0.5) or time.sleep(0.6) or 7))
-    assert steps[0] == Progress("Half", 0.5) and steps[-1] == Done(7)
+    half, seen = Progress("Half", 0.5), threading.Event()
+    watched = Tasks().watch("t", lambda report: report("Half", 0.5) or (seen.wait(60) and 7))
+    assert half in watched
+    seen.set()
+    assert list(watched)[-1] == Done(7)
     with pytest.raises(InputError, match="no"):
         list(Tasks().watch("t", lambda report: (_ for _ in ()).throw(InputError("no"))))
 
 
-@pytest.mark.parametrize("how", ["stop", "leave", "again"])
+@pytest.mark.parametrize("how", ["stop", "close", "leave", "again"])
 def test_work_ends_when_it_is_stopped_or_left_or_another_begins(how):
-    tasks, before = Tasks(), threading.active_count()
+    tasks, before = Tasks(), set(threading.enumerate())
     watched = tasks.watch("t", forever, "page")
-    assert next(watched) == Progress("Working", 0.5)
+    assert Progress("Working", 0.5) in watched
     if how == "stop":
         tasks.stop("another"), tasks.stop(None), tasks.stop("t")
         assert list(watched) == []
-    elif how == "leave":
+    elif how == "close":
         watched.close()
-    else:
-        assert list(tasks.watch("u", lambda report: 1, "page")) == [Done(1)]
+    elif how == "leave":
+        tasks.leave("another page"), tasks.leave(None), tasks.leave("page")
         assert list(watched) == []
-    patience = time.monotonic() + 5
-    while threading.active_count() > before and time.monotonic() < patience:
-        time.sleep(0.02)
-    assert threading.active_count() == before
+    else:
+        assert list(tasks.watch("u", lambda report: 1, "page"))[-1] == Done(1)
+        assert list(watched) == []
+    until(lambda: set(threading.enumerate()) <= before)
     assert not tasks._stops and not tasks._latest
 
 
@@ -273,9 +277,7 @@ def test_on_a_private_machine_paths_are_taken(server, models):
 
 def opened(loader, text):
     opening = loader.start(text)
-    patience = time.monotonic() + 20
-    while opening.state in ("waiting", "loading") and time.monotonic() < patience:
-        time.sleep(0.01)
+    until(lambda: opening.state not in ("waiting", "loading"))
     return opening
 
 
@@ -298,16 +300,14 @@ def test_openings_are_shared_and_tell_how_far_they_are(server, monkeypatch):
     def slow(name, progress):
         begun.append(name)
         progress(30, 100)
-        release.wait(10)
+        release.wait(60)
         return {"name": name}
 
     monkeypatch.setattr(server, "open", slow)
     loader = ModelLoader(server, server.catalog)
     opening = loader.start("org/name")
     assert loader.start("https://huggingface.co/org/name") is opening and loader.find("org/name") is opening
-    patience = time.monotonic() + 5
-    while not opening.done and time.monotonic() < patience:
-        time.sleep(0.01)
+    until(lambda: opening.done)
     assert (opening.state, opening.done, opening.total) == ("loading", 30, 100)
     release.set()
     assert opened(loader, "org/name").state == "done" and loader.find("org/other") is None

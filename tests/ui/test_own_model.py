@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,7 @@ import pytest
 gr = pytest.importorskip("gradio")
 from gradio_client import Client, handle_file  # noqa: E402
 from PIL import Image  # noqa: E402
+from waiting import until  # noqa: E402
 
 from vae.cli import main  # noqa: E402
 from vae.errors import InputError  # noqa: E402
@@ -106,9 +106,8 @@ def test_the_app_opens_it_and_trains_its_like(rings, monkeypatch):
         path, _ = client.predict(model="rings", n=4, seed=0, api_name="/sample")
         assert len(set(Image.open(path).convert("L").tobytes())) > 10
         started = client.predict(preset="RingVAE", data="digits", epochs=1, api_name="/train_start")
-        run, patience = Run(rings.parent / started["run"]), time.monotonic() + 60
-        while run.active() and time.monotonic() < patience:
-            time.sleep(0.1)
+        run = Run(rings.parent / started["run"])
+        until(lambda: not run.active())
         assert run.state()["state"] == "finished" and run.config()["model"]["_class_name"] == "RingVAE"
     finally:
         demo.close(verbose=False)

@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from other_user import REPO, UID, as_user, interpreter
+from waiting import end, free_port
 
 pytest.importorskip("gradio")
 client = pytest.importorskip("gradio_client")
@@ -33,9 +33,7 @@ def temporary():
 def app(temporary, tmp_path_factory):
     """The address of an app in a read-only checkout, and what it has printed so far."""
     python, environment = interpreter()
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     environment = environment | {"GRADIO_SERVER_PORT": str(port), "TMPDIR": str(temporary)}
     path = tmp_path_factory.mktemp("log") / "log"
     with path.open("w") as log:
@@ -53,8 +51,7 @@ def app(temporary, tmp_path_factory):
                 time.sleep(0.3)
         yield client.Client(address, verbose=False, download_files=False), path
     finally:
-        server.terminate()
-        server.wait(20)
+        end(server)
 
 
 def test_uploads_are_kept_in_a_folder_of_the_users_own(app, temporary):
@@ -74,7 +71,8 @@ def test_training_where_runs_cannot_be_written_is_refused_in_one_sentence(app):
 
 
 def test_nothing_is_written_into_the_checkout_and_nothing_fails_in_the_log(app):
-    theirs = [path for path in REPO.rglob("*") if path.lstat().st_uid == UID]
+    folders = [folder for folder in REPO.iterdir() if folder.name not in (".git", ".venv")]
+    theirs = [path for folder in folders for path in (folder, *folder.rglob("*")) if path.lstat().st_uid == UID]
     assert theirs == []
     assert not re.search("Traceback|Error", app[1].read_text())
 

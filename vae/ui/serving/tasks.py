@@ -43,6 +43,15 @@ class Tasks:
         if stop is not None:
             stop.set()
 
+    def leave(self, owner: str | None) -> None:
+        """End the owner's work: they want something else, whatever may come of that."""
+        with self._lock:
+            self._end(owner)
+
+    def _end(self, owner: str | None) -> None:
+        if owner in self._latest:
+            self._latest[owner].set()
+
     def watch(self, ticket: str, work: Callable[[Report], Any], owner: str | None = None) -> Iterator[Progress | Done]:
         """Runs work(report): yields its last report every BEAT seconds, and Done at the end; raises what it raised.
 
@@ -67,8 +76,7 @@ class Tasks:
 
         with self._lock:
             self._stops[ticket] = stop
-            if owner in self._latest:
-                self._latest[owner].set()
+            self._end(owner)
             if owner:
                 self._latest[owner] = stop
         # The request that this is done for is told by a context variable (ZeroGPU asks for it).

@@ -102,11 +102,14 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
             inputs = [picker, picture, choice, seed, side, tiles, as_given]
             latent_editor.build(server, tasks, partial(_chosen, server), inputs)
 
-    def rebuilt(model, value, sample: bool, seed_: int, longest, tiling, undone) -> Iterator[dict]:
+    def rebuilt(model, value, sample: bool, number, longest, tiling, undone) -> Iterator[dict]:
+        owner = f"{visitor()}/reconstruct" if visitor() else None
+        tasks.leave(owner)  # even if this is refused: what was wished before is not to be shown in its place
+        seed_ = read_seed(number) if sample else 0
         work, clean = _work(server, model, value, sample, seed_, longest, tiling, undone), value != undone
         image = work.args[1]
         ticket = secrets.token_hex(8)
-        for step in tasks.watch(ticket, work, f"{visitor()}/reconstruct" if visitor() else None):
+        for step in tasks.watch(ticket, work, owner):
             if isinstance(step, Done):
                 example = value.get("name") if value.get("kind") == "example" else None
                 of = {"model": model, "picture": label(value), "example": example}
@@ -118,8 +121,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
 
     @show_errors_of_steps(error_note)
     def show(model: str | None, value: dict, chosen: str, number: float, longest, tiling, undone) -> Iterator[dict]:
-        drawn = chosen == SAMPLE
-        yield from rebuilt(model, value, drawn, read_seed(number) if drawn else 0, longest, tiling, undone)
+        yield from rebuilt(model, value, chosen == SAMPLE, number, longest, tiling, undone)
 
     def undo(model: str | None, value: dict, *controls) -> Iterator[dict]:
         """Shows the image as it was given, or once more cleaned up."""
