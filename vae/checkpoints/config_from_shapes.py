@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 from vae.checkpoints import latent_spaces
@@ -30,9 +31,12 @@ def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | Non
         if naming.kind == "conv":
             return _conv(shapes)
         if naming.kind == "dc":
-            return latent_spaces.in_space(dc_config(shapes), name)
+            config = dc_config(shapes)
+            config = replace(config, scaling_factor=latent_spaces.dc_scaling(config, name))
+            return latent_spaces.in_space(config, name)
         if naming.kind == "hunyuan":
-            return _hunyuan(shapes)
+            config = _hunyuan(shapes)
+            return replace(config, scaling_factor=latent_spaces.hunyuan_scaling(config, name))
         if naming.kind == "wan":
             return _wan(shapes, name)
         if naming.kind == "tiny":
@@ -155,7 +159,6 @@ def _hunyuan(shapes: dict[str, Shape]) -> HunyuanConfig:
         latent_channels=shapes["decoder.conv_in.weight"][1],
         block_out_channels=tuple(widths),
         layers_per_block=_count(shapes, "encoder.down_blocks.{}.conv1.weight"),
-        scaling_factor=None,
     )
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vae.checkpoints.config_text import parse
+from vae.checkpoints.native_config import as_diffusers, published_name
 from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS
 from vae.checkpoints.weight_files import SUFFIXES
 from vae.errors import InputError
 from vae.models import FAMILIES, known_names
 
-STEMS = ("model", "diffusion_pytorch_model")
+STEMS = ("model", "diffusion_pytorch_model", "pytorch_model")
 BESIDE = ("priors.safetensors", "statistics.safetensors")  # these belong to a model and are none
 HALF = re.compile(r"(?P<stem>.*?)_?(?P<half>encoder|decoder)(?P<suffix>\.(?i:safetensors|pth|pt|bin))")
 
@@ -85,6 +86,9 @@ def _unknown(text: str, config: str) -> str | None:
         entries = parse(text, config)
     except InputError as error:
         return str(error)
+    if published_name(entries):
+        return None
+    entries = as_diffusers(entries)
     name = entries.get("_class_name") if isinstance(entries, dict) else None
     if name is None:
         return f"{config} has no _class_name; known are {known_names()}."
@@ -98,7 +102,7 @@ def _choose(names: list[str], variant: str | None) -> tuple[str, ...]:
     options: dict[tuple, list[str]] = {}
     for name in names:
         match = re.fullmatch(
-            r"(?P<stem>\w+?)(\.(?P<v1>\w+))?(-(?P<i>\d{5})-of-(?P<n>\d{5}))?(\.(?P<v2>\w+))?\.(?P<type>safetensors|bin)",
+            r"(?P<stem>\w+?)(\.(?P<v1>\w+))?(-(?P<i>\d{5})-of-(?P<n>\d{5}))?(\.(?P<v2>\w+))?\.(?P<type>safetensors|bin|ckpt|pt)",
             name,
         )
         if match and match["stem"] in STEMS:
@@ -107,7 +111,7 @@ def _choose(names: list[str], variant: str | None) -> tuple[str, ...]:
                 kind != variant,
                 kind is not None,
                 STEMS.index(match["stem"]),
-                match["type"] == "bin",
+                match["type"] != "safetensors",
                 match["n"] or "",
             )
             options.setdefault((*rank, kind or ""), []).append(name)
