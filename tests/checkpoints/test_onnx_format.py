@@ -15,7 +15,8 @@ from vae.models.own import OwnConfig, OwnModel
 
 pytest.importorskip("onnxscript")
 runtime = pytest.importorskip("onnxruntime")
-OF_OTHERS = ("kl with attention in a level", "flux2", "qwen", "qwen 2.1")  # whose layers are other families'
+# Of the families whose layers are others', too, the one that has most of them.
+ENOUGH = ("conv", "kl", "kl that reflects", "movq", "wan 2.2", "hunyuan", "tiny", "tiny with patches", "dc")
 close = partial(np.testing.assert_allclose, atol=1e-4, rtol=1e-4)
 
 
@@ -29,7 +30,7 @@ def sessions(folder):
 
 
 @torch.no_grad()  # with gradients a model does not clamp what it decodes
-@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in OF_OTHERS])
+@pytest.mark.parametrize("name", ENOUGH)
 def test_the_files_give_what_the_model_gives_at_any_batch_and_size(name, tmp_path):
     model = made(FAMILIES[name])
     folder = vae.export(model, tmp_path / "onnx", "onnx")
@@ -37,11 +38,8 @@ def test_the_files_give_what_the_model_gives_at_any_batch_and_size(name, tmp_pat
     encoder, decoder = sessions(folder)
     shapes = [(1, 16, 16), (3, 16, 16)]
     if not model.config.fixed_size:
-        shapes += [
-            (2, 34, 22),
-            (1, 50, 34),
-            (2, 5 * model.downscale, model.downscale),
-        ]  # one wide
+        shapes += [(2, 34, 22), (1, 50, 34)]
+        shapes.append((2, 5 * model.downscale, model.downscale))  # one latent pixel wide
     for n, height, width in shapes:
         x, z = examples(model, n, height, width)
         posterior = model.encode(x)
@@ -55,16 +53,14 @@ def test_the_files_give_what_the_model_gives_at_any_batch_and_size(name, tmp_pat
 
 
 @torch.no_grad()
-@pytest.mark.parametrize("name", ["conv", "kl that reflects"])
-def test_an_image_of_a_single_latent_pixel(name, tmp_path):
-    config = FAMILIES[name]
+def test_an_image_of_a_single_latent_pixel(tmp_path):
+    config = FAMILIES["conv"]
     model = made(replace(config, sample_size=config.downscale))
     encoder, decoder = sessions(vae.export(model, tmp_path / "onnx", "onnx"))
     x, z = examples(model, 2, model.downscale, model.downscale)
     assert z.shape[2:] == (1, 1)
     close(encoder.run(["mean"], {"images": x.numpy()})[0], model.encode(x).mean.numpy())
-    # Norms of two numbers that are nearly the same: what is left of them is mostly rounding.
-    np.testing.assert_allclose(decoder.run(None, {"latents": z.numpy()})[0], model.decode(z).numpy(), atol=1e-2)
+    close(decoder.run(None, {"latents": z.numpy()})[0], model.decode(z).numpy())
 
 
 class Averages(nn.Module):

@@ -14,6 +14,7 @@ from vae.errors import InputError
 from vae.models import FAMILIES, known_names
 
 STEMS = ("model", "diffusion_pytorch_model", "pytorch_model")
+TYPES = ("safetensors", "bin", "ckpt", "pt")
 BESIDE = ("priors.safetensors", "statistics.safetensors")  # these belong to a model and are none
 HALF = re.compile(r"(?P<stem>.*?)_?(?P<half>encoder|decoder)(?P<suffix>\.(?i:safetensors|pth|pt|bin))")
 
@@ -102,19 +103,20 @@ def _choose(names: list[str], variant: str | None) -> tuple[str, ...]:
     options: dict[tuple, list[str]] = {}
     for name in names:
         match = re.fullmatch(
-            r"(?P<stem>\w+?)(\.(?P<v1>\w+))?(-(?P<i>\d{5})-of-(?P<n>\d{5}))?(\.(?P<v2>\w+))?\.(?P<type>safetensors|bin|ckpt|pt)",
+            r"(?P<stem>\w+?)(\.(?P<v1>\w+))?(-(?P<i>\d{5})-of-(?P<n>\d{5}))?(\.(?P<v2>\w+))?\.(?P<type>\w+)",
             name,
+            re.IGNORECASE,
         )
-        if match and match["stem"] in STEMS:
+        if match and match["stem"].lower() in STEMS and match["type"].lower() in TYPES:
             kind = match["v1"] or match["v2"]
             rank = (
                 kind != variant,
                 kind is not None,
-                STEMS.index(match["stem"]),
-                match["type"] != "safetensors",
+                STEMS.index(match["stem"].lower()),
+                TYPES.index(match["type"].lower()),
                 match["n"] or "",
             )
-            options.setdefault((*rank, kind or ""), []).append(name)
+            options.setdefault((*rank, kind or "", name != name.lower()), []).append(name)
     for key in sorted(options):
         shards = options[key]
         if len(shards) == int(key[4] or 1):

@@ -73,7 +73,7 @@ def in_space(config: ModelConfig, name: str) -> ModelConfig:
 
 
 def dc_scaling(config: DCConfig, name: str) -> float | None:
-    """Of a deep-compression auto-encoder with a published one's name the scaling factor; of others None, for unknown."""
+    """The scaling factor of a deep-compression auto-encoder, by its published name; None, unknown, by others."""
     found = re.search(rf"f{config.downscale}c{config.latent_channels}-(in|mix|sana)(?![a-z])", name.lower())
     return DC_SCALINGS.get(found[0]) if found else None
 
