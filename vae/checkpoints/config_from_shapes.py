@@ -31,12 +31,9 @@ def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | Non
         if naming.kind == "conv":
             return _conv(shapes)
         if naming.kind == "dc":
-            config = dc_config(shapes)
-            config = replace(config, scaling_factor=latent_spaces.dc_scaling(config, name))
-            return latent_spaces.in_space(config, name)
+            return _dc(shapes, name)
         if naming.kind == "hunyuan":
-            config = _hunyuan(shapes)
-            return replace(config, scaling_factor=latent_spaces.hunyuan_scaling(config, name))
+            return _hunyuan(shapes, name)
         if naming.kind == "wan":
             return _wan(shapes, name)
         if naming.kind == "tiny":
@@ -149,17 +146,23 @@ def _tiny(shapes: dict[str, Shape]) -> TinyConfig:
     )
 
 
-def _hunyuan(shapes: dict[str, Shape]) -> HunyuanConfig:
+def _dc(shapes: dict[str, Shape], name: str) -> ModelConfig:
+    config = dc_config(shapes)
+    return latent_spaces.in_space(replace(config, scaling_factor=latent_spaces.dc_scaling(config, name)), name)
+
+
+def _hunyuan(shapes: dict[str, Shape], name: str) -> HunyuanConfig:
     row = _count(shapes, "encoder.down_blocks.{}.conv1.weight", "encoder.down_blocks.{}.conv.weight")
     found = [shapes.get(f"encoder.down_blocks.{i}.conv1.weight") for i in range(row)]
     widths = [shape[0] for shape, after in pairwise([*found, None]) if shape and after is None]  # a level's last block
-    return HunyuanConfig(
+    config = HunyuanConfig(
         in_channels=shapes["encoder.conv_in.weight"][1],
         out_channels=shapes["decoder.conv_out.weight"][0],
         latent_channels=shapes["decoder.conv_in.weight"][1],
         block_out_channels=tuple(widths),
         layers_per_block=_count(shapes, "encoder.down_blocks.{}.conv1.weight"),
     )
+    return replace(config, scaling_factor=latent_spaces.hunyuan_scaling(config, name))
 
 
 def _wan(shapes: dict[str, Shape], name: str) -> WanConfig:

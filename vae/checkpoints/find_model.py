@@ -106,12 +106,14 @@ def _open_file(path: Path) -> Opened:
 
 
 def _recognised(weights: Weights, config: Path | None, name: str) -> Opened:
-    """config: the config.json that goes with the weights; without one, theirs is in their header or in their shapes."""
+    """config: the config.json that goes with the weights; without one, or with one that only names the network, theirs
+    is in their header or in their shapes."""
     text = weights.metadata.get("config") if config is None else read_text(config)
     entries = None if text is None else parse(text, name if config is None else config.name)
-    if text is None or (published := published_name(entries)):
+    published = published_name(entries)
+    if text is None or published:
         naming = recognise(weights.shapes)
-        told = infer_config(naming, name if text is None else published, weights.metadata)
+        told = infer_config(naming, published or name, weights.metadata)
         check_channels(told)
         return Opened(told, naming, weights)
     own = isinstance(entries, dict) and is_own(entries)
