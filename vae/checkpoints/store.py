@@ -123,7 +123,8 @@ def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") ->
     Qwen-Image's kernels are a video's again in diffusers' format, with the slices for other frames as they were loaded.
     Of padding_mode "reflect" diffusers itself takes no notice.
 
-    Raises InputError for a model that the format has no class for, and for another format.
+    In a folder that exists the files of the same names are replaced, and an export that fails leaves it as it was.
+    Raises InputError for a model that the format has no class for, for another format, and for a folder that is a file.
     """
     model, folder = as_model(model), _folder(folder)
     if format in ("taesd", "onnx"):
