@@ -176,7 +176,7 @@ def taesd_name(name: str) -> tuple[str, str]:
     return half, f"{int(index) + (half == 'decoder')}.{rest}"
 
 
-def _kl(names: Iterable[str]) -> dict[str, tuple[str, None]]:
+def _kl(names: Iterable[str]) -> dict[str, tuple[str, int | None]]:
     """CompVis' names and diffusers' older ones; today's stay. CompVis counts the decoder's levels from the image up."""
     levels = [int(m[1]) for m in (re.match(r"decoder\.up\.(\d+)\.", name) for name in names) if m]
     top = max(levels, default=0)
