@@ -6,7 +6,7 @@ import os
 import re
 import shutil
 import tempfile
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from vae.errors import InputError
@@ -35,18 +35,35 @@ def replacing(path: Path, durable: bool = True):
 
 @contextmanager
 def appearing(folder: Path):
-    """Where to write the files of `folder`: itself if it exists, else a folder that becomes it when the block ends."""
-    if folder.is_dir():
-        yield folder
-        return
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    place = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    """Where to write the files of `folder`: a folder that becomes it when the block ends well, or, where it exists,
+    whose files then take their places in it. If the block raises, nothing of them is left."""
+    exists, new = folder.is_dir(), [parent for parent in folder.parents if not parent.exists()]
     try:
-        yield place
-        place.chmod(0o755)
-        place.rename(folder)
-    finally:
-        shutil.rmtree(place, ignore_errors=True)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        place = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder if exists else folder.parent))
+        try:
+            yield place
+            if exists:
+                _move(place, folder)
+            else:
+                place.chmod(0o755)
+                place.rename(folder)
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+    except BaseException:
+        with suppress(OSError):  # somebody else may have come to use one
+            for parent in new:
+                parent.rmdir()
+        raise
+
+
+def _move(place: Path, folder: Path) -> None:
+    """Let the files of `place` take their places in the folder; none does where one cannot."""
+    for path in place.iterdir():
+        if (folder / path.name).is_dir():
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(folder / path.name))
+    for path in sorted(place.iterdir()):
+        path.replace(folder / path.name)
 
 
 def write_text(path: Path, text: str, durable: bool = True) -> None:

@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 from fake_hub import FakeHub
+from family_peers import peer
+from native_peers import to_efficientvit
 from peers import diffusers_kl, diffusers_tiny, to_compvis, to_taesd, write_folder
 from safetensors.torch import save_file
 
@@ -59,6 +61,7 @@ def models():
         "kl": diffusers_kl(widths=(8, 16), norm_num_groups=4),
         "tiny": diffusers_tiny(width=8),
         "wide": diffusers_kl(),
+        "dc": peer("DC as in Sana"),
     }
 
 
@@ -84,6 +87,9 @@ def hub(tmp_path_factory, models):
     torch.save(decoder, root / "me" / "taef1" / "taef1_decoder.pth")
     (root / "org" / "single").mkdir()
     save_file(to_compvis(models["wide"].state_dict()), root / "org" / "single" / "ae.safetensors")
+    (root / "mit" / "dc-ae").mkdir(parents=True)
+    save_file(to_efficientvit(models["dc"].state_dict(), strided=True), root / "mit" / "dc-ae" / "model.safetensors")
+    (root / "mit" / "dc-ae" / "config.json").write_text('{"model_name": "dc-ae-f32c32-sana-1.0"}')
     for i in range(4):  # the 40 GB without an auto-encoder
         write_folder(
             root / "org" / "llm",
@@ -142,6 +148,11 @@ def first(model):
 
 def served(hub, repo):
     return sorted(name for name_of, name in hub.served if name_of == repo)
+
+
+def test_a_repository_whose_config_only_names_the_network(hub, worker, models):
+    assert worker(source="mit/dc-ae")["first"] == pytest.approx(first(models["dc"]))
+    assert served(hub, "mit/dc-ae") == ["config.json", "config.json", "model.safetensors"]
 
 
 def test_a_plain_repository_with_progress(hub, worker, models):

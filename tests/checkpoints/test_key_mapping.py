@@ -402,5 +402,13 @@ def test_what_diffusers_cannot_hold_is_not_exported(tmp_path):
 def test_names_and_shapes_that_no_network_has_are_one_sentence():
     with pytest.raises(InputError, match="as no network's has"):
         recognise({f"decoder.up.{'9' * 5000}.block.0.conv1.weight": (1,)})
-    with pytest.raises(InputError, match="a single number"):
-        _part("encoder.mid_block.attentions.0.to_q.weight", "encoder.9.in_proj.weight", (), third=0)
+    for shape in ((), (7, 2)):
+        with pytest.raises(InputError, match="not three matrices"):
+            _part("encoder.mid_block.attentions.0.to_q.weight", "encoder.9.in_proj.weight", shape, 0, "notebook")
+
+
+@pytest.mark.parametrize("name", ["decoder.up_blocks.0.resnets.0.conv1.weight", "bn.running_mean"])
+def test_a_tensor_without_dimensions_is_one_sentence(name):
+    shapes = {key: tuple(tensor.shape) for key, tensor in diffusers_flux2().state_dict().items()}
+    with pytest.raises(InputError, match="like no auto-encoder known here"):
+        infer_config(recognise(shapes | {name: ()}))

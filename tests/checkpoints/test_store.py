@@ -331,3 +331,12 @@ def test_sources_that_are_nothing(source):
 @pytest.mark.parametrize("subfolder", ["../..", "/etc", "a/../../b"])
 def test_a_subfolder_stays_inside(saved, subfolder):
     refuses(saved, "does not lie inside", subfolder=subfolder)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "CKPT", "bin"])
+def test_what_often_lies_where_weights_should_is_called_what_it_is(tmp_path, ending):
+    path = tmp_path / f"vae.{ending}"
+    path.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 334643276\n")
+    refuses(path, "Git LFS's pointer to the weights")
+    path.write_text("\n<!DOCTYPE html><html><head><title>Sign in</title></head></html>")
+    refuses(path, "is a web page, not weights")

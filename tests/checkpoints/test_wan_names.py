@@ -1,6 +1,7 @@
 """Wan's and Qwen-Image's original files, and what a video's network keeps of an image's."""
 
 import re
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,9 +9,11 @@ from family_peers import decode, encode, peer
 from safetensors.torch import save_file
 
 import vae
+from vae import latents
 from vae.checkpoints.diffusers_config import read_config
 from vae.checkpoints.wan_names import to_diffusers
 from vae.errors import InputError
+from vae.latents.scaling import measured
 from vae.models import build
 
 
@@ -89,6 +92,36 @@ def test_what_sees_other_frames_is_kept_through_a_training_on_images(tmp_path):
     assert torch.equal(again[:, :, :2], before[:, :, :2]) and torch.equal(again[:, :, 2], before[:, :, 2] + 1.0)
 
 
+def test_an_unknown_scaling_stays_unknown_through_an_export_and_a_measured_one_is_kept(tmp_path):
+    save_file(peer("Wan").state_dict(), tmp_path / "wan.safetensors")
+    alone = vae.load(tmp_path / "wan.safetensors")
+    assert alone.config.scaling_factor is None
+    vae.export(alone, tmp_path / "unknown")
+    again = vae.load(tmp_path / "unknown")
+    assert again.config == alone.config
+    with pytest.raises(InputError, match="not known"):
+        latents.scale(again, torch.zeros(1, 4, 1, 1))
+
+    x = torch.rand(2, 3, 8, 12) * 2 - 1
+    again.config = replace(again.config, **measured(again, x))
+    vae.export(vae.load(vae.save(again, tmp_path / "ours")), tmp_path / "measured")
+    from diffusers import AutoencoderKLWan
+
+    z, theirs = again.encode(x).mean, AutoencoderKLWan.from_pretrained(tmp_path / "measured").config
+    assert theirs.latents_mean == [0.0] * 4 and theirs.latents_std == [1 / again.config.scaling_factor] * 4
+    torch.testing.assert_close(latents.scale(vae.load(tmp_path / "measured"), z), latents.scale(again, z))
+
+
+@torch.no_grad()
+def test_latents_as_far_apart_as_a_failing_training_makes_them_have_a_scaling_too():
+    model = build(read_config({"_class_name": "AutoencoderKLWan", "base_dim": 8, "dim_mult": [1, 2, 2, 2]}))
+    model.config = replace(model.config, latents_mean=None, latents_std=None)
+    x = torch.rand(2, 3, 8, 8) * 2 - 1
+    for factor in (1e7, float("inf")):
+        model.quant_conv.weight.copy_(torch.full_like(model.quant_conv.weight, factor))
+        assert replace(model.config, **measured(model, x)).scaling_factor > 0
+
+
 @pytest.mark.parametrize(
     ("kind", "space", "downscale"),
     [
@@ -124,6 +157,7 @@ def test_the_published_networks_are_the_classes_own_defaults(kind, space, downsc
         ({"dim_mult": [1, 2]}, "one entry less, not 2 and 3"),
         ({"dim_mult": [1, 2, 4, 10**6]}, "even numbers up to 8192, not 96000000"),
         ({"base_dim": 0}, "even numbers up to 8192, not 0"),
+        ({"latents_std": [1.0] * 15 + [0.0]}, "latents_std may be 0"),
         ({"z_dim": 8}, "latents_mean must have 8 numbers"),
         ({"num_res_blocks": 1000}, "num_res_blocks must be from 1 to 64, not 1000"),
         ({"dim_mult": "1,2,4"}, "dim_mult must be of type tuple"),

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from itertools import pairwise
 
 from vae.checkpoints import latent_spaces
@@ -25,24 +26,29 @@ def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | Non
     What shapes do not show is taken from the family: 32 normalisation groups, and the scaling factor where the file
     tells the family (see latent_spaces). Raises InputError if the shapes do not add up to a known network.
     """
-    shapes = naming.shapes
     try:
-        if naming.kind == "conv":
-            return _conv(shapes)
-        if naming.kind == "dc":
-            return latent_spaces.in_space(dc_config(shapes), name)
-        if naming.kind == "hunyuan":
-            return _hunyuan(shapes)
-        if naming.kind == "wan":
-            return _wan(shapes, name)
-        if naming.kind == "tiny":
-            return latent_spaces.in_space(_tiny(shapes), name)
-        config = _kl(shapes)
+        return _config(naming, name, header or {})
     except (KeyError, IndexError, ValueError, TypeError, ZeroDivisionError) as error:
         if isinstance(error, InputError):
             raise
         missing = f": {error.args[0]} is missing" if isinstance(error, KeyError) else ""
         raise InputError(f"The weights are laid out like no auto-encoder known here{missing}.") from error
+
+
+def _config(naming: Naming, name: str, header: Mapping[str, str]) -> ModelConfig:
+    """infer_config's, or whatever error it is to look for what is not there."""
+    shapes = naming.shapes
+    if naming.kind == "conv":
+        return _conv(shapes)
+    if naming.kind == "dc":
+        return _dc(shapes, name)
+    if naming.kind == "hunyuan":
+        return _hunyuan(shapes, name)
+    if naming.kind == "wan":
+        return _wan(shapes, name)
+    if naming.kind == "tiny":
+        return latent_spaces.in_space(_tiny(shapes), name)
+    config = _kl(shapes)
     fields = config.to_dict()
     if naming.kind == "vq":
         entries = shapes[CODEBOOK][0]
@@ -59,7 +65,7 @@ def infer_config(naming: Naming, name: str = "", header: Mapping[str, str] | Non
         decoder_widths = None if widths == config.block_out_channels else widths
         flux2 = Flux2Config(**fields, patch_size=(side, side), decoder_block_out_channels=decoder_widths)
         return latent_spaces.in_space(flux2, name)
-    fields |= latent_spaces.scaling(config.latent_channels, name, naming.companions, header or {})
+    fields |= latent_spaces.scaling(config.latent_channels, name, naming.companions, header)
     return latent_spaces.in_space(KLConfig(**fields), name)
 
 
@@ -145,18 +151,23 @@ def _tiny(shapes: dict[str, Shape]) -> TinyConfig:
     )
 
 
-def _hunyuan(shapes: dict[str, Shape]) -> HunyuanConfig:
+def _dc(shapes: dict[str, Shape], name: str) -> ModelConfig:
+    config = dc_config(shapes)
+    return latent_spaces.in_space(replace(config, scaling_factor=latent_spaces.dc_scaling(config, name)), name)
+
+
+def _hunyuan(shapes: dict[str, Shape], name: str) -> HunyuanConfig:
     row = _count(shapes, "encoder.down_blocks.{}.conv1.weight", "encoder.down_blocks.{}.conv.weight")
     found = [shapes.get(f"encoder.down_blocks.{i}.conv1.weight") for i in range(row)]
     widths = [shape[0] for shape, after in pairwise([*found, None]) if shape and after is None]  # a level's last block
-    return HunyuanConfig(
+    config = HunyuanConfig(
         in_channels=shapes["encoder.conv_in.weight"][1],
         out_channels=shapes["decoder.conv_out.weight"][0],
         latent_channels=shapes["decoder.conv_in.weight"][1],
         block_out_channels=tuple(widths),
         layers_per_block=_count(shapes, "encoder.down_blocks.{}.conv1.weight"),
-        scaling_factor=None,
     )
+    return replace(config, scaling_factor=latent_spaces.hunyuan_scaling(config, name))
 
 
 def _wan(shapes: dict[str, Shape], name: str) -> WanConfig:

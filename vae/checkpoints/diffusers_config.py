@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field, replace
 
 from vae.checkpoints.latent_spaces import in_space
+from vae.checkpoints.native_config import as_diffusers
 from vae.errors import InputError
 from vae.models import FAMILIES, ModelConfig, config_from_dict
 from vae.models.autoencoder_dc import PER_LEVEL, DCConfig
@@ -81,10 +82,11 @@ NULLABLE = ("scaling_factor", "decoder_base_dim", *_STATISTICS)  # where null is
 
 
 def read_config(entries: dict, name: str = "") -> ModelConfig:
-    """The config in a config.json of ours or of diffusers, whose fields we translate.
+    """The config in a config.json of ours or of diffusers, whose fields we translate, or of Tencent's HunyuanImage.
 
     name: of the folder or repository; from TAESD's the latent space is told. Raises InputError for anything else.
     """
+    entries = as_diffusers(entries)
     kind = entries.get("_class_name") if isinstance(entries, dict) else None
     if not isinstance(kind, str) or "fixed_size" in entries or kind not in THEIRS:
         return _with_whole_latents(entries)  # ours, or refused there with the list of what is known
@@ -111,6 +113,8 @@ def read_config(entries: dict, name: str = "") -> ModelConfig:
             values[key] = [values[key]] * (len(widths) if isinstance(widths, list | tuple) else 1)
     if issubclass(family, WanConfig):
         values |= _of_pixels(values)
+        if any(key in entries and entries[key] is None for key in _STATISTICS):
+            values["scaling_factor"] = None  # of theirs these are all that tells the scaling
     if values.get("act_fn") == "swish":
         values["act_fn"] = "silu"
     config = _with_whole_latents({"_class_name": kind, **values})
@@ -130,6 +134,16 @@ def _of_pixels(values: dict) -> dict:
     if any(channels % square for channels in found.values()):
         raise InputError(f"The config's {' and '.join(found)} must be multiples of {square}, patch_size's square.")
     return {name: channels // square for name, channels in found.items()}
+
+
+def _by_channel(config: WanConfig) -> dict:
+    """The scaling as latents_mean and latents_std, which are all that Wan's classes have; None where it is unknown."""
+    factor, mean, std = config.scaling_factor, config.latents_mean, config.latents_std
+    if factor is None:
+        return dict.fromkeys(_STATISTICS)
+    if mean is None or std is None:
+        mean, std = (config.shift_factor,) * config.z_dim, (1.0,) * config.z_dim
+    return {"latents_mean": mean, "latents_std": tuple(spread / factor for spread in std)}
 
 
 def _attention(key: str, types: object) -> tuple[str, tuple[bool, ...] | None]:
@@ -187,6 +201,8 @@ def diffusers_config(config: ModelConfig) -> dict:
             f"diffusers has no class for {reason}; the model can only be saved in this library's own format."
         )
     values = config.to_dict()
+    if isinstance(config, WanConfig):
+        values |= _by_channel(config)
     entries |= {name: values[name] for name in THEIRS[kind].fields}
     if per_patch > 1:
         entries |= {name: per_patch * values[name] for name in _CHANNELS}

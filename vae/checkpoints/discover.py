@@ -7,12 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from vae.checkpoints.config_text import parse
+from vae.checkpoints.native_config import as_diffusers, published_name
 from vae.checkpoints.run_checkpoints import CONFIG, WEIGHTS
 from vae.checkpoints.weight_files import SUFFIXES
 from vae.errors import InputError
 from vae.models import FAMILIES, known_names
 
-STEMS = ("model", "diffusion_pytorch_model")
+STEMS = ("model", "diffusion_pytorch_model", "pytorch_model")
+TYPES = ("safetensors", "bin", "ckpt", "pt")
 BESIDE = ("priors.safetensors", "statistics.safetensors")  # these belong to a model and are none
 HALF = re.compile(r"(?P<stem>.*?)_?(?P<half>encoder|decoder)(?P<suffix>\.(?i:safetensors|pth|pt|bin))")
 
@@ -85,6 +87,9 @@ def _unknown(text: str, config: str) -> str | None:
         entries = parse(text, config)
     except InputError as error:
         return str(error)
+    if published_name(entries):
+        return None
+    entries = as_diffusers(entries)
     name = entries.get("_class_name") if isinstance(entries, dict) else None
     if name is None:
         return f"{config} has no _class_name; known are {known_names()}."
@@ -98,19 +103,20 @@ def _choose(names: list[str], variant: str | None) -> tuple[str, ...]:
     options: dict[tuple, list[str]] = {}
     for name in names:
         match = re.fullmatch(
-            r"(?P<stem>\w+?)(\.(?P<v1>\w+))?(-(?P<i>\d{5})-of-(?P<n>\d{5}))?(\.(?P<v2>\w+))?\.(?P<type>safetensors|bin)",
+            r"(?P<stem>\w+?)(\.(?P<v1>\w+))?(-(?P<i>\d{5})-of-(?P<n>\d{5}))?(\.(?P<v2>\w+))?\.(?P<type>\w+)",
             name,
+            re.IGNORECASE,
         )
-        if match and match["stem"] in STEMS:
+        if match and match["stem"].lower() in STEMS and match["type"].lower() in TYPES:
             kind = match["v1"] or match["v2"]
             rank = (
                 kind != variant,
                 kind is not None,
-                STEMS.index(match["stem"]),
-                match["type"] == "bin",
+                STEMS.index(match["stem"].lower()),
+                TYPES.index(match["type"].lower()),
                 match["n"] or "",
             )
-            options.setdefault((*rank, kind or ""), []).append(name)
+            options.setdefault((*rank, kind or "", name != name.lower()), []).append(name)
     for key in sorted(options):
         shards = options[key]
         if len(shards) == int(key[4] or 1):

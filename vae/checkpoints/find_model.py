@@ -10,6 +10,7 @@ from vae.checkpoints.config_text import LONGEST, parse
 from vae.checkpoints.diffusers_config import read_config
 from vae.checkpoints.discover import Found, find, partner
 from vae.checkpoints.key_mapping import Naming, as_they_are, recognise
+from vae.checkpoints.native_config import published_name
 from vae.checkpoints.run_checkpoints import CONFIG, complete_checkpoints
 from vae.checkpoints.weight_files import Weights, join, open_weights
 from vae.errors import InputError
@@ -105,14 +106,16 @@ def _open_file(path: Path) -> Opened:
 
 
 def _recognised(weights: Weights, config: Path | None, name: str) -> Opened:
-    """config: the config.json that goes with the weights; without one, theirs is in their header or in their shapes."""
+    """config: the config.json that goes with the weights; without one, or with one that only names the network, theirs
+    is in their header or in their shapes."""
     text = weights.metadata.get("config") if config is None else read_text(config)
-    if text is None:
+    entries = None if text is None else parse(text, name if config is None else config.name)
+    published = published_name(entries)
+    if text is None or published:
         naming = recognise(weights.shapes)
-        told = infer_config(naming, name, weights.metadata)
+        told = infer_config(naming, published or name, weights.metadata)
         check_channels(told)
         return Opened(told, naming, weights)
-    entries = parse(text, name if config is None else config.name)
     own = isinstance(entries, dict) and is_own(entries)
     naming = as_they_are(weights.shapes) if own else recognise(weights.shapes)
     told = read_config(entries, name)

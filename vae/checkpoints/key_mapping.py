@@ -2,8 +2,9 @@
 
 Nothing is computed here: from a file's names and shapes `recognise` says which tensor of the file becomes which of
 ours. Known namings: diffusers with today's and older attention names; CompVis (the single files of SD, SDXL, SD3,
-FLUX.1 and FLUX.2), bare or inside a whole pipeline's file; the Stable Diffusion notebook; Wan and Qwen-Image, native
-and diffusers (wan_names); TAESD, native and diffusers; our own.
+FLUX.1 and FLUX.2), bare or inside a whole pipeline's file; the Stable Diffusion notebook; Wan and Qwen-Image, the
+deep-compression networks and HunyuanImage, native and diffusers (wan_names, dc_names, hunyuan_names); TAESD, native and
+diffusers; our own.
 """
 
 import re
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from vae.checkpoints import wan_names
+from vae.checkpoints import dc_names, hunyuan_names, wan_names
 from vae.errors import InputError
 
 LONGEST_NAME = 300  # characters of a tensor's name
@@ -36,7 +37,7 @@ PREFIXES = ("first_stage_model.", "vae.", "module.", "_orig_mod.", "model.", "au
 ATTENTION = {"q": "to_q", "k": "to_k", "v": "to_v", "proj_out": "to_out.0", "norm": "group_norm"}
 ATTENTION |= {"query": "to_q", "key": "to_k", "value": "to_v", "proj_attn": "to_out.0"}
 UP = {"block": "resnets", "attn": "attentions", "upsample": "upsamplers.0"}
-LINEAR = re.compile(r"\.attentions\.\d+\.to_(q|k|v|out\.0)\.weight$")
+LINEAR = re.compile(r"\.(attentions\.\d+\.to_(q|k|v|out\.0)|attn\.to_(q|k|v|out))\.weight$")
 
 
 @dataclass(frozen=True)
@@ -94,24 +95,29 @@ def recognise(shapes: dict[str, Shape]) -> Naming:
         missing = "no" if not any(n.startswith(("encoder.", "decoder.")) for n in names) else "only half of an"
         raise InputError(f"The weights hold {missing} auto-encoder: tensors under encoder. and decoder. are needed.")
 
+    seen = {name: shapes[source] for name, source in left.items()}
+    renamed: dict[str, tuple[str, int | None]]
     if any(mark in names for mark in wan_names.MARKS):
         return Naming("wan", _wan(left, shapes), companions)
     if "encoder.0.0.0.weight" in names:
         kind, renamed = "conv", {name: (name, None) for name in names}
     elif any(re.match(r"encoder\.\d+\.group_norm_1\.", name) for name in names):
-        kind, renamed = "notebook", _notebook(names, {name: shapes[left[name]] for name in names})
+        kind, renamed = "notebook", _notebook(names, seen)
     elif any(re.match(r"encoder\.(layers\.)?\d+\.conv\.", name) for name in names):
         kind, renamed = "tiny", {_tiny(name): (name, None) for name in names}
     elif any(DC.match(name) for name in names):
         kind, renamed = "dc", {name: (name, None) for name in names}
+    elif any(dc_names.MARK.match(name) for name in names):
+        kind, renamed = "dc", dc_names.to_diffusers(names)
     elif any(HUNYUAN.match(name) for name in names):
         kind, renamed = "hunyuan", {name: (name, None) for name in names}
+    elif hunyuan_names.is_theirs(seen):
+        kind, renamed = "hunyuan", {ours: (name, None) for ours, name in hunyuan_names.to_diffusers(names).items()}
     else:
         kind, renamed = "vq" if CODEBOOK in names else "kl", _kl(names)
-    if len(renamed) < len(names):
+    if len(renamed) < len(names) or {name for name, _ in renamed.values()} != names:
         raise InputError(MIXED)
-    linear = kind != "hunyuan"  # whose attention is of 1x1 convolutions to this day
-    parts = {ours: _part(ours, left[n], shapes[left[n]], third, linear) for ours, (n, third) in renamed.items()}
+    parts = {ours: _part(ours, left[n], seen[n], third, kind) for ours, (n, third) in renamed.items()}
     return Naming(kind, parts, companions)
 
 
@@ -143,12 +149,14 @@ def _wan(left: dict[str, str], shapes: dict[str, Shape]) -> dict[str, Part]:
     return dict(parts)
 
 
-def _part(ours: str, source: str, shape: Shape, third: int | None, linear: bool = True) -> Part:
+def _part(ours: str, source: str, shape: Shape, third: int | None, kind: str) -> Part:
     if third is not None:
-        if not shape:
-            raise InputError(f"The tensor {source[:100]} is a single number, where three matrices are expected.")
+        if not shape or shape[0] % 3:
+            raise InputError(f"The tensor {source[:100]} has the shape {list(shape)}, which is not three matrices.")
         shape = (shape[0] // 3, *shape[1:])
-    if linear and LINEAR.search(ours) and len(shape) == 4 and shape[2:] == (1, 1):
+    if kind == "hunyuan":  # whose attention is of 1x1 convolutions to this day, and whose files may be a video's
+        return Part(source, shape[:2] + shape[3:] if len(shape) == 5 and shape[2] == 1 else shape, third)
+    if LINEAR.search(ours) and len(shape) == 4 and shape[2:] == (1, 1):
         shape = shape[:2]
     return Part(source, shape, third)
 
@@ -168,7 +176,7 @@ def taesd_name(name: str) -> tuple[str, str]:
     return half, f"{int(index) + (half == 'decoder')}.{rest}"
 
 
-def _kl(names: Iterable[str]) -> dict[str, tuple[str, None]]:
+def _kl(names: Iterable[str]) -> dict[str, tuple[str, int | None]]:
     """CompVis' names and diffusers' older ones; today's stay. CompVis counts the decoder's levels from the image up."""
     levels = [int(m[1]) for m in (re.match(r"decoder\.up\.(\d+)\.", name) for name in names) if m]
     top = max(levels, default=0)

@@ -9,6 +9,7 @@ from dataclasses import replace
 
 from vae.models import KL_PRESETS, ModelConfig
 from vae.models.autoencoder_dc import DCConfig
+from vae.models.autoencoder_hunyuan import HunyuanConfig
 from vae.models.autoencoder_kl import Flux2Config, KLConfig
 from vae.models.autoencoder_qwen21 import LATENTS_MEAN as QWEN21_MEAN
 from vae.models.autoencoder_qwen21 import QwenImage21Config
@@ -26,6 +27,10 @@ LATENT_SPACES = {
 TINY_SPACES = {"taesd": "sd", "taesdxl": "sdxl", "taesd3": "sd3", "taef1": "flux1", "taef2": "flux2"}
 TINY_SPACES |= {"taesana": "sana", "taeqi2_1": "qwen21"}
 SANA = (32, 32, 0.41407)  # a latent pixel's side in pixels, channels, scaling factor
+# Scaling factors of the deep-compression auto-encoders (f: that side, c: channels), by what their names have in common.
+DC_SCALINGS = {"f32c32-sana": SANA[2], "f32c32-in": 0.3189, "f32c32-mix": 0.4552, "f64c128-in": 0.2889}
+DC_SCALINGS |= {"f64c128-mix": 0.4538, "f128c512-in": 0.4883, "f128c512-mix": 0.362}
+HUNYUAN_SCALING = 0.75289
 
 # What tells a file's family, the first that is found: tensors that the file holds beside the auto-encoder's, the
 # architecture that its header names (the modelspec standard), and its own name.
@@ -65,6 +70,18 @@ def in_space(config: ModelConfig, name: str) -> ModelConfig:
     elif isinstance(config, DCConfig) and (config.downscale, config.latent_channels, config.scaling_factor) == SANA:
         space = "sana"
     return replace(config, latent_space=space)
+
+
+def dc_scaling(config: DCConfig, name: str) -> float | None:
+    """The scaling factor of a deep-compression auto-encoder, by its published name; None, unknown, by others."""
+    found = re.search(rf"f{config.downscale}c{config.latent_channels}-(in|mix|sana)(?![a-z])", name.lower())
+    return DC_SCALINGS.get(found[0]) if found else None
+
+
+def hunyuan_scaling(config: HunyuanConfig, name: str) -> float | None:
+    """The same for HunyuanImage 2.1's."""
+    published = config.block_out_channels == HunyuanConfig.block_out_channels
+    return HUNYUAN_SCALING if published and re.search(r"hunyuan[-_ ]?image", name.lower()) else None
 
 
 def scaling(channels: int, name: str, companions: Iterable[str], header: Mapping[str, str]) -> dict:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from vae.checkpoints.run_checkpoints import CONFIG
 from vae.errors import InputError
-from vae.files import appearing, replacing
+from vae.files import replacing
 from vae.models import AutoEncoder, config_to_dict
 
 NEEDED = ("onnx", "onnxscript")
@@ -37,8 +37,8 @@ class _Decoder(nn.Module):
         return self.model._decode(latents)
 
 
-def write(model: AutoEncoder, folder: Path) -> Path:
-    """Write encoder.onnx, decoder.onnx and config.json, which has the scaling; return the folder.
+def write(model: AutoEncoder, folder: Path) -> None:
+    """Write encoder.onnx, decoder.onnx and config.json, which has the scaling, into a folder.
 
     The encoder takes `images` (N, C, H, W) in [-1, 1] and gives `mean` and, of a VAE, `logvar`; the decoder takes
     `latents`, unscaled, and gives `images`, not clamped. N is free, and so are H and W where the model takes any size.
@@ -55,14 +55,12 @@ def write(model: AutoEncoder, folder: Path) -> Path:
     latents = torch.zeros(2, *model.latent_shape(*sides), **kind)
     moments = ["mean", "logvar"] if model.is_variational else ["mean"]
     try:
-        with appearing(folder) as place:
-            _write(_Encoder(model.eval()), images, "images", moments, config.fixed_size, place / "encoder.onnx")
-            _write(_Decoder(model), latents, "latents", ["images"], config.fixed_size, place / "decoder.onnx")
-            with replacing(place / CONFIG) as part:
-                part.write_text(json.dumps(config_to_dict(config), indent=2) + "\n", encoding="utf-8")
+        _write(_Encoder(model.eval()), images, "images", moments, config.fixed_size, folder / "encoder.onnx")
+        _write(_Decoder(model), latents, "latents", ["images"], config.fixed_size, folder / "decoder.onnx")
+        with replacing(folder / CONFIG) as part:
+            part.write_text(json.dumps(config_to_dict(config), indent=2) + "\n", encoding="utf-8")
     finally:
         model.train(training)
-    return folder
 
 
 def _write(network: nn.Module, example: Tensor, name: str, outputs: list[str], fixed: bool, path: Path) -> None:

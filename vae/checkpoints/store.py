@@ -4,6 +4,7 @@ import copy
 import json
 import tempfile
 from collections.abc import Callable
+from contextlib import contextmanager
 from os import PathLike
 from pathlib import Path
 
@@ -122,25 +123,29 @@ def export(model: AutoEncoder, folder: str | Path, format: str = "diffusers") ->
     Qwen-Image's kernels are a video's again in diffusers' format, with the slices for other frames as they were loaded.
     Of padding_mode "reflect" diffusers itself takes no notice.
 
-    Raises InputError for a model that the format has no class for, and for another format.
+    In a folder that exists the files of the same names are replaced, and an export that fails leaves it as it was.
+    Raises InputError for a model that the format has no class for, for another format, and for a folder that is a file.
     """
-    model = as_model(model)
-    if format == "taesd":
-        return _export_taesd(model, _folder(folder))
-    if format == "onnx":
-        from vae.checkpoints.onnx_format import write  # its packages are needed for nothing else
+    model, folder = as_model(model), _folder(folder)
+    if format in ("taesd", "onnx"):
+        with _written(folder) as place:
+            if format == "taesd":
+                _write_taesd(model, place)
+            else:
+                from vae.checkpoints.onnx_format import write  # its packages are needed for nothing else
 
-        return write(model, _folder(folder))
+                write(model, place)
+        return folder
     if format != "diffusers":
         raise InputError(f"The export format {format!r} is not known; diffusers, taesd and onnx are.")
     config = json.dumps(diffusers_config(model.config), indent=2)
     tensors = _on_cpu(model)
     if isinstance(model, AutoencoderWan):
         tensors = wan_names.for_videos(tensors)
-    return _write(tensors, _folder(folder), config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
+    return _write(tensors, folder, config, "diffusion_pytorch_model.safetensors", {"format": "pt"})
 
 
-def _export_taesd(model: AutoEncoder, folder: Path) -> Path:
+def _write_taesd(model: AutoEncoder, folder: Path) -> None:
     if not isinstance(model, TinyAE):
         raise InputError("The format taesd is for tiny auto-encoders of TAESD's family, which this model is not of.")
     stem = next((stem for stem, space in TINY_SPACES.items() if space == model.config.latent_space), "tae")
@@ -149,11 +154,9 @@ def _export_taesd(model: AutoEncoder, folder: Path) -> Path:
         half, name = taesd_name(ours)
         halves[half][name] = tensor
     config = json.dumps(config_to_dict(model.config))  # `load` reads it; for others the header means nothing
-    with appearing(folder) as place:
-        for half, tensors in halves.items():
-            with replacing(place / f"{stem}_{half}.safetensors") as part:
-                save_file(tensors, part, metadata={"config": config})
-    return folder
+    for half, tensors in halves.items():
+        with replacing(folder / f"{stem}_{half}.safetensors") as part:
+            save_file(tensors, part, metadata={"config": config})
 
 
 def push(source: str | Path, repo: str, token: str | None = None, private: bool = False) -> str:
@@ -202,28 +205,37 @@ def _write(
     metadata: dict[str, str],
     fitted: dict | None = None,
 ) -> Path:
-    if folder.is_file() or (folder.suffix.lower() in SUFFIXES and not folder.exists()):
-        raise InputError(
-            f"A model is saved in a folder, with its config beside its weights; {folder.name!r} is a file."
-        )
-    try:
-        with appearing(folder) as place:
-            with replacing(place / weights) as part:
-                save_file(tensors, part, metadata=metadata)
-            with replacing(place / CONFIG) as part:
-                part.write_text(config + "\n", encoding="utf-8")
-            if fitted:
-                priors.write((place / weights,), fitted)
-    except (OSError, SafetensorError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise InputError(f"The folder {str(folder)!r} cannot be written: {reason}.") from error
+    with _written(folder) as place:
+        with replacing(place / weights) as part:
+            save_file(tensors, part, metadata=metadata)
+        with replacing(place / CONFIG) as part:
+            part.write_text(config + "\n", encoding="utf-8")
+        if fitted:
+            priors.write((place / weights,), fitted)
     return folder
 
 
+@contextmanager
+def _written(folder: Path):
+    """`appearing`, with an InputError where the disk refuses."""
+    try:
+        with appearing(folder) as place:
+            yield place
+    except (OSError, SafetensorError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"The folder {str(folder)!r} cannot be written: {reason}.") from error
+
+
 def _folder(folder: str | Path) -> Path:
+    """Where a model is to be written: a new folder, or one whose files of the same names are replaced."""
     if not isinstance(folder, str | PathLike) or not str(folder):
         raise InputError(f"A model is saved in a folder, whose path is a string or a Path, not {folder!r}.")
-    return Path(folder).expanduser()
+    folder = Path(folder).expanduser()
+    if folder.is_file() or (folder.suffix.lower() in (*SUFFIXES, ".onnx") and not folder.exists()):
+        raise InputError(
+            f"A model is saved in a folder, with its config beside its weights; {folder.name!r} is a file."
+        )
+    return folder
 
 
 def _on_cpu(model: AutoEncoder) -> dict[str, Tensor]:

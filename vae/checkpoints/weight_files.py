@@ -43,6 +43,7 @@ def open_weights(path: Path) -> Weights:
     suffix = path.suffix.lower()
     if suffix not in SUFFIXES:
         raise InputError(f"{path.name} is no weight file; {', '.join(SUFFIXES)} are accepted.")
+    _refuse_text(path)
     return _open_safetensors(path) if suffix == ".safetensors" else _open_pickle(path)
 
 
@@ -58,6 +59,19 @@ def join(parts: list[Weights], prefixes: tuple[str, ...] = ()) -> Weights:
     shapes = {joint: part.shapes[name] for joint, (part, name) in home.items()}
     files = tuple(file for part in parts for file in part.files)
     return Weights(shapes, lambda joint: home[joint][0].read(home[joint][1]), parts[0].metadata, files)
+
+
+def _refuse_text(path: Path) -> None:
+    """InputError for what often lies where weights should: Git's pointer to a file it did not fetch, and a web page."""
+    try:
+        with path.open("rb") as file:
+            begins = file.read(64).lstrip().lower()
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read: {error.strerror}.") from error
+    if begins.startswith(b"version https://git-lfs"):
+        raise InputError(f"{path.name} is Git LFS's pointer to the weights, not the weights: run git lfs pull.")
+    if begins.startswith((b"<!doctype", b"<html", b"<?xml")):
+        raise InputError(f"{path.name} is a web page, not weights: the download was answered with one; try it again.")
 
 
 def _open_safetensors(path: Path) -> Weights:

@@ -1,5 +1,7 @@
 """The scaling that a diffusion model expects of latents."""
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -41,7 +43,11 @@ def measured(model: AutoEncoder, x: Tensor) -> dict:
         std = (channels.var(1) + each.mean(1)).sqrt().clamp_min(1e-5)
         return {"latents_mean": tuple(channels.mean(1).tolist()), "latents_std": tuple(std.tolist())}
     std = (mean.var() + variance.mean()).sqrt().item()
-    return {"scaling_factor": round(1.0 / std, 5) if std > 1e-5 else 1.0, "shift_factor": 0.0}
+    factor = 1.0 / std if 1e-5 < std < math.inf else 1.0
+    return {
+        "scaling_factor": round(factor, 5) or factor,
+        "shift_factor": 0.0,
+    }  # never 0, which nothing can be scaled by
 
 
 def factor_of(model: AutoEncoder) -> float:

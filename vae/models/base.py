@@ -48,6 +48,8 @@ class ModelConfig:
         object.__setattr__(self, "sample_size", size)
         border = whole_number("border", self.border, 0, (size - 1) // 2)
         object.__setattr__(self, "border", border)
+        if 0 in (self.scaling_factor, *(getattr(self, "latents_std", None) or ())):
+            raise InputError("Neither scaling_factor nor latents_std may be 0: latents are divided by them.")
 
     @property
     def downscale(self) -> int:

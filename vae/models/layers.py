@@ -29,10 +29,19 @@ class Conv(nn.Conv2d):
         if x.dtype != weight.dtype and is_inference():
             weight, bias = weight.to(x.dtype), bias.to(x.dtype)
         if self.padding_mode == "reflect" and padding != (0, 0):
-            mode = "reflect" if min(x.shape[-2:]) > 1 else "replicate"  # one row has nothing to reflect
-            (high, wide), padding = padding, (0, 0)
-            x = F.pad(x, (wide, wide, high, high), mode)
+            x, padding = reflected(x), (0, 0)
         return F.conv2d(x, weight, bias, self.stride, padding)
+
+
+def reflected(x: Tensor) -> Tensor:
+    """Images with one pixel more on every side, reflected; where there is but one row or column, that one again."""
+    if not torch.compiler.is_exporting() and min(x.shape[-2:]) > 1:
+        return F.pad(x, (1, 1, 1, 1), "reflect")
+    for axis in (-2, -1):  # a graph for any size cannot branch by it
+        last = x.shape[axis] - 1
+        index = torch.arange(-1, last + 2, device=x.device).abs()
+        x = x.index_select(axis, (last - (last - index).abs()).clamp_min(0))
+    return x
 
 
 class EnlargingConv(Conv):
