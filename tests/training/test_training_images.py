@@ -97,6 +97,10 @@ def test_a_transform_changes_training_images_alone_and_each_in_its_own_way(noisy
     assert learned.std((1, 2, 3)).max() < 0.01 and len(drawn.unique()) > 20
     assert torch.equal(found.validation(0, 5), found._float(load_data("digits", "val", size=8).images[:5]))
     assert torch.equal(found.spread(5), found._float(plain.preview(5)))
+    everything = torch.cat(list(found.all_spread(60.0)))
+    assert everything.shape == found.spread(len(plain)).shape
+    assert everything.double().sum().item() == pytest.approx(found.spread(len(plain)).double().sum().item())
+    assert 0 < sum(map(len, found.all_spread(0.0))) < len(plain)
 
 
 def test_transforms_are_the_same_after_a_pause_and_for_any_number_of_processes(noisy):
