@@ -8,7 +8,7 @@ that share an update draw, between them, what one would.
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -143,7 +143,8 @@ def fit(
             if accelerator.is_main_process:
                 writer.end(**ending)
                 if new and ending["state"] == "failed" and not background and not writer.begun():
-                    writer.delete()  # refused before it had learned anything
+                    with suppress(InputError):
+                        writer.delete()  # refused before it had learned anything
             trainer.close()
     return Run(writer.folder)
 
