@@ -9,14 +9,14 @@ from vae.errors import InputError
 from vae.training.config import TrainConfig
 
 PHOTOGRAPHS = "sd-small"  # the recipe of those
-GENTLER = 0.1  # of the learning rate where a training begins with weights that are good, or it would soon undo them
+GENTLER = 10  # times smaller is the learning rate where a training begins with good weights, or it would undo them
 
 
 def preset(name: str | None, device: str | None = None, **changes) -> TrainConfig:
     """The recipe of that name, with the given fields changed; None leaves a field as it is. InputError if unknown.
 
     name: None for the first or, with an `init`, for the one that suits this model. With an `init` the learning rate is
-    GENTLER times the recipe's, unless it is given. device: what it is for, as for `fit`. On a GPU some recipes take
+    GENTLER times smaller, unless it is given. device: what it is for, as for `fit`. On a GPU some recipes take
     larger batches (ON_GPU), unless the changes say how large or how fast; left out, the recipe is the one for a CPU.
     """
     given = {key: value for key, value in changes.items() if value is not None}
@@ -30,7 +30,7 @@ def preset(name: str | None, device: str | None = None, **changes) -> TrainConfi
         if pick_device(device).type == "cuda":
             given = ON_GPU[name] | given
     if "init" in given and changes.get("learning_rate") is None:
-        given["learning_rate"] = GENTLER * given.get("learning_rate", recipe.learning_rate)
+        given["learning_rate"] = given.get("learning_rate", recipe.learning_rate) / GENTLER
     return replace(recipe, **given)
 
 

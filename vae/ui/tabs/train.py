@@ -155,13 +155,16 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, catalog:
         data = CUSTOM if FIRST in name and chosen.data not in choices() else chosen.data
         return [data, *values(chosen)]
 
-    def suiting(init: str) -> list:
-        """The recipe for going on with that model, and what it says."""
+    def suiting(name: str, init: str) -> list:
+        """The recipe for going on with that model, and what it says otherwise than the one before."""
         try:
-            chosen = preset(None, init=catalog.beginning(init))
+            source = catalog.beginning(init)
+            chosen = preset(None if source else name, init=source)
         except InputError:  # which is said beside the button
             return [gr.skip()] * (1 + len(of_presets))
-        return [chosen.preset, *values(chosen)]
+        before, new = preset(name), values(chosen)
+        differs = [each == "learning_rate" or getattr(before, each) != getattr(chosen, each) for each in of_presets]
+        return [chosen.preset, *(value if other else gr.skip() for value, other in zip(new, differs, strict=True))]
 
     def take_suggested(event: gr.EventData) -> list:
         news = event._data if isinstance(event._data, dict) else {}
@@ -186,7 +189,7 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, catalog:
     inputs, preset_values = [controls.recipe, controls.data], [controls.settings[name] for name in of_presets]
     start_from = controls.settings["init"]
     controls.recipe.input(defaults, [controls.recipe, start_from], [controls.data, *preset_values], **private)
-    start_from.input(suiting, start_from, [controls.recipe, *preset_values], **private)
+    start_from.input(suiting, [controls.recipe, start_from], [controls.recipe, *preset_values], **private)
     controls.archive.send(take_suggested, None, [controls.recipe, *preset_values], **private)
     start_from.focus(lambda: gr.Dropdown(choices=beginnings(catalog)), None, start_from, queue=False, **private)
     asked = [*inputs, *controls.settings.values()]
