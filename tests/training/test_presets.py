@@ -47,7 +47,7 @@ def test_going_on_from_a_model_takes_the_recipe_that_suits_it_and_small_steps(in
     chosen = preset(None, init=init)
     assert (chosen.preset, chosen.init) == (name, init)
     usual = PRESETS[name].learning_rate
-    assert chosen.learning_rate == (usual / 10 if init else usual)
+    assert chosen.learning_rate == float(f"{usual / 10 if init else usual:.6g}")
     assert preset(name, init=init, learning_rate=3e-4).learning_rate == 3e-4
 
 

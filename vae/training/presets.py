@@ -30,7 +30,8 @@ def preset(name: str | None, device: str | None = None, **changes) -> TrainConfi
         if pick_device(device).type == "cuda":
             given = ON_GPU[name] | given
     if "init" in given and changes.get("learning_rate") is None:
-        given["learning_rate"] = given.get("learning_rate", recipe.learning_rate) / GENTLER
+        rate = given.get("learning_rate", recipe.learning_rate) / GENTLER
+        given["learning_rate"] = float(f"{rate:.6g}")  # as one would write it
     return replace(recipe, **given)
 
 
