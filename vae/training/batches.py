@@ -151,7 +151,7 @@ class TrainingImages:
         """All training images, as `spread` gives some, in batches; after so many seconds no more, and those that came
         before are nearly evenly spread."""
         end, count, size = time.monotonic() + seconds, len(self.train_set), self.train_set.shape[-1]
-        for first in range(PASSES):
+        for first in range(min(PASSES, count)):
             for part in torch.arange(first, count, PASSES).split(max(1, BATCH_PIXELS // size**2)):
                 self.train_set.check()
                 yield self._float(self.train_set.batch(part))
