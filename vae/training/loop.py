@@ -47,7 +47,7 @@ from vae.training.update import Update
 from vae.training.validation import evaluating, validate
 
 EPOCH, LINE = range(2)  # rows of the sums: over the epoch so far, and since the last step line of the metrics
-MEASURING, SHARE = 60.0, 0.05  # seconds, or a share of the training's, for the latents' statistics at its end
+MEASURING, SHARE = 30.0, 0.05  # seconds, or a share of the training's, for the latents' statistics at its end
 QUICK = 0.5  # seconds that a preview or a measurement may take when the run is to stop
 
 
