@@ -106,6 +106,7 @@ def fit(
     new = not writer.folder.exists()
     before = writer.state() if resume and writer.begun() else None
     if resume and writer.exists():
+        writer.resumable()
         asked = settings(config, own_model=model is not None)
         config = continued(writer.name, TrainConfig.from_dict(writer.config()), asked)
     else:
