@@ -340,7 +340,7 @@ def test_a_picture_that_vanishes_fails_the_run_in_one_sentence(tmp_path, monkeyp
 
     monkeypatch.setattr(vae.training.loop.Trainer, "preview", vanishing)
     with pytest.raises(InputError, match="has vanished"):
-        fit(tiny(data=str(pictures), batch_size=8), tmp_path / "run", device="cpu")
+        fit(tiny(data=str(pictures), batch_size=8), tmp_path / "run", device="cpu", background=True)
     assert Run(tmp_path / "run").state()["state"] == "failed"
 
 
