@@ -166,7 +166,8 @@ def test_resume_takes_a_run_and_goes_beyond_its_end_on_wish(tmp_path):
     assert again.state()["state"] == "finished" and untimed(again) == untimed(longer)
 
 
-def test_an_existing_run_is_not_overwritten_but_one_that_never_began_is(tmp_path):
+def test_an_existing_run_is_not_overwritten_but_one_that_never_began_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(vae.training.loop, "give_way", lambda: None)  # or this process stays less urgent
     with pytest.raises(InputError, match="no data set 'nonsense'"):
         fit(tiny(data="nonsense"), tmp_path / "run", device="cpu")
     assert not list(tmp_path.iterdir())
@@ -340,8 +341,8 @@ def test_a_picture_that_vanishes_fails_the_run_in_one_sentence(tmp_path, monkeyp
 
     monkeypatch.setattr(vae.training.loop.Trainer, "preview", vanishing)
     with pytest.raises(InputError, match="has vanished"):
-        fit(tiny(data=str(pictures), batch_size=8), tmp_path / "run", device="cpu", background=True)
-    assert Run(tmp_path / "run").state()["state"] == "failed"
+        fit(tiny(data=str(pictures), batch_size=8), tmp_path / "run", device="cpu")
+    assert not (tmp_path / "run").exists()
 
 
 def test_pictures_read_on_demand_train_as_those_in_memory(tmp_path, monkeypatch):
