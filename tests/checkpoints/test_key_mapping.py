@@ -387,13 +387,15 @@ def test_tiny_and_flux2_export_too(tmp_path):
 def test_what_diffusers_cannot_hold_is_not_exported(tmp_path):
     from dataclasses import replace
 
-    from vae.models import KL_PRESETS, build
+    from vae.models import KL_PRESETS, TinyConfig, build
     from vae.models.conv import ConvConfig
 
     notebook = replace(KL_PRESETS["sd-notebook"], block_out_channels=(32, 32, 32, 32))
     for config in (notebook, ConvConfig()):
         with pytest.raises(InputError, match="diffusers has no class"):
             vae.export(build(config), tmp_path / "out")
+    with pytest.raises(InputError, match=r"TAEF2's .* in the format taesd, or"):
+        vae.export(build(TinyConfig(latent_channels=32, mid_block_pool=True)), tmp_path / "out")
     with pytest.raises(InputError, match="export format 'gguf'"):
         vae.export(build(ConvConfig()), tmp_path / "out", format="gguf")
     assert not (tmp_path / "out").exists()

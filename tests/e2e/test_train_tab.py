@@ -202,6 +202,8 @@ def test_colour_images_get_a_colour_model_and_any_size(visit, tmp_path):
 
     page.get_by_label("Start from").click()
     page.locator("li[role=option][aria-label=dogs-vae]").click()
+    expect(page.get_by_label("Learning rate")).to_have_value("0.00015")
+    expect(size).to_have_value("16")
     page.get_by_label("Epochs", exact=True).fill("1")
     page.get_by_role("button", name="Start training").click()
     row = page.locator(".vs-run-row").first

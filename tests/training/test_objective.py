@@ -169,10 +169,22 @@ def test_a_run_is_not_resumed_without_its_objective(tmp_path):
     assert fit(tiny(epochs=2), tmp_path / "run", resume=True, device="cpu", objective=own).state()["epoch"] == 2
 
 
-@pytest.mark.parametrize("wrong", [None, {"error": torch.zeros(())}, torch.zeros(3)])
+def test_without_a_loss_among_them_its_terms_are_summed(tmp_path):
+    def named(x, x_hat, posterior, step):
+        return {"error": (x_hat - x).square().mean(), "rate": 0.1 * posterior.kl().mean(), "constant": 2.0}
+
+    run = fit(tiny(epochs=1), tmp_path / "run", device="cpu", objective=named)
+    epoch = next(line for line in run.metrics() if line["kind"] == "epoch")
+    for prefix in ("", "val_"):
+        loss, error, rate = (epoch[prefix + name] for name in ("loss", "error", "rate"))
+        assert loss == pytest.approx(error + rate + 2.0, rel=1e-5) and error > 0 and rate > 0
+
+
+@pytest.mark.parametrize("wrong", [None, {}, {"error": torch.zeros(2)}, torch.zeros(3)])
 def test_an_objective_that_gives_no_loss_is_refused(tmp_path, wrong):
     with pytest.raises(InputError, match="must return the loss, a scalar tensor"):
         fit(tiny(), tmp_path / "run", device="cpu", objective=lambda *batch: wrong)
+    assert not (tmp_path / "run").exists()
 
 
 def test_lpips_is_the_other_perceptual_network(tmp_path, monkeypatch):

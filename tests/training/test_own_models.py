@@ -201,6 +201,8 @@ def test_models_that_contradict_the_rest_are_refused(tmp_path, discs):
         fit(short(), tmp_path / "run", device="cpu", model=Plain())
     with pytest.raises(InputError, match="model or the config's init, not both"):
         fit(short(init="mnist-vae"), tmp_path / "run", device="cpu", model=Plain(), train_set=Discs())
+    with pytest.raises(InputError, match=r"A Plain cannot encode and decode images of 1x8x8 .*: RuntimeError"):
+        fit(short(), tmp_path / "run", device="cpu", model=Plain(3), train_set=Discs())
     with pytest.raises(InputError, match=r"images of Discs are 1x12x12 .* trained on 1x8x8"):
         fit(short(model=DiscConfig()), tmp_path / "run", device="cpu", train_set=Discs(side=12))
     assert not (tmp_path / "run").exists()

@@ -40,6 +40,18 @@ def test_a_gpu_takes_larger_batches_unless_told_how_large(monkeypatch):
 
 
 @pytest.mark.parametrize(
+    ("init", "name"),
+    [("mnist-vae", "mnist-vae"), ("dogs-vae", "sd-small"), ("someone/sd-vae", "sd-small"), (None, "mnist-vae")],
+)
+def test_going_on_from_a_model_takes_the_recipe_that_suits_it_and_small_steps(init, name):
+    chosen = preset(None, init=init)
+    assert (chosen.preset, chosen.init) == (name, init)
+    usual = PRESETS[name].learning_rate
+    assert chosen.learning_rate == float(f"{usual / 10 if init else usual:.6g}")
+    assert preset(name, init=init, learning_rate=3e-4).learning_rate == 3e-4
+
+
+@pytest.mark.parametrize(
     ("name", "value"),
     [
         *(("epochs", bad) for bad in (0, -3, 1.5, True, "3", 10**9)),

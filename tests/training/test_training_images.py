@@ -11,6 +11,7 @@ from tiny_runs import dots, tiny
 from typer.testing import CliRunner
 
 from vae.cli.main import app
+from vae.data.own_set import OwnSet
 from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.models import build
@@ -97,6 +98,16 @@ def test_a_transform_changes_training_images_alone_and_each_in_its_own_way(noisy
     assert learned.std((1, 2, 3)).max() < 0.01 and len(drawn.unique()) > 20
     assert torch.equal(found.validation(0, 5), found._float(load_data("digits", "val", size=8).images[:5]))
     assert torch.equal(found.spread(5), found._float(plain.preview(5)))
+    everything = torch.cat(list(found.all_spread(60.0)))
+    assert everything.shape == found.spread(len(plain)).shape
+    assert everything.double().sum().item() == pytest.approx(found.spread(len(plain)).double().sum().item())
+    assert 0 < sum(map(len, found.all_spread(0.0))) < len(plain)
+
+
+def test_few_training_images_are_all_looked_at_too():
+    few = OwnSet(torch.arange(3.0)[:, None, None, None].expand(3, 1, 8, 8) - 1, "few")
+    found = TrainingImages(tiny(), build(tiny().model), torch.device("cpu"), train_set=few, val_set=few)
+    assert sorted(x.mean().item() for x in torch.cat(list(found.all_spread(60.0)))) == [-1.0, 0.0, 1.0]
 
 
 def test_transforms_are_the_same_after_a_pause_and_for_any_number_of_processes(noisy):

@@ -252,3 +252,11 @@ def test_every_control_says_and_takes_what_its_setting_has():
         for name, known in SETTINGS.items():
             value = getattr(preset_, name)
             assert meant(known, shown(known, value)) == value
+
+
+def test_without_a_preset_a_training_takes_what_suits_the_model_it_goes_on_from():
+    assert training(None, "digits", public=False).preset == "mnist-vae"
+    going_on = training("", "digits", public=False, init="dogs-vae", epochs=2)
+    assert (going_on.preset, going_on.init, going_on.epochs) == ("sd-small", "dogs-vae", 2)
+    assert going_on.learning_rate < training("sd-small", "digits", public=False).learning_rate
+    assert training("mnist-vae", "digits", public=False, init="dogs-vae").preset == "mnist-vae"

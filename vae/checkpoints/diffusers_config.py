@@ -197,9 +197,8 @@ def diffusers_config(config: ModelConfig) -> dict:
     elif not isinstance(config, DCConfig):
         reason = f"the {kind} family"
     if reason:
-        raise InputError(
-            f"diffusers has no class for {reason}; the model can only be saved in this library's own format."
-        )
+        formats = "taesd, or as this library has it" if isinstance(config, TinyConfig) else "this library's own"
+        raise InputError(f"diffusers has no class for {reason}; the model can only be saved in the format {formats}.")
     values = config.to_dict()
     if isinstance(config, WanConfig):
         values |= _by_channel(config)

@@ -18,7 +18,10 @@ from vae.training.presets import preset as recipe
 @with_settings(TrainConfig)
 def train(
     preset: Annotated[
-        str | None, typer.Option(help=f"The recipe: {', '.join(PRESETS)}; without one {TrainConfig.preset}.")
+        str | None,
+        typer.Option(
+            help=f"The recipe: {', '.join(PRESETS)}; without one {TrainConfig.preset}, or what suits --init's model."
+        ),
     ] = None,
     run_dir: Annotated[
         Path | None,
@@ -48,17 +51,12 @@ def train(
         raise InputError("--resume goes on with the run that --run-dir names; give its folder.")
     config = _config(preset, settings, run if resume else None, device)
     run = output_folder(run or new_run_folder(config.preset))
-    first, new = int(os.environ.get("RANK", 0)) == 0, not run.exists()  # of several processes one speaks
+    first = int(os.environ.get("RANK", 0)) == 0  # of several processes one speaks
     with bar_of(1, "step") as bar:
         show = Progress(run, log_with, bar) if first else None
-        try:
-            done = fit(
-                config, run, resume=resume, device=device, max_minutes=max_minutes, on_progress=show, log_with=log_with
-            )
-        except InputError:
-            if new and first:
-                _forget(run)
-            raise
+        done = fit(
+            config, run, resume=resume, device=device, max_minutes=max_minutes, on_progress=show, log_with=log_with
+        )
     state = done.state()
     if first:
         epochs_done = [entry for entry in done.metrics() if entry["kind"] == "epoch"]
@@ -122,18 +120,9 @@ def _config(preset: str | None, settings: dict, run: Path | None, device: str) -
     if settings["epochs"] is not None and settings["steps"]:
         raise InputError("A run's length is given in epochs or in steps, not in both.")
     if run is None:
-        return recipe(preset or TrainConfig.preset, device, **settings)
+        return recipe(preset, device, **settings)
     from vae.training.resume import continued
     from vae.training.runs import RunWriter
 
     kept = TrainConfig.from_dict(RunWriter(run).resumable().config())
     return continued(run.name, kept, settings | {"preset": preset})
-
-
-def _forget(folder: Path) -> None:
-    """Remove a run that this command created and that failed before it had learned anything."""
-    from vae.training.runs import Run
-
-    run = Run(folder)
-    if run.exists() and not run.begun():
-        run.delete()

@@ -1,6 +1,7 @@
 """The scaling that a diffusion model expects of latents."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor
@@ -33,21 +34,32 @@ def unscale(model: AutoEncoder, z: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def measured(model: AutoEncoder, x: Tensor) -> dict:
-    """The fields of the model's config with which `scale` gives the latents of x, (N, C, H, W) in [-1, 1], a standard
-    deviation of 1: over all channels, or where the config has latents_mean and latents_std, channel by channel."""
-    posterior = model.encode(x)
-    mean, variance = posterior.mean, posterior.var
+def measured(model: AutoEncoder, batches: Iterable[Tensor]) -> dict:
+    """The fields of the model's config with which `scale` gives the latents of all `batches` together, each
+    (N, C, H, W) in [-1, 1], a standard deviation of 1: over all channels, or where the config has latents_mean and
+    latents_std, channel by channel. A shift_factor, where it has one, becomes the latents' mean.
+
+    Latents are samples of the posterior here, whose variance is that of its mean and its own together. In float32.
+    """
+    # Of each channel: how many numbers, their mean, their squared distances from it (Chan et al. 1979), variances.
+    count, mean, squares, variance = 0, *torch.zeros(3, model.latent_channels, dtype=torch.float64)
+    for x in batches:
+        with torch.autocast(x.device.type, enabled=False):
+            posterior = model.encode(x.float())
+        z, own = (each.transpose(0, 1).flatten(1).cpu().double() for each in (posterior.mean, posterior.var))
+        new = z.shape[1]
+        off, count = z.mean(1) - mean, count + new
+        squares += (z - z.mean(1, keepdim=True)).square().sum(1) + off.square() * new * (count - new) / count
+        mean, variance = mean + off * new / count, variance + own.sum(1)
     if getattr(model.config, "latents_std", None) is not None:
-        channels, each = mean.transpose(0, 1).flatten(1), variance.transpose(0, 1).flatten(1)
-        std = (channels.var(1) + each.mean(1)).sqrt().clamp_min(1e-5)
-        return {"latents_mean": tuple(channels.mean(1).tolist()), "latents_std": tuple(std.tolist())}
-    std = (mean.var() + variance.mean()).sqrt().item()
-    factor = 1.0 / std if 1e-5 < std < math.inf else 1.0
+        std = ((squares + variance) / count).sqrt().clamp_min(1e-5)
+        return {"latents_mean": tuple(mean.tolist()), "latents_std": tuple(std.tolist())}
+    centre = mean.mean()
+    std = ((squares + variance) / count + (mean - centre).square()).mean().sqrt().item()
     return {
-        "scaling_factor": round(factor, 5) or factor,
-        "shift_factor": 0.0,
-    }  # never 0, which nothing can be scaled by
+        "scaling_factor": float(f"{1.0 / std:.7g}") if 1e-5 < std < math.inf else 1.0,
+        "shift_factor": float(f"{centre.item():.7g}") if model.config.shift_factor else 0.0,
+    }
 
 
 def factor_of(model: AutoEncoder) -> float:

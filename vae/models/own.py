@@ -49,12 +49,21 @@ class OwnModel(AutoEncoder):
         x = torch.zeros(1, found, size, size, device=weight.device, dtype=weight.dtype)
         training = [module for module in network.modules() if module.training]
         network.eval()
-        with torch.no_grad():
-            self.flat = as_posterior(network.encode(x)).mean.ndim == 2
-            posterior = self._encode(x)
-            x_hat = self._decode(posterior.mode().to(weight.dtype))
-        for module in training:
-            module.training = True
+        try:
+            with torch.no_grad():
+                self.flat = as_posterior(network.encode(x)).mean.ndim == 2
+                posterior = self._encode(x)
+                x_hat = self._decode(posterior.mode().to(weight.dtype))
+        except InputError:
+            raise
+        except Exception as error:  # of code that is not ours: images of other colours or size, most often
+            raise InputError(
+                f"A {family} cannot encode and decode images of {found}x{size}x{size} (channels, height, width): "
+                f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
+            ) from error
+        finally:
+            for module in training:
+                module.training = True
         if x_hat.shape != x.shape:
             raise InputError(
                 f"The decode of a {family} gives {list(x_hat.shape)} for the latent of images {list(x.shape)}; the two "

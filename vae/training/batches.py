@@ -1,5 +1,6 @@
 """The images of one training: loaded, held on the device where they fit into memory, dealt out in batches."""
 
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,6 +16,9 @@ from vae.errors import InputError
 from vae.models import AutoEncoder
 from vae.training.config import TrainConfig
 from vae.training.schedule import Plan, seeded
+
+PASSES = 8  # over the set, each evenly spread, in which all of its images are looked at
+BATCH_PIXELS = 2**18  # at once
 
 
 class TrainingImages:
@@ -142,6 +146,17 @@ class TrainingImages:
     def spread(self, count: int) -> Tensor:
         """Training images spread evenly over the set, float in [-1, 1]."""
         return self._float(self.train_set.preview(count))
+
+    def all_spread(self, seconds: float) -> Iterator[Tensor]:
+        """All training images, as `spread` gives some, in batches; after so many seconds no more, and those that came
+        before are nearly evenly spread."""
+        end, count, size = time.monotonic() + seconds, len(self.train_set), self.train_set.shape[-1]
+        for first in range(min(PASSES, count)):
+            for part in torch.arange(first, count, PASSES).split(max(1, BATCH_PIXELS // size**2)):
+                self.train_set.check()
+                yield self._float(self.train_set.batch(part))
+                if time.monotonic() > end:
+                    return
 
     def validation(self, start: int, stop: int) -> Tensor:
         """The validation images from `start` to before `stop`, float in [-1, 1]."""

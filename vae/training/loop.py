@@ -8,7 +8,7 @@ that share an update draw, between them, what one would.
 import math
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -48,6 +48,7 @@ from vae.training.update import Update
 from vae.training.validation import evaluating, validate
 
 EPOCH, LINE = range(2)  # rows of the sums: over the epoch so far, and since the last step line of the metrics
+MEASURING, SHARE = 30.0, 0.05  # seconds, or a share of the training's, for the latents' statistics at its end
 QUICK = 0.5  # seconds that a preview or a measurement may take when the run is to stop
 
 
@@ -75,20 +76,23 @@ def fit(
     max_minutes: of this call, after which the run stops as if asked to. on_progress is called about twice a second
     with the run's state. log_with: a tracker's name for Accelerate ("tensorboard", "trackio", "wandb", …).
     objective: in place of the config's own, a callable (x, x_hat, posterior, step) that returns the loss, or a dict of
-    named scalar tensors with it as "loss"; step is None in validation. A run resumed needs it again. See
-    vae.training.objective.
+    named scalar tensors with it as "loss", or whose sum it is; step is None in validation. A run resumed needs it, too.
+    See vae.training.objective.
     model: in place of the config's, one of vae.load's or of one's own: any module with encode and decode, as
     vae.models.own.OwnModel takes it. It is trained in place. train_set, val_set: in place of the config's data,
     Datasets of tensors or (tensor, label), as vae.data.own_set.OwnSet takes them, or what load_data gave; without a
     val_set the config's val_data validate, or its test_size of a Dataset is held out. callbacks: vae.Callback objects,
     or functions of a vae.training.callbacks Event. A run resumed needs these, too.
-    background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer.
+    background: this thread gives way to others of the process, for good: it is less urgent and uses a core fewer; and a
+    new run that fails before its first checkpoint keeps its folder, whose state says why. Otherwise nothing is left of
+    such a run.
     In a main thread Ctrl-C and SIGTERM stop the run too. A stop waits for nothing long: an update, a validation or an
     image in the making is dropped, and a run resumed makes it again.
 
     Returns the Run, finished or stopped; its state then has the `signal` that stopped it, or None. Raises InputError,
-    with the reason also in the run's state, where the data cannot be read, the folder not written, the loss is not
-    finite or explodes, the run is being trained already, or with `resume` there is none or it has other settings.
+    with the reason in the run's state, too, if it has begun, where the data cannot be read, the folder not written, the
+    loss is not finite or explodes, the run is being trained already, or with `resume` there is none or it has other
+    settings.
     """
     config = preset(config) if isinstance(config, str) else config
     if not isinstance(config, TrainConfig):
@@ -101,8 +105,10 @@ def fit(
     if background:
         give_way()
     writer = RunWriter(Path(run).expanduser() if run else new_run_folder(config.preset))
+    new = not writer.folder.exists()
     before = writer.state() if resume and writer.begun() else None
     if resume and writer.exists():
+        writer.resumable()
         asked = settings(config, own_model=model is not None)
         config = continued(writer.name, TrainConfig.from_dict(writer.config()), asked)
     else:
@@ -139,6 +145,9 @@ def fit(
         finally:
             if accelerator.is_main_process:
                 writer.end(**ending)
+                if new and ending["state"] == "failed" and not background and not writer.begun():
+                    with suppress(InputError):
+                        writer.delete()  # refused before it had learned anything
             trainer.close()
     return Run(writer.folder)
 
@@ -240,7 +249,8 @@ class Trainer:
         if stopped and self.took["preview"] < QUICK:
             self.preview()
         if self.main:
-            self.checkpoint(measure=not stopped or self.took["measure"] < QUICK)
+            measuring = 0.0 if stopped else max(MEASURING, SHARE * self.seconds)
+            self.checkpoint(measure=not stopped or self.took["measure"] < QUICK, seconds=measuring)
             self.writer.prune(keep=1)
             self.recorder.state(**self.recorder.left_out(self.feed))
             self.recorder.progress(self.step, self.plan)
@@ -335,8 +345,9 @@ class Trainer:
             track_images(self.accelerator, sheets, self.step)
             self.tell("preview", images=found)
 
-    def checkpoint(self, measure: bool = True) -> None:
-        """Save if the training is sound; for the main process. measure: its latents, or leave what is known of them."""
+    def checkpoint(self, measure: bool = True, seconds: float = 0.0) -> None:
+        """Save if the training is sound; for the main process. measure: its latents, for so many seconds at most, see
+        saved_config; or leave what is known of them."""
         if not self.sums.empty(LINE):  # the losses since the last step line, which nobody has judged
             self._judge(self.sums.mean(LINE)["loss"])
         tensors = (*self.raw.state_dict().values(), *self.ema.model.state_dict().values())
@@ -345,6 +356,6 @@ class Trainer:
         if measure:
             looking = self.stopper.looking() if self.stopper.alone else nullcontext()
             with looking, self._evaluating() as model, self._timed("measure"):
-                model.config = saved_config(self.began_with, self.config, model, self.feed)
+                model.config = saved_config(self.began_with, self.config, model, self.feed, seconds)
         if folder := self.recorder.checkpoint(self.step, self.ema.model, training_state(self)):
             self.tell("checkpoint", folder=folder)

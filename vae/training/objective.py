@@ -4,6 +4,7 @@ import math
 import re
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from functools import reduce
 
 import torch
 import torch.nn.functional as F
@@ -124,7 +125,8 @@ def equivariance(model: AutoEncoder, x: Tensor, z: Tensor, seed: int, step: int)
 
 
 class CustomObjective:
-    """A callable of the user's own as an objective: it gives the loss, alone or in a dict of named terms.
+    """A callable of the user's own as an objective: it gives the loss, alone or in a dict of named terms. Of a dict
+    without a "loss" this is the terms' sum.
 
     What metrics always have, "reconstruction" and "kl", is added as the config has it where the dict lacks it.
     """
@@ -153,8 +155,10 @@ class CustomObjective:
         given = self.function(x, x_hat, posterior, step)
         given = given if isinstance(given, dict) else {"loss": given}
         terms = {name: self._scalar(name, term, x.device) for name, term in given.items()}
+        if not terms:
+            raise InputError("An objective must return the loss, a scalar tensor, or a dict of named terms, not {}.")
         if "loss" not in terms:
-            raise InputError('An objective must return the loss, a scalar tensor, or a dict with it as "loss".')
+            terms["loss"] = reduce(torch.add, terms.values())
         with torch.no_grad():
             bound = elbo(x, x_hat, posterior, self.config.reconstruction, self.config.beta, self.pixel_scale)
         terms = {"loss": terms["loss"], "reconstruction": bound.reconstruction, "kl": bound.kl} | terms
@@ -176,8 +180,7 @@ class CustomObjective:
         if not isinstance(term, Tensor) or term.ndim:
             shown = f"shape {list(term.shape)}" if isinstance(term, Tensor) else type(term).__name__
             raise InputError(
-                f'An objective must return the loss, a scalar tensor, or a dict of such with it as "loss"; {name} is '
-                f"of {shown}."
+                f"An objective must return the loss, a scalar tensor, or a dict of such by name; {name} is of {shown}."
             )
         return term
 

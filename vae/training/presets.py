@@ -8,22 +8,43 @@ from functools import partial
 from vae.errors import InputError
 from vae.training.config import TrainConfig
 
+PHOTOGRAPHS = "sd-small"  # the recipe of those
+GENTLER = 10  # times smaller is the learning rate where a training begins with good weights, or it would undo them
 
-def preset(name: str, device: str | None = None, **changes) -> TrainConfig:
+
+def preset(name: str | None, device: str | None = None, **changes) -> TrainConfig:
     """The recipe of that name, with the given fields changed; None leaves a field as it is. InputError if unknown.
 
-    device: what it is for, as for `fit`. On a GPU some recipes take larger batches (ON_GPU), unless the changes say how
-    large or how fast; left out, the recipe is the one for a CPU.
+    name: None for the first or, with an `init`, for the one that suits this model. With an `init` the learning rate is
+    GENTLER times smaller, unless it is given. device: what it is for, as for `fit`. On a GPU some recipes take
+    larger batches (ON_GPU), unless the changes say how large or how fast; left out, the recipe is the one for a CPU.
     """
+    given = {key: value for key, value in changes.items() if value is not None}
+    name = _suiting(given.get("init")) if name is None else name
     if name not in PRESETS:
         raise InputError(f"There is no preset {name!r}; there are {', '.join(PRESETS)}.")
-    given = {key: value for key, value in changes.items() if value is not None}
+    recipe = PRESETS[name]
     if name in ON_GPU and device is not None and not given.keys() & {"batch_size", "learning_rate"}:
         from vae.device import pick_device  # heavy, and --help, which reads the names, needs no device
 
         if pick_device(device).type == "cuda":
             given = ON_GPU[name] | given
-    return replace(PRESETS[name], **given)
+    if "init" in given and changes.get("learning_rate") is None:
+        rate = given.get("learning_rate", recipe.learning_rate) / GENTLER
+        given["learning_rate"] = float(f"{rate:.6g}")  # as one would write it
+    return replace(recipe, **given)
+
+
+def _suiting(init: str | None) -> str:
+    """The recipe for going on with the model at `init`: of digits for the convolutional VAE, else of photographs. What
+    is not on this machine is not fetched to know that; the Hub's auto-encoders are for photographs."""
+    if init is None:
+        return TrainConfig.preset
+    from vae.checkpoints.find_model import load_config, local_folder
+    from vae.models import ConvConfig
+
+    here = local_folder(init).exists()
+    return TrainConfig.preset if here and isinstance(load_config(init), ConvConfig) else PHOTOGRAPHS
 
 
 class Presets(Mapping[str, TrainConfig]):

@@ -244,8 +244,8 @@ class RunWriter(Run):
         """A run overwrites what is in its folder and is deleted with it, so it must not begin among other things."""
         if not self.folder.is_dir():
             return
-        begun = self._says("state.json", "state")
-        if begun and self._says("config.json", "epochs"):
+        begun = self._says("state.json", "state", "updated")
+        if begun and self._says("config.json", "preset", "model", "epochs"):
             return
         # A run that was killed before its config was written leaves these.
         own = {"lock", "state.json"} if begun else {"lock"}
@@ -256,13 +256,13 @@ class RunWriter(Run):
                 f"The folder {str(self.folder)!r} is no run and not empty (it holds {min(others)}); give a new one."
             )
 
-    def _says(self, name: str, key: str) -> bool:
-        """Whether there is a JSON object with that key in the file."""
+    def _says(self, name: str, *keys: str) -> bool:
+        """Whether there is a JSON object with these keys in the file."""
         try:
             content = json.loads((self.folder / name).read_text("utf-8"))
         except (OSError, ValueError, RecursionError):
             return False
-        return isinstance(content, dict) and key in content
+        return isinstance(content, dict) and all(key in content for key in keys)
 
     def _take(self, lock) -> None:
         if fcntl is None:

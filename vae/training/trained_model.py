@@ -14,7 +14,7 @@ from vae.training.config import TrainConfig
 from vae.training.model_shape import shaped
 from vae.training.recorder import Saved
 
-LATENTS = 64  # training images whose latents' spread gives the scaling_factor
+LATENTS = 64  # training images whose latents' statistics are those of a checkpoint, until the run has ended
 
 
 def with_its_network(config: TrainConfig) -> TrainConfig:
@@ -72,14 +72,18 @@ def freeze(model: AutoEncoder, part: str | None) -> None:
 
 
 @torch.no_grad()
-def saved_config(began_with: ModelConfig, config: TrainConfig, model: AutoEncoder, feed: TrainingImages) -> ModelConfig:
+def saved_config(
+    began_with: ModelConfig, config: TrainConfig, model: AutoEncoder, feed: TrainingImages, seconds: float = 0.0
+) -> ModelConfig:
     """The config of the trained model, which began with that one: with what it was trained on and, unless its encoder
-    is frozen and its latents are what they were, what is known of these."""
+    is frozen and its latents are what they were, what is known of these.
+
+    seconds: how long its latents of all training images may be looked at; 0 is for LATENTS of them."""
     name = feed.train_set.name
     if config.freeze == "encoder":
         began = began_with.trained_on if config.init else None
         return replace(
             began_with, trained_on=f"{began}, its decoder then on {name}" if began and began != name else name
         )
-    known = scaling.measured(model, feed.spread(LATENTS))
+    known = scaling.measured(model, feed.all_spread(seconds) if seconds else [feed.spread(LATENTS)])
     return replace(began_with, trained_on=name, latent_space=None, **known)

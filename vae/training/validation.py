@@ -7,7 +7,7 @@ from accelerate import Accelerator
 
 from vae.metrics import psnr
 from vae.models import AutoEncoder
-from vae.training.batches import TrainingImages
+from vae.training.batches import BATCH_PIXELS, TrainingImages
 from vae.training.config import TrainConfig
 from vae.training.objective import CustomObjective, Objective
 from vae.training.schedule import seeded
@@ -30,7 +30,7 @@ def validate(
     Raises Stopped, in all processes, if the run is to stop.
     """
     count, device = len(feed.val_set), accelerator.device
-    batch = min(count, max(config.batch_size, 2**18 // model.config.sample_size**2))
+    batch = min(count, max(config.batch_size, BATCH_PIXELS // model.config.sample_size**2))
     sums = Sums((*objective.val_terms, *(["psnr"] if config.init else [])), 1, device)
     with stopper.together(), stopper.looking():
         for number, start in enumerate(range(0, count, batch)):

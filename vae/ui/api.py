@@ -141,7 +141,7 @@ def build(server: ModelServer, catalog: Catalog, training_job: TrainingJob) -> N
         }
         return gr.FileData(path=str(path)).model_dump(), facts
 
-    def train_start(preset: str = TrainConfig.preset, *settings) -> dict:
+    def train_start(preset: str | None = None, *settings) -> dict:
         """Start training a model on the server. One training runs at a time. Hands back the run's name, and a token
         with which train_stop stops it from another session.
         """
@@ -243,7 +243,8 @@ def with_settings(function: Callable) -> Callable:
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=known.type | None)
         for name, known in SETTINGS.items()
     ]
-    sentences = {"preset": f"The recipe: {', '.join(PRESETS)}. What is left out below is as it says."}
+    recipes = f"The recipe: {', '.join(PRESETS)}; left out, {TrainConfig.preset}, or what suits the model of init."
+    sentences = {"preset": f"{recipes} What is left out below is as it says."}
     sentences |= {name: known.description for name, known in SETTINGS.items()}
     arguments = "\n".join(f"    {name}: {sentence}" for name, sentence in sentences.items())
     function.__signature__ = inspect.signature(function).replace(parameters=own + settings)

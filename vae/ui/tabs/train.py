@@ -150,10 +150,21 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, catalog:
     def values(chosen: TrainConfig) -> list:
         return [shown(SETTINGS[name], getattr(chosen, name)) for name in of_presets]
 
-    def defaults(name: str) -> list:
-        chosen = preset(name)
+    def defaults(name: str, init: str) -> list:
+        chosen = preset(name, init=init or None)
         data = CUSTOM if FIRST in name and chosen.data not in choices() else chosen.data
         return [data, *values(chosen)]
+
+    def suiting(name: str, init: str) -> list:
+        """The recipe for going on with that model, and what it says otherwise than the one before."""
+        try:
+            source = catalog.beginning(init)
+            chosen = preset(None if source else name, init=source)
+        except InputError:  # which is said beside the button
+            return [gr.skip()] * (1 + len(of_presets))
+        before, new = preset(name), values(chosen)
+        differs = [each == "learning_rate" or getattr(before, each) != getattr(chosen, each) for each in of_presets]
+        return [chosen.preset, *(value if other else gr.skip() for value, other in zip(new, differs, strict=True))]
 
     def take_suggested(event: gr.EventData) -> list:
         news = event._data if isinstance(event._data, dict) else {}
@@ -176,9 +187,10 @@ def _wire(controls: Controls, view: gr.HTML, training_job: TrainingJob, catalog:
 
     private = {"api_visibility": "private", "show_progress": "hidden"}
     inputs, preset_values = [controls.recipe, controls.data], [controls.settings[name] for name in of_presets]
-    controls.recipe.input(defaults, controls.recipe, [controls.data, *preset_values], **private)
-    controls.archive.send(take_suggested, None, [controls.recipe, *preset_values], **private)
     start_from = controls.settings["init"]
+    controls.recipe.input(defaults, [controls.recipe, start_from], [controls.data, *preset_values], **private)
+    start_from.input(suiting, [controls.recipe, start_from], [controls.recipe, *preset_values], **private)
+    controls.archive.send(take_suggested, None, [controls.recipe, *preset_values], **private)
     start_from.focus(lambda: gr.Dropdown(choices=beginnings(catalog)), None, start_from, queue=False, **private)
     asked = [*inputs, *controls.settings.values()]
     tell = TELL_DATA % json.dumps(names)
@@ -300,6 +312,6 @@ def training(name: object, data: object, public: bool, **settings) -> TrainConfi
     public: whether a stranger asks, to whom no path is open. Raises InputError for a value that is not accepted, an
     unknown preset, or data they may not train on.
     """
-    base = preset(str(name or FIRST))
-    data = checked(str(data) if data not in (None, "") else base.data, public)
-    return preset(base.preset, data=data, **settings)
+    name = str(name) if name else None
+    data = checked(str(data) if data not in (None, "") else preset(name, init=settings.get("init")).data, public)
+    return preset(name, data=data, **settings)

@@ -6,9 +6,8 @@ from vae.device import pick_device
 from vae.models import is_own
 from vae.training import estimate, memory
 from vae.training.config import TrainConfig
+from vae.training.presets import PHOTOGRAPHS
 from vae.ui.serving.access import Audience
-
-COLOUR_PRESET = "sd-small"  # the one for photographs
 
 
 def check(config: TrainConfig, audience: Audience) -> None:
@@ -38,9 +37,9 @@ def suggestion(config: TrainConfig, source_channels: int | None) -> dict | None:
     if (config.model.get("in_channels") or config.model["features"][0]) > 2:
         return None
     return {
-        "preset": COLOUR_PRESET,
+        "preset": PHOTOGRAPHS,
         "says": "These images have colours, and this model would see them in grey.",
-        "does": f"Take {COLOUR_PRESET}, for colour at 64 pixels",
+        "does": f"Take {PHOTOGRAPHS}, for colour at 64 pixels",
     }
 
 
