@@ -108,8 +108,7 @@ def test_training_is_the_same_again_and_leaves_the_global_generator_alone():
     assert not same(once, fit_diffusion(signs(50), CPU, seed=1, updates=3, dropout=0.1, **SMALL))
 
 
-def test_a_training_taken_up_again_is_as_if_it_had_not_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+def test_a_training_taken_up_again_is_as_if_it_had_not_stopped(tmp_path):
     place, settings = (tmp_path / training.FILE, "weights"), {"updates": 80, "dropout": 0.1, **SMALL}
     whole = fit_diffusion(signs(50), CPU, **settings)
 
@@ -119,10 +118,31 @@ def test_a_training_taken_up_again_is_as_if_it_had_not_stopped(tmp_path, monkeyp
 
     with pytest.raises(KeyboardInterrupt):
         fit_diffusion(signs(50), CPU, on_progress=stop, unfinished=place, **settings)
-    seen = []
-    again = fit_diffusion(signs(50), CPU, on_progress=lambda done, _: seen.append(done), unfinished=place, **settings)
-    assert seen[0] == 40 and same(whole, again)
-    assert not place[0].exists()
+    seen, looks = [], []
+    options = {"on_progress": lambda done, _: seen.append(done), "unfinished": place, "on_look": looks.append}
+    again = fit_diffusion(signs(50), CPU, **options, **settings)
+    assert seen[0] == 41 and same(whole, again) and isinstance(looks[0], Diffusion)
+    seen.clear()
+    assert same(whole, fit_diffusion(signs(50), CPU, **options, **settings)) and not seen, "until it is stored"
+
+
+def test_an_update_interrupted_in_its_middle_is_made_again(tmp_path, monkeypatch):
+    place, settings = (tmp_path / training.FILE, "weights"), {"updates": 12, "dropout": 0.1, **SMALL}
+    whole = fit_diffusion(signs(50), CPU, **settings)
+    loss, calls = Training._loss, []
+
+    def broken(self):
+        calls.append(self.updates)
+        found = loss(self)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(Training, "_loss", broken)
+    with pytest.raises(KeyboardInterrupt):
+        fit_diffusion(signs(50), CPU, unfinished=place, **settings)
+    assert same(whole, fit_diffusion(signs(50), CPU, unfinished=place, **settings))
+    assert calls[5:7] == [5, 5]
 
 
 @pytest.mark.parametrize(

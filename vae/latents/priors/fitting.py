@@ -82,13 +82,15 @@ def fit_priors(
     updates: int | None = None,
     on_progress: Progress | None = None,
     weights: Sequence[Path] | None = None,
+    on_look: Callable[[Prior], None] | None = None,
 ) -> dict[str, Prior]:
     """Priors of those kinds, fitted to the posteriors of an ImageSet (the training images) under the model. Where it
     has labels, of 2 to MOST_CLASSES classes, the mixture can draw each class alone.
 
     updates: of the weights of a flow or a diffusion; UPDATES if left out. on_progress(what, done, total) is called now
-    and then. weights: the model's weight files; beside them a diffusion's training is stored while it goes on, and
-    taken up again where it was interrupted.
+    and then; what it raises ends the work. weights: the model's weight files; beside them a diffusion's training is
+    stored while it goes on, and taken up again where it was interrupted. on_look: is given the diffusion as it is by
+    then, now and then. See diffusion_training.fit_diffusion.
     Raises InputError for an unknown kind, too few images, or latents that are not finite or do not depend on the
     image.
     """
@@ -98,16 +100,21 @@ def fit_priors(
     shape, classes = tuple(model.latent_shape()), _classes(data)
     if len(data) < 2:
         raise InputError(f"{data.name} has {len(data)} picture; a prior is fitted to two or more.")
+    if "diffusion" in kinds:
+        diffusion_training.check_positions(shape)
     report = on_progress or (lambda what, done, total: None)
     fitted = {}
+
+    def made(kind: str, frame: Standardizer, core, start: float) -> Prior:
+        facts = {"data": data.name, "images": len(data), "seed": seed, "seconds": round(time.perf_counter() - start, 1)}
+        return Prior(kind, shape, frame, core, facts, tuple(classes or ()) if kind == "mixture" else ())
 
     def keep(kind: str, frame: Standardizer, fit: Callable) -> None:
         start = time.perf_counter()
         report(kind, 0, 1)
         core = fit()
         report(kind, 1, 1)
-        facts = {"data": data.name, "images": len(data), "seed": seed, "seconds": round(time.perf_counter() - start, 1)}
-        fitted[kind] = Prior(kind, shape, frame, core, facts, tuple(classes or ()) if kind == "mixture" else ())
+        fitted[kind] = made(kind, frame, core, start)
 
     def steps(kind: str) -> dict:
         done = {"updates": updates or UPDATES[kind]}
@@ -125,11 +132,10 @@ def fit_priors(
     if "diffusion" in kinds:
         frame, encoded = encode_views(model, data, seed, on_progress=report)
         place = weights and (weights[0].parent / diffusion_training.FILE, sidecar.fingerprint(weights))
-        keep(
-            "diffusion",
-            frame,
-            lambda: fit_diffusion(encoded, model.device, unfinished=place, **steps("diffusion")),
-        )
+        begun = time.perf_counter()
+        look = on_look and (lambda core: on_look(made("diffusion", frame, core, begun)))
+        options = {"unfinished": place, "on_look": look, **steps("diffusion")}
+        keep("diffusion", frame, lambda: fit_diffusion(encoded, model.device, **options))
     return fitted
 
 

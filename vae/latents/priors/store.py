@@ -1,6 +1,7 @@
 """Priors on the disk, beside the weights they belong to."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -38,6 +39,14 @@ def write(weights: Sequence[Path], fitted: dict[str, Prior]) -> Path:
     path = weights[0].parent / FILE
     sidecar.write(path, sidecar.fingerprint(weights), content, tensors)
     return path
+
+
+def add(weights: Sequence[Path], fitted: dict[str, Prior]) -> Path:
+    """Store priors beside those that were fitted to these weights before, in the place of any of the same kind; returns
+    the file."""
+    with suppress(InputError):  # those of other weights are nobody's now
+        fitted = read(weights) | fitted
+    return write(weights, {kind: fitted[kind] for kind in KINDS if kind in fitted})
 
 
 def read(weights: Sequence[Path]) -> dict[str, Prior]:
