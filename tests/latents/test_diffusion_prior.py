@@ -1,6 +1,8 @@
 """The diffusion prior: its network, its training, and its way through the store and the command line."""
 
 import copy
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -59,6 +61,30 @@ def test_it_learns_that_positions_agree():
     drawn = run.result()(torch.randn(400, 4, generator=torch.Generator().manual_seed(1)))
     agree = drawn.sign().sum(1).abs() == 4
     assert agree.float().mean() > 0.9 and 0.3 < (drawn[agree, 0] > 0).float().mean() < 0.7
+
+
+def test_one_class_alone_is_drawn_and_all_are_without():
+    data = signs(400)
+    data = replace(data, labels=(data.latents[0, :, 0, 0, 0] > 0).long())
+    run = Training(data, CPU, **SMALL)
+    for update in range(200):
+        run.step(update / 200)
+    model, noise = run.now(), torch.randn(200, 4, generator=torch.Generator().manual_seed(1))
+    assert model.settings["classes"] == 2
+    for label, sign in ((0, -1.0), (1, 1.0)):
+        assert (model.of_class(noise, 1.0, label).sign() == sign).float().mean() > 0.95
+    assert 0.3 < (model(noise)[:, 0] > 0).float().mean() < 0.7
+
+
+def test_a_class_is_drawn_by_name_after_storing_it(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "model")
+    data = pictures(40)
+    data.labels, data.classes = torch.arange(40) % 2, ["even", "odd"]
+    priors.write(weight_files(folder), priors.fit_priors(load(folder), data, ["diffusion"], updates=2))
+    model = load(folder)
+    assert model.fitted_priors["diffusion"].classes == ("even", "odd")
+    odd = latents(model, 3, label="odd", steps=3)
+    assert torch.equal(odd, latents(model, 3, prior="diffusion", label=1, steps=3)) and torch.isfinite(odd).all()
 
 
 def test_untrained_it_leaves_noise_as_it_is():
@@ -153,9 +179,11 @@ def test_another_training_is_not_taken_up(tmp_path, change):
     run = Training(signs(50), CPU, **SMALL)
     run.step(0.0)
     shape = list(signs(50).latents.shape)
-    run.save(*place, {"seed": 0, "updates": 4, "shape": shape, **run.network.settings, **SMALL})
+    run.save(*place, {"seed": 0, "updates": 4, "shape": shape, "mirrored": True, **run.network.settings, **SMALL})
     other = Training(signs(50), CPU, **SMALL)
-    assert other.resume(*place, {"seed": 0, "updates": 4, "shape": shape, **run.network.settings, **SMALL})
+    assert other.resume(
+        *place, {"seed": 0, "updates": 4, "shape": shape, "mirrored": True, **run.network.settings, **SMALL}
+    )
     if change.pop("damage", None):
         place[0].write_bytes(place[0].read_bytes()[:-50])
     place = place[0], change.pop("weights", "weights")
@@ -191,6 +219,16 @@ def test_views_are_parts_and_are_described():
     centre = seen[..., 15:17].mean((1, 2, 3)) * torch.where(turned, -1.0, 1.0)
     torch.testing.assert_close(centre, 0.25 * where[:, 1], atol=0.03, rtol=0)
     assert where[:, 0].min() >= 0 and where.abs().max() <= 1.0
+
+
+def test_where_left_is_not_like_right_nothing_is_mirrored(checkpoint):
+    ramp = torch.linspace(-1, 1, 32).expand(64, 1, 32, 32)
+    seen, _ = view(ramp, torch.Generator().manual_seed(0), mirror=False)
+    assert (seen[..., -8] > seen[..., 8]).all()
+    model, data = load(checkpoint), pictures(12)
+    assert model.in_channels == 1
+    _, encoded = encode_views(model, data, parts=1)
+    assert not encoded.mirrored and torch.equal(encoded.latents[0], encoded.latents[1])
 
 
 def test_channels_share_a_frame():
@@ -305,7 +343,7 @@ def test_from_an_image_there_is_no_way_back_to_the_noise(drawing):
 
 def test_encoded_views_are_those_of_the_images(checkpoint):
     model, data = load(checkpoint), pictures(12)
-    frame, encoded = encode_views(model, data, parts=2)
+    frame, encoded = encode_views(model, data, parts=2, mirror=True)
     assert encoded.latents.shape == (4, 12, 2, 4, 4) and not encoded.where[:2].any() and encoded.where[2:].all(0).any()
     mirrored = pictures(12)
     mirrored.images = mirrored.images.flip(3)

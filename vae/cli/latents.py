@@ -47,6 +47,14 @@ def fit_prior(
     updates: Annotated[
         int | None, typer.Option(help="Of a flow's weights (8,000) or a diffusion's (20,000).", min=1, max=1_000_000)
     ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Let a diffusion learn from mirror images, too, where left is like right; of colour images unless "
+            "given.",
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     json_: Json = False,
@@ -77,7 +85,7 @@ def fit_prior(
         if prior == "diffusion":
             from vae.training.prior_run import fit
 
-            signal = fit(loaded, images, weights, seed, updates, on_progress=report).signal
+            signal = fit(loaded, images, weights, seed, updates, on_progress=report, mirror=flip).signal
         else:
             fitted, signal = fit_priors(loaded, images, kinds, seed, updates, on_progress=report), None
             with writing(output):

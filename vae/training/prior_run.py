@@ -66,13 +66,14 @@ def fit(
     max_minutes: float | None = None,
     background: bool = False,
     on_progress: Callable[[str, int, int], None] | None = None,
+    mirror: bool | None = None,
 ) -> Stopper:
     """Fit a diffusion prior to a model's latents of an ImageSet, and store it beside the weights. One that was stopped
     or killed goes on where it was, at most a minute before.
 
     Stopped, by a request in its folder, after max_minutes or by a signal, it leaves the prior as it is by then, unless
-    the model had one; `found` of what is returned, an index of stopping.REASONS, tells. seed, updates and on_progress:
-    as fit_priors has them. background: as vae.fit has it.
+    the model had one; `found` of what is returned, an index of stopping.REASONS, tells. seed, updates, on_progress
+    and mirror: as fit_priors has them. background: as vae.fit has it.
     Raises InputError as fit_priors does, where the folder cannot be written, and while another trains there.
     """
     updates = updates or UPDATES["diffusion"]
@@ -91,7 +92,7 @@ def fit(
             # On a CPU an update may take seconds, so the stop is looked for in its middle, too.
             with stopper.looking() if model.device.type == "cpu" else nullcontext():
                 fitted = fit_priors(
-                    model, data, ["diffusion"], seed, updates, watch.report, weights, on_look=watch.look
+                    model, data, ["diffusion"], seed, updates, watch.report, weights, watch.look, mirror
                 )
             priors.add(weights, fitted)
         except Stopped as stop:

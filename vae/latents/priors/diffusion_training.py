@@ -4,7 +4,7 @@ import copy
 import math
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -20,6 +20,7 @@ POSITIONS = 1024  # of a latent; attention over more is another network's work
 SMALL, NARROW, WIDE = 128, 96, 192  # numbers of a small latent; a network's width for it, and for others
 BATCH_SIZE = 256
 HELD_OUT, MOST_HELD_OUT = 20, 256  # every so many-th image is held out, up to so many
+UNTOLD = 0.1  # share of updates' images whose class is not told
 WHOLE = 0.25  # share of updates' images that are whole, not parts
 TIMES = 8  # at which each image held out is tried
 TESTS = 40  # in a training
@@ -29,23 +30,30 @@ SAVE_EVERY, LOOK_EVERY = 60.0, 10.0  # seconds
 
 @dataclass(frozen=True)
 class Encoded:
-    """Standardised latents of N images, each in V views: the image, its mirror image, and parts of it (see views.py).
+    """Standardised latents of N images, each in V views: the image, its mirror image, or where left is not like right
+    the image again, and parts of it (see views.py).
 
-    latents: (V, N, C, h, w). where: (V, N, 3), what tells the views apart; 0 for the first two.
+    latents: (V, N, C, h, w). where: (V, N, 3), what tells the views apart; 0 for the first two. labels: (N,) their
+    classes, if they have some. mirrored: whether the second views are mirror images.
     """
 
     latents: Tensor
     where: Tensor
+    labels: Tensor | None = None
+    mirrored: bool = True
 
     def to(self, device: torch.device) -> "Encoded":
-        return Encoded(self.latents.to(device), self.where.to(device))
+        labels = None if self.labels is None else self.labels.to(device)
+        return replace(self, latents=self.latents.to(device), where=self.where.to(device), labels=labels)
 
     def split(self) -> tuple["Encoded", Tensor]:
         """Those to learn from, and of those held out the images and their mirror images, (2 M, C, h, w)."""
         count = self.latents.shape[1]
         every = min(count, max(HELD_OUT, count // MOST_HELD_OUT))
         held = torch.arange(count) % every == every - 1
-        return Encoded(self.latents[:, ~held], self.where[:, ~held]), self.latents[:2, held].flatten(0, 1)
+        labels = None if self.labels is None else self.labels[~held]
+        learned = replace(self, latents=self.latents[:, ~held], where=self.where[:, ~held], labels=labels)
+        return learned, self.latents[:2, held].flatten(0, 1)
 
 
 class Training:
@@ -70,6 +78,8 @@ class Training:
         self.fast = has_bfloat16(device)
         self.updates, self.best_loss, self.whole = 0, math.inf, True
         network.setdefault("width", WIDE if held[0].numel() > SMALL else NARROW)
+        if data.labels is not None:
+            network.setdefault("classes", int(data.labels.max()) + 1)
         with forked(device):
             torch.manual_seed(seed)
             self.network = Diffusion(tuple(held.shape[1:]), **network).to(device)
@@ -113,22 +123,26 @@ class Training:
 
     def _loss(self) -> Tensor:
         with self._rng:
-            u, where = self._batch()
+            u, where, label = self._batch()
             noise = torch.randn_like(u)
             t = torch.randn(len(u), 1, device=self.device).sigmoid()  # most of it in between (Esser et al. 2024)
             with torch.autocast(self.device.type, torch.bfloat16, enabled=self.fast):
-                half, end = self.network.velocities(noise.lerp(u, t[..., None, None]), t, where)
+                half, end = self.network.velocities(noise.lerp(u, t[..., None, None]), t, where, label)
         target = u - noise
         return (end.float() - target).square().mean() + HALFWAY * (half.float() - target).square().mean()
 
-    def _batch(self) -> tuple[Tensor, Tensor]:
+    def _batch(self) -> tuple[Tensor, Tensor, Tensor | None]:
         views, n = self.data.latents.shape[:2]
         image = torch.randint(n, (self.batch_size,), device=self.device)
         view = torch.randint(2, (self.batch_size,), device=self.device)
         if views > 2:
             part = torch.randint(2, views, (self.batch_size,), device=self.device)
             view = torch.where(torch.rand(self.batch_size, device=self.device) < WHOLE, view, part)
-        return self.data.latents[view, image].float(), self.data.where[view, image]
+        label = None
+        if self.data.labels is not None:
+            untold = torch.rand(self.batch_size, device=self.device) < UNTOLD
+            label = self.data.labels[image].masked_fill(untold, self.network.classes)
+        return self.data.latents[view, image].float(), self.data.where[view, image], label
 
     @torch.no_grad()
     def test(self) -> float:
@@ -238,7 +252,8 @@ def fit_diffusion(
     """
     check_positions(data.latents.shape)
     run = Training(data, device, seed, **training)
-    made_of = {"seed": seed, "updates": updates, "shape": list(data.latents.shape), **run.network.settings, **training}
+    made_of = {"seed": seed, "updates": updates, "shape": list(data.latents.shape), "mirrored": data.mirrored}
+    made_of |= {**run.network.settings, **training}
     saved, looked = time.monotonic(), -math.inf
 
     def test() -> None:

@@ -76,8 +76,12 @@ def _rebuild(kind: str, entry: dict, tensors: dict[str, Tensor]) -> Prior:
     else:
         core = Mixture.of_parts(parts) if kind == "mixture" else Gaussian(**parts)
     classes = tuple(entry.get("classes", ()))
-    if classes and (kind != "mixture" or set(parts["labels"].tolist()) != set(range(len(classes)))):
-        raise ValueError("classes without Gaussians of their own")
+    if kind == "diffusion":
+        whole = core.classes == len(classes)
+    else:
+        whole = not classes or (kind == "mixture" and set(parts["labels"].tolist()) == set(range(len(classes))))
+    if not whole:
+        raise ValueError("classes that the prior does not tell apart")
     return Prior(kind, tuple(entry["shape"]), Standardizer(**under(f"{kind}.frame.")), core, entry["facts"], classes)
 
 

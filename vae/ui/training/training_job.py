@@ -145,7 +145,8 @@ class TrainingJob:
             told = prior.state()["updated"] if prior.exists() else None
 
             def work() -> None:
-                prior_run.fit(model, data, weights, updates=PRIOR_UPDATES, max_minutes=minutes, background=True)
+                options = {"max_minutes": minutes, "background": True, "mirror": bool(run.config().get("flip"))}
+                prior_run.fit(model, data, weights, updates=PRIOR_UPDATES, **options)
 
             thread, failure = self._begin(prior, minutes, who, work, f"the diffusion prior of {run.name}")
         while thread.is_alive() and (not prior.exists() or prior.state()["updated"] == told):
