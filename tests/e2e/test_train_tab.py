@@ -148,11 +148,14 @@ def test_compare_zoom_go_back_and_tidy_up(visit):
 def test_a_diffusion_prior_is_watched_stopped_and_drawn_from(visit):
     page = visit()
     tab(page, "Train")
+    rows = page.locator(".vs-run-row")
+    expect(rows.first).to_be_visible()
+    before = rows.count()
     page.get_by_label("Epochs", exact=True).fill("2")
     page.get_by_role("button", name="Start training").click()
-    row = page.locator(".vs-run-row").first
-    expect(row.locator(".vs-state")).to_have_text("finished", timeout=60_000)
-    run = row.get_attribute("data-run")
+    expect(rows).to_have_count(before + 1)
+    expect(rows.first.locator(".vs-state")).to_have_text("finished", timeout=60_000)
+    run = rows.first.get_attribute("data-run")
     page.get_by_role("button", name="Train a diffusion prior").click()
     prior = page.get_by_role("region", name="Diffusion prior")
     expect(prior.get_by_role("img", name="What it draws by now after update")).to_be_visible(timeout=90_000)
