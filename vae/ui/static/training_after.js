@@ -17,7 +17,8 @@ export function sharedLink(run, here) {
 
 /** @param {object} options
  * @param {(what: RunChange) => Promise<RunChanged>} options.change
- * @param {(asked: { run: string, wanted: PreviewWanted[] }) => Promise<Record<string, string>>} options.fetchPreviews */
+ * @param {(asked: { run: string, wanted: PreviewWanted[] }) => Promise<Record<string, string>>} options.fetchPreviews
+ */
 export function trainingAfter({ change, fetchPreviews }) {
   const problem = errorLine();
   /** @type {string | null} */
@@ -94,8 +95,8 @@ export function trainingAfter({ change, fetchPreviews }) {
 
   return {
     node,
-    /** @param {{ run: string | null, ready: boolean, own: boolean, prior: PriorState | null }} now ready: whether it has
-     * ended and left a model; own: whether it may be changed; prior: its diffusion prior */
+    /** @param {{ run: string | null, ready: boolean, own: boolean, prior: PriorState | null }} now
+     * ready: whether it has ended and left a model; own: whether it may be changed; prior: its diffusion prior */
     set(now) {
       if (run !== now.run) problem.say(null);
       ({ run, own } = now);

@@ -145,8 +145,10 @@ class TrainingJob:
             told = prior.state()["updated"] if prior.exists() else None
 
             def work() -> None:
-                options = {"max_minutes": minutes, "background": True, "mirror": bool(run.config().get("flip"))}
-                prior_run.fit(model, data, weights, updates=PRIOR_UPDATES, **options)
+                mirror = bool(run.config().get("flip"))
+                prior_run.fit(
+                    model, data, weights, 0, PRIOR_UPDATES, max_minutes=minutes, background=True, mirror=mirror
+                )
 
             thread, failure = self._begin(prior, minutes, who, work, f"the diffusion prior of {run.name}")
         while thread.is_alive() and (not prior.exists() or prior.state()["updated"] == told):
