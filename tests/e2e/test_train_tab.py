@@ -150,6 +150,38 @@ def test_compare_zoom_go_back_and_tidy_up(visit):
     expect(page.locator("[data-run='my first']")).to_have_count(0)
 
 
+def test_a_diffusion_prior_is_watched_stopped_and_drawn_from(visit):
+    page = visit()
+    tab(page, "Train")
+    rows = page.locator(".vs-run-row")
+    expect(rows.first).to_be_visible()
+    before = rows.count()
+    page.get_by_label("Epochs", exact=True).fill("2")
+    page.get_by_role("button", name="Start training").click()
+    expect(rows).to_have_count(before + 1)
+    expect(rows.first.locator(".vs-state")).to_have_text("finished", timeout=60_000)
+    run = rows.first.get_attribute("data-run")
+    page.get_by_role("button", name="Train a diffusion prior").click()
+    prior = page.get_by_role("region", name="Diffusion prior")
+    expect(prior.get_by_role("img", name="What it draws by now after update")).to_be_visible(timeout=90_000)
+    expect(prior).to_contain_text(re.compile(r"update [\d,]+ of 2,000"))
+
+    # it goes on without the page, which finds it again; another visitor of a phone's size sees how far it is, too
+    page.reload()
+    tab(page, "Train")
+    expect(prior.get_by_role("button", name="Stop")).to_be_enabled()
+    phone = visit(f"?tab=train&run={run}", width=390, height=844)
+    far = phone.get_by_role("region", name="Diffusion prior").get_by_text(re.compile(r"update [\d,]+ of 2,000"))
+    expect(far).to_be_visible()
+    prior.get_by_role("button", name="Stop").click()
+    expect(prior).to_contain_text("Stopped on request.")
+    expect(prior.get_by_role("button", name="Continue")).to_be_enabled()
+    prior.get_by_role("button", name="Draw from it").click()
+    expect(page.get_by_role("group", name=f"Samples of {run}", exact=True).get_by_role("button")).to_have_count(25)
+    expect(page.get_by_label("Model", exact=True)).to_have_value(run)
+    expect(page).to_have_url(re.compile("prior=diffusion"))
+
+
 def test_an_archive_is_seen_before_it_is_trained_on(visit, tmp_path):
     page = visit()
     tab(page, "Train")

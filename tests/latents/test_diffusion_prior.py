@@ -1,6 +1,8 @@
 """The diffusion prior: its network, its training, and its way through the store and the command line."""
 
 import copy
+import shutil
+from dataclasses import replace
 
 import pytest
 import torch
@@ -61,6 +63,30 @@ def test_it_learns_that_positions_agree():
     assert agree.float().mean() > 0.9 and 0.3 < (drawn[agree, 0] > 0).float().mean() < 0.7
 
 
+def test_one_class_alone_is_drawn_and_all_are_without():
+    data = signs(400)
+    data = replace(data, labels=(data.latents[0, :, 0, 0, 0] > 0).long())
+    run = Training(data, CPU, **SMALL)
+    for update in range(200):
+        run.step(update / 200)
+    model, noise = run.now(), torch.randn(200, 4, generator=torch.Generator().manual_seed(1))
+    assert model.settings["classes"] == 2
+    for label, sign in ((0, -1.0), (1, 1.0)):
+        assert (model.of_class(noise, 1.0, label).sign() == sign).float().mean() > 0.95
+    assert 0.3 < (model(noise)[:, 0] > 0).float().mean() < 0.7
+
+
+def test_a_class_is_drawn_by_name_after_storing_it(checkpoint, tmp_path):
+    folder = shutil.copytree(checkpoint, tmp_path / "model")
+    data = pictures(40)
+    data.labels, data.classes = torch.arange(40) % 2, ["even", "odd"]
+    priors.write(weight_files(folder), priors.fit_priors(load(folder), data, ["diffusion"], updates=2))
+    model = load(folder)
+    assert model.fitted_priors["diffusion"].classes == ("even", "odd")
+    odd = latents(model, 3, label="odd", steps=3)
+    assert torch.equal(odd, latents(model, 3, prior="diffusion", label=1, steps=3)) and torch.isfinite(odd).all()
+
+
 def test_untrained_it_leaves_noise_as_it_is():
     x = torch.randn(3, 4 * 5 * 6)
     torch.testing.assert_close(Diffusion((4, 5, 6), 32, 2)(x), x, atol=0.03, rtol=0)
@@ -108,8 +134,7 @@ def test_training_is_the_same_again_and_leaves_the_global_generator_alone():
     assert not same(once, fit_diffusion(signs(50), CPU, seed=1, updates=3, dropout=0.1, **SMALL))
 
 
-def test_a_training_taken_up_again_is_as_if_it_had_not_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(training, "SAVE_EVERY", 0.0)
+def test_a_training_taken_up_again_is_as_if_it_had_not_stopped(tmp_path):
     place, settings = (tmp_path / training.FILE, "weights"), {"updates": 80, "dropout": 0.1, **SMALL}
     whole = fit_diffusion(signs(50), CPU, **settings)
 
@@ -119,10 +144,31 @@ def test_a_training_taken_up_again_is_as_if_it_had_not_stopped(tmp_path, monkeyp
 
     with pytest.raises(KeyboardInterrupt):
         fit_diffusion(signs(50), CPU, on_progress=stop, unfinished=place, **settings)
-    seen = []
-    again = fit_diffusion(signs(50), CPU, on_progress=lambda done, _: seen.append(done), unfinished=place, **settings)
-    assert seen[0] == 40 and same(whole, again)
-    assert not place[0].exists()
+    seen, looks = [], []
+    options = {"on_progress": lambda done, _: seen.append(done), "unfinished": place, "on_look": looks.append}
+    again = fit_diffusion(signs(50), CPU, **options, **settings)
+    assert seen[0] == 41 and same(whole, again) and isinstance(looks[0], Diffusion)
+    seen.clear()
+    assert same(whole, fit_diffusion(signs(50), CPU, **options, **settings)) and not seen, "until it is stored"
+
+
+def test_an_update_interrupted_in_its_middle_is_made_again(tmp_path, monkeypatch):
+    place, settings = (tmp_path / training.FILE, "weights"), {"updates": 12, "dropout": 0.1, **SMALL}
+    whole = fit_diffusion(signs(50), CPU, **settings)
+    loss, calls = Training._loss, []
+
+    def broken(self):
+        calls.append(self.updates)
+        found = loss(self)
+        if len(calls) == 6:
+            raise KeyboardInterrupt
+        return found
+
+    monkeypatch.setattr(Training, "_loss", broken)
+    with pytest.raises(KeyboardInterrupt):
+        fit_diffusion(signs(50), CPU, unfinished=place, **settings)
+    assert same(whole, fit_diffusion(signs(50), CPU, unfinished=place, **settings))
+    assert calls[5:7] == [5, 5]
 
 
 @pytest.mark.parametrize(
@@ -133,9 +179,11 @@ def test_another_training_is_not_taken_up(tmp_path, change):
     run = Training(signs(50), CPU, **SMALL)
     run.step(0.0)
     shape = list(signs(50).latents.shape)
-    run.save(*place, {"seed": 0, "updates": 4, "shape": shape, **run.network.settings, **SMALL})
+    run.save(*place, {"seed": 0, "updates": 4, "shape": shape, "mirrored": True, **run.network.settings, **SMALL})
     other = Training(signs(50), CPU, **SMALL)
-    assert other.resume(*place, {"seed": 0, "updates": 4, "shape": shape, **run.network.settings, **SMALL})
+    assert other.resume(
+        *place, {"seed": 0, "updates": 4, "shape": shape, "mirrored": True, **run.network.settings, **SMALL}
+    )
     if change.pop("damage", None):
         place[0].write_bytes(place[0].read_bytes()[:-50])
     place = place[0], change.pop("weights", "weights")
@@ -171,6 +219,16 @@ def test_views_are_parts_and_are_described():
     centre = seen[..., 15:17].mean((1, 2, 3)) * torch.where(turned, -1.0, 1.0)
     torch.testing.assert_close(centre, 0.25 * where[:, 1], atol=0.03, rtol=0)
     assert where[:, 0].min() >= 0 and where.abs().max() <= 1.0
+
+
+def test_where_left_is_not_like_right_nothing_is_mirrored(checkpoint):
+    ramp = torch.linspace(-1, 1, 32).expand(64, 1, 32, 32)
+    seen, _ = view(ramp, torch.Generator().manual_seed(0), mirror=False)
+    assert (seen[..., -8] > seen[..., 8]).all()
+    model, data = load(checkpoint), pictures(12)
+    assert model.in_channels == 1
+    _, encoded = encode_views(model, data, parts=1)
+    assert not encoded.mirrored and torch.equal(encoded.latents[0], encoded.latents[1])
 
 
 def test_channels_share_a_frame():
@@ -285,7 +343,7 @@ def test_from_an_image_there_is_no_way_back_to_the_noise(drawing):
 
 def test_encoded_views_are_those_of_the_images(checkpoint):
     model, data = load(checkpoint), pictures(12)
-    frame, encoded = encode_views(model, data, parts=2)
+    frame, encoded = encode_views(model, data, parts=2, mirror=True)
     assert encoded.latents.shape == (4, 12, 2, 4, 4) and not encoded.where[:2].any() and encoded.where[2:].all(0).any()
     mirrored = pictures(12)
     mirrored.images = mirrored.images.flip(3)

@@ -196,7 +196,7 @@ def test_a_class_that_there_is_not_is_refused(labelled, asked, match):
 
 def test_without_labels_there_are_no_classes(fitted):
     for prior in ("normal", "mixture"):
-        with pytest.raises(InputError, match="needs a mixture fitted to labelled images"):
+        with pytest.raises(InputError, match="needs a mixture or a diffusion fitted to labelled images"):
             sample(load(fitted[0]), 1, prior=prior, label=0)
 
 

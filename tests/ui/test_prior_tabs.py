@@ -133,7 +133,7 @@ def test_a_half_of_a_run_leads_to_the_train_tab(tmp_path):
     shown, _ = half(server, "mine", 4, "gaussian")
     assert shown["run"] == "mine" and "Train tab fits it" in shown["missing"]
     shown, _ = half(server, "mine", 4, "diffusion")
-    assert shown["run"] is None and "a GPU, or hours" in shown["missing"]
+    assert shown["run"] == "mine" and "then Train a diffusion prior" in shown["missing"]
 
 
 def test_refused_priors_are_named(server, tmp_path):

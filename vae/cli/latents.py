@@ -47,20 +47,29 @@ def fit_prior(
     updates: Annotated[
         int | None, typer.Option(help="Of a flow's weights (8,000) or a diffusion's (20,000).", min=1, max=1_000_000)
     ] = None,
+    flip: Annotated[
+        bool | None,
+        typer.Option(
+            "--flip/--no-flip",
+            help="Let a diffusion learn from mirror images, too, where left is like right; of colour images unless "
+            "given.",
+        ),
+    ] = None,
     seed: Seed = 0,
     device: Device = "auto",
     json_: Json = False,
 ) -> None:
     """Fit priors to a model's latents, beside N(0, I), and store them beside the checkpoint; `sample` then has them.
 
-    A diffusion is a training of its own, best on a GPU; interrupted, the same command goes on where it was.
+    A diffusion is a training of its own, best on a GPU, which the page shows while it goes; stopped or killed, the same
+    command goes on where it was. After Ctrl-C, the exit code is 130, and what it draws by then is kept.
     """
     from vae.checkpoints.find_model import weight_files
     from vae.checkpoints.store import load
     from vae.data.sets import load_data
     from vae.errors import InputError
     from vae.files import writing
-    from vae.latents.priors import FILE, KINDS, QUICK, fit_priors, write
+    from vae.latents.priors import FILE, KINDS, QUICK, add, fit_priors, read
 
     if prior != "all" and prior not in KINDS:
         raise InputError(f"The prior to fit must be {', '.join(KINDS)} or all, not {prior!r}.")
@@ -73,8 +82,16 @@ def fit_prior(
     images = load_data(data, "train", *fitted, test_size=test_size, value_range=value_range)
     remark(images.remarks)
     with phases() as report:
-        fitted = fit_priors(loaded, images, kinds, seed, updates, on_progress=report, weights=weights)
-    kept = {**loaded.fitted_priors, **fitted}  # others fitted before, to these weights, stay
-    with writing(output):
-        write(weights, {kind: kept[kind] for kind in KINDS if kind in kept})
-    say({"model": model, "output": str(output), "priors": {kind: kept[kind].facts for kind in fitted}}, json_)
+        if prior == "diffusion":
+            from vae.training.prior_run import fit
+
+            signal = fit(loaded, images, weights, seed, updates, on_progress=report, mirror=flip).signal
+        else:
+            fitted, signal = fit_priors(loaded, images, kinds, seed, updates, on_progress=report), None
+            with writing(output):
+                add(weights, fitted)
+    there = read(weights)
+    facts = {kind: there[kind].facts for kind in kinds if kind in there}
+    say({"model": model, "output": str(output), "priors": facts}, json_)
+    if signal:
+        raise typer.Exit(128 + signal)

@@ -53,9 +53,9 @@ class Stopper:
     their own, so whatever looks there does so inside `together`.
     """
 
-    def __init__(self, writer: RunWriter, max_minutes: float | None, accelerator: Accelerator):
+    def __init__(self, writer: RunWriter, max_minutes: float | None, accelerator: Accelerator | None = None):
         self.writer, self.accelerator = writer, accelerator
-        self.alone = accelerator.num_processes == 1
+        self.alone = accelerator is None or accelerator.num_processes == 1
         self.deadline = time.monotonic() + 60.0 * max_minutes if max_minutes else math.inf
         self.signalled = 0  # the index in REASONS
         self.called_off = False

@@ -83,7 +83,8 @@ def explain(prior: str, facts: dict, photos: bool) -> str:
 def remedy(prior: str, of_run: bool) -> str:
     """What a visitor can do about a prior that is not fitted to a model; of_run: to one that was trained here."""
     if of_run:
-        return "The Train tab fits it: choose the run there, then Fit priors."
+        button = "Train a diffusion prior" if prior == "diffusion" else "Fit priors"
+        return f"The Train tab fits it: choose the run there, then {button}."
     if prior == "diffusion":
         return "To fit one takes a GPU, or hours; the README says how, under “Command line”."
     return "The README says how to fit one, under “Command line”."

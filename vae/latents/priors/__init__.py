@@ -18,7 +18,7 @@ from vae.latents.priors.prior import (
     no_path,
     of,
 )
-from vae.latents.priors.store import FILE, attach, read, write
+from vae.latents.priors.store import FILE, add, attach, read, write
 
 __all__ = [
     "FILE",
@@ -28,6 +28,7 @@ __all__ = [
     "TITLES",
     "Prior",
     "PriorNotFitted",
+    "add",
     "attach",
     "best",
     "can_pass",

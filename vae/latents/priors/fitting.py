@@ -13,7 +13,7 @@ from vae.latents.priors import diffusion_training, views
 from vae.latents.priors.diffusion_training import Encoded, fit_diffusion
 from vae.latents.priors.flow import fit_flow
 from vae.latents.priors.gaussian import Gaussian, Mixture
-from vae.latents.priors.prior import KINDS, QUICK, Prior
+from vae.latents.priors.prior import KINDS, QUICK, WITH_CLASSES, Prior
 from vae.latents.priors.standardizer import Standardizer, fit_channels, fit_standardizer
 from vae.models import AutoEncoder
 
@@ -43,11 +43,20 @@ def encode_all(
 
 
 def encode_views(
-    model: AutoEncoder, data, seed: int = 0, parts: int | None = None, on_progress: Progress | None = None
+    model: AutoEncoder,
+    data,
+    seed: int = 0,
+    parts: int | None = None,
+    on_progress: Progress | None = None,
+    mirror: bool | None = None,
 ) -> tuple[Standardizer, Encoded]:
     """What a diffusion prior learns from: the frame of the posteriors of an ImageSet, and their means in it, in 16 bits
-    on the CPU, of the images, their mirror images and `parts` views of parts of them each."""
+    on the CPU, of the images, their mirror images and `parts` views of parts of them each; with their classes.
+
+    mirror: whether left is like right; unless given, in colour images, and not in grey ones, where a digit would not be
+    one any more."""
     count = len(data)
+    mirror = model.in_channels > 2 if mirror is None else mirror
     parts = min(PARTS, ENOUGH // count) if parts is None else parts
     report = on_progress or (lambda what, done, total: None)
     means, stds = encode_all(model, data, lambda done: report("encode", done, (2 + parts) * count))
@@ -62,16 +71,20 @@ def encode_views(
     generator = torch.Generator().manual_seed(seed)
     with torch.inference_mode():
         for number in range(1, 2 + parts):
+            if number == 1 and not mirror:
+                latents, where = latents * 2, where * 2
+                continue
             seen, told = [], []
             for pixels in data.batches(torch.arange(count).split(256)):
                 x = images.to_float(pixels.to(model.device))
-                x, place = (x.flip(3), torch.zeros(len(x), 3)) if number == 1 else views.view(x, generator)
+                x, place = (x.flip(3), torch.zeros(len(x), 3)) if number == 1 else views.view(x, generator, mirror)
                 seen.append(standardised(model.encode(x).mean))
                 told.append(place)
                 report("encode", number * count + sum(map(len, seen)), (2 + parts) * count)
             latents.append(torch.cat(seen))
             where.append(torch.cat(told))
-    return frame, Encoded(torch.stack(latents).clone(), torch.stack(where))
+    labels = data.labels.long() if _classes(data) else None
+    return frame, Encoded(torch.stack(latents).clone(), torch.stack(where), labels, mirror)
 
 
 def fit_priors(
@@ -82,13 +95,17 @@ def fit_priors(
     updates: int | None = None,
     on_progress: Progress | None = None,
     weights: Sequence[Path] | None = None,
+    on_look: Callable[[Prior], None] | None = None,
+    mirror: bool | None = None,
 ) -> dict[str, Prior]:
     """Priors of those kinds, fitted to the posteriors of an ImageSet (the training images) under the model. Where it
-    has labels, of 2 to MOST_CLASSES classes, the mixture can draw each class alone.
+    has labels, of 2 to MOST_CLASSES classes, the mixture and the diffusion can draw each class alone.
 
     updates: of the weights of a flow or a diffusion; UPDATES if left out. on_progress(what, done, total) is called now
-    and then. weights: the model's weight files; beside them a diffusion's training is stored while it goes on, and
-    taken up again where it was interrupted.
+    and then; what it raises ends the work. weights: the model's weight files; beside them a diffusion's training is
+    stored while it goes on, and taken up again where it was interrupted. on_look: is given the diffusion as it is by
+    then, now and then. See diffusion_training.fit_diffusion. mirror: whether it learns from mirror images, too, see
+    encode_views.
     Raises InputError for an unknown kind, too few images, or latents that are not finite or do not depend on the
     image.
     """
@@ -98,16 +115,21 @@ def fit_priors(
     shape, classes = tuple(model.latent_shape()), _classes(data)
     if len(data) < 2:
         raise InputError(f"{data.name} has {len(data)} picture; a prior is fitted to two or more.")
+    if "diffusion" in kinds:
+        diffusion_training.check_positions(shape)
     report = on_progress or (lambda what, done, total: None)
     fitted = {}
+
+    def made(kind: str, frame: Standardizer, core, start: float) -> Prior:
+        facts = {"data": data.name, "images": len(data), "seed": seed, "seconds": round(time.perf_counter() - start, 1)}
+        return Prior(kind, shape, frame, core, facts, tuple(classes or ()) if kind in WITH_CLASSES else ())
 
     def keep(kind: str, frame: Standardizer, fit: Callable) -> None:
         start = time.perf_counter()
         report(kind, 0, 1)
         core = fit()
         report(kind, 1, 1)
-        facts = {"data": data.name, "images": len(data), "seed": seed, "seconds": round(time.perf_counter() - start, 1)}
-        fitted[kind] = Prior(kind, shape, frame, core, facts, tuple(classes or ()) if kind == "mixture" else ())
+        fitted[kind] = made(kind, frame, core, start)
 
     def steps(kind: str) -> dict:
         done = {"updates": updates or UPDATES[kind]}
@@ -123,13 +145,12 @@ def fit_priors(
         if "flow" in kinds:
             keep("flow", frame, lambda: fit_flow(points.to(model.device), **steps("flow")))
     if "diffusion" in kinds:
-        frame, encoded = encode_views(model, data, seed, on_progress=report)
+        frame, encoded = encode_views(model, data, seed, on_progress=report, mirror=mirror)
         place = weights and (weights[0].parent / diffusion_training.FILE, sidecar.fingerprint(weights))
-        keep(
-            "diffusion",
-            frame,
-            lambda: fit_diffusion(encoded, model.device, unfinished=place, **steps("diffusion")),
-        )
+        begun = time.perf_counter()
+        look = on_look and (lambda core: on_look(made("diffusion", frame, core, begun)))
+        options = {"unfinished": place, "on_look": look, **steps("diffusion")}
+        keep("diffusion", frame, lambda: fit_diffusion(encoded, model.device, **options))
     return fitted
 
 

@@ -14,6 +14,7 @@ from vae.models import AutoEncoder
 QUICK = ("gaussian", "mixture", "flow")  # to fit
 KINDS = (*QUICK, "diffusion")
 INVERTIBLE = ("flow", "gaussian")  # the better one first
+WITH_CLASSES = ("mixture", "diffusion")  # that can draw one class alone
 TITLES = {
     "normal": "N(0, I)",
     "gaussian": "Gaussian fitted to the encoded training pictures",
@@ -142,7 +143,7 @@ def chosen(
         return of(model, name).in_steps(steps), None
     with_classes = [kind for kind in reversed(model.fitted_priors) if model.fitted_priors[kind].classes]
     if not with_classes:
-        fact = "To draw one class, the model needs a mixture fitted to labelled images, and it has none."
+        fact = "To draw one class, the model needs a mixture or a diffusion fitted to labelled images, and it has none."
         raise PriorNotFitted("mixture", model.refused_priors or fact)
     prior = of(model, with_classes[0] if name == "normal" else name)
     if not prior.classes:

@@ -1,6 +1,7 @@
 """Priors on the disk, beside the weights they belong to."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import torch
@@ -40,6 +41,14 @@ def write(weights: Sequence[Path], fitted: dict[str, Prior]) -> Path:
     return path
 
 
+def add(weights: Sequence[Path], fitted: dict[str, Prior]) -> Path:
+    """Store priors beside those that were fitted to these weights before, in the place of any of the same kind; returns
+    the file."""
+    with suppress(InputError):  # those of other weights are nobody's now
+        fitted = read(weights) | fitted
+    return write(weights, {kind: fitted[kind] for kind in KINDS if kind in fitted})
+
+
 def read(weights: Sequence[Path]) -> dict[str, Prior]:
     """The priors stored beside those weight files, {} if there are none. Raises InputError for a file that is damaged
     or belongs to another checkpoint."""
@@ -67,8 +76,12 @@ def _rebuild(kind: str, entry: dict, tensors: dict[str, Tensor]) -> Prior:
     else:
         core = Mixture.of_parts(parts) if kind == "mixture" else Gaussian(**parts)
     classes = tuple(entry.get("classes", ()))
-    if classes and (kind != "mixture" or set(parts["labels"].tolist()) != set(range(len(classes)))):
-        raise ValueError("classes without Gaussians of their own")
+    if kind == "diffusion":
+        whole = core.classes == len(classes)
+    else:
+        whole = not classes or (kind == "mixture" and set(parts["labels"].tolist()) == set(range(len(classes))))
+    if not whole:
+        raise ValueError("classes that the prior does not tell apart")
     return Prior(kind, tuple(entry["shape"]), Standardizer(**under(f"{kind}.frame.")), core, entry["facts"], classes)
 
 

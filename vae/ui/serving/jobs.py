@@ -157,9 +157,11 @@ def sample(
     size = _side(model, small, [prior if label is None else "mixture"])
     _check_shown(model)
     _check_room(n, size)
-    if not given and (label is not None or prior != "diffusion"):
+    drawing, _ = priors.chosen(model, prior, label)
+    if steps is not None and (given or (drawing and drawing.kind == "diffusion")):
+        drawing, _ = priors.chosen(model, prior, label, steps)
+    else:
         steps = None
-    drawing, _ = priors.chosen(model, prior, label, steps)
     usual = priors.of(model, drawing.kind).steps if drawing else None
     if usual and n * drawing.steps > MAX_STEPS:
         most = MAX_STEPS // drawing.steps

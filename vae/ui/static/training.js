@@ -1,6 +1,7 @@
 // A training, watched: state, curves and previews, kept up to date by asking for what is new since a cursor.
 
-/** @import { Context, MetricRow, PreviewMoment, RunChange, RunEntry, RunNews, RunState } from "./types" */
+/** @import { Context, MetricRow, PreviewMoment, PreviewWanted, PriorState } from "./types" */
+/** @import { RunChange, RunEntry, RunNews, RunState } from "./types" */
 /** @import { TrainingOptions, TrainingServer } from "./types" */
 /** @import { RunCurve } from "./curve_series.js" */
 import { freeColour, rowFields } from "./curve_series.js";
@@ -42,6 +43,8 @@ export default function mount({ root, props, server, watch, options }) {
   let host = false;
   let live = false;
   let hasModel = false;
+  /** @type {PriorState | null} */
+  let prior = null;
   let next = 0; // when to ask again
   let announced = "";
   let refusal = ""; // what the server said to the last change
@@ -79,7 +82,9 @@ export default function mount({ root, props, server, watch, options }) {
   };
   const use = button("Sample from this model", useModel, { disabled: true });
   const curves = trainingCurves({ csv: (names) => server.curves_csv(names) });
-  const previews = trainingPreviews({ fetchPreviews: (asked) => server.see_previews(asked) });
+  /** @param {{ run: string, wanted: PreviewWanted[] }} asked */
+  const fetchPreviews = (asked) => server.see_previews(asked);
+  const previews = trainingPreviews({ fetchPreviews });
   const list = runList({
     change,
     most: MOST,
@@ -95,7 +100,7 @@ export default function mount({ root, props, server, watch, options }) {
       ask();
     },
   });
-  const after = trainingAfter({ change });
+  const after = trainingAfter({ change, fetchPreviews });
   root.classList.add("unknown"); // until the first news
   const choice = h("div", { class: "vs-run" }, h("label", { for: "vs-run" }, "Run"), select, chip);
   const actions = h("div", { class: "vs-actions" }, stop, goOn, use);
@@ -186,7 +191,7 @@ export default function mount({ root, props, server, watch, options }) {
     previews.setLive(live, Boolean(entry?.mine));
     const own = options.training && (host || Boolean(entry?.mine)) && !entry?.bundled;
     const ended = state.state !== undefined && !live;
-    after.set({ run, ready: hasModel && ended, own });
+    after.set({ run, ready: hasModel && ended, own, prior });
     const sentence = refusal || (state.state !== "finished" && state.reason) || "";
     if (reason.node.textContent !== sentence) reason.say(sentence);
     reason.node.classList.toggle("plain", !refusal && state.state === "stopped");
@@ -250,6 +255,7 @@ export default function mount({ root, props, server, watch, options }) {
     const moments = news.previews.map((values) => namedRow(options.preview_fields, values));
     previews.add(/** @type {PreviewMoment[]} */ (moments), run === null ? undefined : data.get(run)?.perEpoch);
     hasModel = news.has_model;
+    prior = news.prior;
     use.disabled = !hasModel;
     if (live !== isLive(state.state)) {
       refusal = "";

@@ -1,8 +1,9 @@
 // What can be done with a run that has ended: its map, its priors, a link to it.
 
-/** @import { RunChange, RunChanged } from "./types" */
+/** @import { PreviewWanted, PriorState, RunChange, RunChanged } from "./types" */
 import { announce, button, errorLine, h, NO_ANSWER, openTab } from "./dom.js";
 import { tell } from "./topics.js";
+import { trainingPrior } from "./training_prior.js";
 
 const COPIED = 2000; // ms, for which it is said
 
@@ -15,8 +16,10 @@ export function sharedLink(run, here) {
 }
 
 /** @param {object} options
- * @param {(what: RunChange) => Promise<RunChanged>} options.change */
-export function trainingAfter({ change }) {
+ * @param {(what: RunChange) => Promise<RunChanged>} options.change
+ * @param {(asked: { run: string, wanted: PreviewWanted[] }) => Promise<Record<string, string>>} options.fetchPreviews
+ */
+export function trainingAfter({ change, fetchPreviews }) {
   const problem = errorLine();
   /** @type {string | null} */
   let run = null;
@@ -68,18 +71,38 @@ export function trainingAfter({ change }) {
       share.textContent = "Share";
     }, COPIED);
   });
+  const prior = trainingPrior({
+    act: async (what) => {
+      problem.say(null);
+      const answer = await change({ run, do: what }).catch(() => ({ error: NO_ANSWER }));
+      if (answer.error) problem.say(answer.error);
+    },
+    fetchPreviews,
+    draw: () => run !== null && open(run, "Sample"),
+  });
   const says = h("span", { class: "vs-caption" }, "It has learned. Next:");
-  const node = h("div", { class: "vs-after", hidden: true }, says, map, fit, share, problem.node);
+  const node = h(
+    "div",
+    { class: "vs-after", hidden: true },
+    says,
+    map,
+    fit,
+    prior.begin,
+    share,
+    problem.node,
+    prior.node,
+  );
 
   return {
     node,
-    /** @param {{ run: string | null, ready: boolean, own: boolean }} now ready: whether it has ended and left a model;
-     * own: whether it may be changed */
+    /** @param {{ run: string | null, ready: boolean, own: boolean, prior: PriorState | null }} now
+     * ready: whether it has ended and left a model; own: whether it may be changed; prior: its diffusion prior */
     set(now) {
       if (run !== now.run) problem.say(null);
       ({ run, own } = now);
       node.hidden = run === null || !now.ready;
       fit.hidden = !own;
+      prior.set(now);
     },
   };
 }

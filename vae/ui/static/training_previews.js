@@ -18,8 +18,8 @@ const MOST = 4; // times that an image is enlarged
 
 /** @typedef {{ uri: string, image: HTMLImageElement }} Preview */
 
-/** One of the two images that are shown. @param {string} kind @param {string} title */
-function previewView(kind, title) {
+/** An image that is shown. @param {string} kind @param {string} title */
+export function previewView(kind, title) {
   const canvas = h("canvas", { class: "crisp", role: "img", width: 1, height: 1 });
   const save = h("a", { class: "vs-link", hidden: true }, "PNG");
   const frame = h("div", { class: "vs-preview-frame empty" }, canvas);

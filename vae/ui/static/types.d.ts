@@ -506,12 +506,26 @@ export interface RunNews {
   state: RunState;
   previews: number[][];
   has_model: boolean;
+  prior: PriorState | null;
+}
+
+/** A run's diffusion prior, of Watcher._prior(). drawable: whether it draws; the others: of its training, while that is
+ * not finished. seen: the update after which it drew last. */
+export interface PriorState {
+  drawable: boolean;
+  state?: string;
+  reason?: string;
+  step?: number;
+  steps?: number;
+  share?: number;
+  seconds_left?: number;
+  seen?: number;
 }
 
 /** What train.changer()'s function is asked for, and its answer. */
 export interface RunChange {
   run?: string | null;
-  do: "stop" | "continue" | "rename" | "delete" | "map" | "fit";
+  do: "stop" | "continue" | "rename" | "delete" | "map" | "fit" | "prior" | "stop prior";
   epochs?: number;
   name?: string;
 }

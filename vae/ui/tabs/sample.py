@@ -10,7 +10,7 @@ import gradio as gr
 
 from vae.errors import InputError
 from vae.inference import draw_seed
-from vae.latents.priors import MOST_STEPS, QUICK, PriorNotFitted
+from vae.latents.priors import MOST_STEPS, PriorNotFitted
 from vae.ui import not_generative, prior_texts
 from vae.ui.address import Linked, link_number
 from vae.ui.components import (
@@ -251,7 +251,7 @@ def half(server: ModelServer, model: str, work: Work) -> tuple[dict, Drawn | Non
     try:
         found = work()
     except PriorNotFitted as error:
-        run = model if server.catalog.kind(model) == "run" and error.prior in QUICK else None
+        run = model if server.catalog.kind(model) == "run" else None
         return head | {"missing": f"{error.fact} {prior_texts.remedy(error.prior, bool(run))}", "run": run}, None
     photos = not_generative.concerns(server, model)
     says = prior_texts.explain(found.prior, facts, photos)

@@ -278,8 +278,8 @@ def changer(catalog: Catalog, training_job: TrainingJob):
     after_run = AfterRun(catalog.audience)
 
     def change_run(asked: object) -> dict:
-        """asked: {run, token, do: "stop" | "continue" | "rename" | "delete" | "map" | "fit", epochs or name} ->
-        {run} or {error}."""
+        """asked: {run, token, do: "stop" | "continue" | "rename" | "delete" | "map" | "fit" | "prior" | "stop prior",
+        epochs or name} -> {run} or {error}."""
         asked = asked if isinstance(asked, dict) else {}
         try:
             run, who = catalog.run(asked.get("run")), catalog.audience.visitor(asked.get("token"))
@@ -297,6 +297,10 @@ def changer(catalog: Catalog, training_job: TrainingJob):
                     after_run.map(run, who)
                 case "fit" if training_job.allowed:
                     after_run.fit(run, who)
+                case "prior":
+                    training_job.fit_prior(run, who)
+                case "stop prior":
+                    training_job.stop_prior(run, who)
                 case _:
                     raise InputError("A run can be stopped, continued, renamed, deleted, mapped or fitted to.")
             return {"run": run.name}

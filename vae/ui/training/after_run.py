@@ -44,10 +44,14 @@ class AfterRun:
         weights = self._weights(run, who, "fit priors to")
         with self._alone():
             model, images = self._opened(run, "train")
-            there = model.fitted_priors
-            kinds = [kind for kind in priors.QUICK if kind not in there]
+            kinds = [kind for kind in priors.QUICK if kind not in model.fitted_priors]
             if kinds:
-                priors.write(weights, there | priors.fit_priors(model, images, kinds, updates=UPDATES))
+                priors.add(weights, priors.fit_priors(model, images, kinds, updates=UPDATES))
+
+    def opened(self, run: Run, who: Visitor, verb: str, split: str) -> tuple[AutoEncoder, ImageSet, Sequence[Path]]:
+        """The run's model, the images of that split, and the model's weight files."""
+        weights = self._weights(run, who, verb)
+        return *self._opened(run, split), weights
 
     def _weights(self, run: Run, who: Visitor, verb: str) -> Sequence[Path]:
         who.check(run, verb)

@@ -6,22 +6,27 @@ import logging
 import shutil
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 from vae.checkpoints.find_model import bundled
 from vae.device import pick_device
 from vae.errors import InputError
-from vae.training import memory
+from vae.latents.priors.diffusion_training import check_positions
+from vae.training import memory, prior_run
 from vae.training.config import TrainConfig
+from vae.training.prior_run import PriorRun
 from vae.training.runs import Run, new_run_folder
 from vae.ui.serving.access import Audience, Visitor
 from vae.ui.serving.shares import Shares, soon
 from vae.ui.training import training_data
+from vae.ui.training.after_run import AfterRun
 
 log = logging.getLogger(__name__)
 PUBLIC_MINUTES, PUBLIC_BYTES = 30.0, 10_000_000_000
 PATIENCE = 4.0  # seconds to wait for a training to leave its setting up
+PRIOR_UPDATES = 2000  # of a diffusion prior's weights, a tenth of the usual ones: minutes on a CPU
 
 
 class TrainingJob:
@@ -46,6 +51,7 @@ class TrainingJob:
         self._lock = threading.Lock()
         self._thread: threading.Thread | None = None
         self._run: Run | None = None
+        self._title = ""  # of what trains
         self._until: float | None = None  # when the limit on its time ends it
 
     @property
@@ -78,7 +84,7 @@ class TrainingJob:
             training_data.sweep(self.runs_dir)
             config = replace(config, data=training_data.kept(config.data, self.runs_dir))
             run = Run(new_run_folder(config.preset, self.runs_dir))
-            thread, failure = self._begin(config, run, minutes, who, resume=False)
+            thread, failure = self._begin(run, minutes, who, self._fitting(config, run, minutes, resume=False))
         while thread.is_alive() and not run.exists():
             time.sleep(0.02)
         if run.exists():
@@ -106,13 +112,14 @@ class TrainingJob:
             state = run.state()
             if run.active():
                 raise InputError(f"The run {run.name} is training.")
+            self._check_prior(run, "continue")
             done = state.get("epoch") or 0
             if epochs < done or (epochs == done and state["state"] == "finished"):
                 raise InputError(
                     f"The run {run.name} has {done} epochs behind it; to continue it, give a larger number."
                 )
             config = replace(TrainConfig.from_dict(run.config()), epochs=epochs, steps=0)
-            thread, failure = self._begin(config, run, minutes, who, resume=True)
+            thread, failure = self._begin(run, minutes, who, self._fitting(config, run, minutes, resume=True))
         patience = time.monotonic() + PATIENCE
         while thread.is_alive() and run.state()["updated"] == state["updated"] and time.monotonic() < patience:
             time.sleep(0.02)
@@ -121,6 +128,46 @@ class TrainingJob:
             raise InputError(_sentence(failure[0]))
         return run
 
+    def fit_prior(self, run: Run, who: Visitor) -> None:
+        """Train a diffusion prior of a run's model, or go on with one that was stopped; returns once it has begun.
+
+        Raises InputError if it is not theirs, trains, has no model or one too large for it, if its data cannot be read
+        any more, if trainings are switched off here or one is running.
+        """
+        self._check_allowed()
+        with self._lock:
+            self._check_free()
+            minutes = self._minutes(who)
+            self._check_room()
+            model, data, weights = AfterRun(self.audience).opened(run, who, "fit a prior to", "train")
+            check_positions(model.latent_shape())
+            prior = PriorRun(weights[0].parent)
+            told = prior.state()["updated"] if prior.exists() else None
+
+            def work() -> None:
+                mirror = bool(run.config().get("flip"))
+                prior_run.fit(
+                    model, data, weights, 0, PRIOR_UPDATES, max_minutes=minutes, background=True, mirror=mirror
+                )
+
+            thread, failure = self._begin(prior, minutes, who, work, f"the diffusion prior of {run.name}")
+        while thread.is_alive() and (not prior.exists() or prior.state()["updated"] == told):
+            time.sleep(0.02)
+        if failure:
+            raise InputError(_sentence(failure[0]))
+
+    def stop_prior(self, run: Run, who: Visitor) -> None:
+        """As `stop`, for the training of the run's prior."""
+        who.check(run, "stop")
+        prior = prior_run.of(run)
+        if prior and prior.active():
+            prior.request_stop()
+
+    def _check_prior(self, run: Run, verb: str) -> None:
+        prior = prior_run.of(run)
+        if prior and prior.active():
+            raise InputError(f"The diffusion prior of {run.name} is training; stop it before you {verb} the run.")
+
     def _check_allowed(self) -> None:
         if not self.allowed:
             raise InputError("Training is switched off on this server.")
@@ -128,13 +175,14 @@ class TrainingJob:
     def _check_free(self) -> None:
         busy = self.current()
         if busy is not None:
-            state = busy.state()
+            state = busy.state() if busy.exists() else {}
+            far = f"update {state.get('step', 0):,}" if isinstance(busy, PriorRun) else f"epoch {state.get('epoch', 0)}"
+            most = state.get("steps" if isinstance(busy, PriorRun) else "epochs", "?")
             end = (
                 "its end" if self._until is None else f"its end, {soon(self._until - time.monotonic())} at the latest,"
             )
             raise InputError(
-                f"A training is already running ({busy.name}, epoch {state.get('epoch', 0)} of "
-                f"{state.get('epochs', '?')}); wait for {end} or stop it first."
+                f"A training is already running ({self._title}, {far} of {most}); wait for {end} or stop it first."
             )
 
     def _minutes(self, who: Visitor) -> float | None:
@@ -159,16 +207,25 @@ class TrainingJob:
                 "of yours, or wait until others have deleted theirs."
             )
 
+    @staticmethod
+    def _fitting(config: TrainConfig, run: Run, minutes: float | None, resume: bool) -> Callable[[], None]:
+        def work() -> None:
+            from vae.training.loop import fit  # heavy, and only needed here
+
+            fit(config, run=run.folder, resume=resume, max_minutes=minutes, background=True)
+
+        return work
+
     def _begin(
-        self, config: TrainConfig, run: Run, minutes: float | None, who: Visitor, resume: bool
+        self, run: Run, minutes: float | None, who: Visitor, work: Callable[[], None], title: str | None = None
     ) -> tuple[threading.Thread, list[BaseException]]:
         failure: list[BaseException] = []
-        arguments = (config, run, minutes, who, resume, failure)
+        title = title or run.name
         with self.audience.limits():  # the training's, too, as whoever begins it has them
             context = contextvars.copy_context()
-        begin = (self._train, *arguments)
-        thread = threading.Thread(target=context.run, args=begin, name=f"train {run.name}", daemon=True)
-        self._run, self._thread = run, thread
+        begin = (self._train, work, title, who, failure)
+        thread = threading.Thread(target=context.run, args=begin, name=f"train {title}", daemon=True)
+        self._run, self._thread, self._title = run, thread, title
         self._until = None if minutes is None else time.monotonic() + 60 * minutes
         thread.start()
         return thread, failure
@@ -182,25 +239,15 @@ class TrainingJob:
         if not run.active():
             thread.join(1.0)
 
-    def _train(
-        self,
-        config: TrainConfig,
-        run: Run,
-        minutes: float | None,
-        who: Visitor,
-        resume: bool,
-        failure: list[BaseException],
-    ) -> None:
-        from vae.training.loop import fit  # heavy, and only needed here
-
+    def _train(self, work: Callable[[], None], title: str, who: Visitor, failure: list[BaseException]) -> None:
         began = time.monotonic()
         try:
-            fit(config, run=run.folder, resume=resume, max_minutes=minutes, background=True)
+            work()
         except InputError as error:
             failure.append(error)  # the run's state says it too
         except BaseException as error:
             failure.append(error)
-            log.exception("the training %s failed", run.name)
+            log.exception("the training %s failed", title)
         finally:
             self._shares.trained(who, time.monotonic() - began, failed=bool(failure))
 
@@ -219,6 +266,7 @@ class TrainingJob:
     def rename(self, run: Run, name: str, who: Visitor) -> Run:
         """Raises InputError if it is not theirs, is training, or the name is bad or taken."""
         who.check(run, "rename")
+        self._check_prior(run, "rename")
         name = name.strip()
         if name in bundled():
             raise InputError(f"There is already a model {name!r}.")
@@ -227,6 +275,7 @@ class TrainingJob:
     def delete(self, run: Run, who: Visitor) -> None:
         """Remove the run, its checkpoints and previews. Raises InputError if it is not theirs, or is training."""
         who.check(run, "delete")
+        self._check_prior(run, "delete")
         self._delete(run)
         with self._lock:  # no training is about to begin with an archive that no run names yet
             if self.current() is None:

@@ -6,7 +6,10 @@ import io
 import threading
 import time
 
-from vae.training import metrics_file
+from vae import sidecar
+from vae.errors import InputError
+from vae.latents import priors
+from vae.training import metrics_file, prior_run
 from vae.training.runs import ACTIVE, Run
 from vae.ui.serving.access import owners
 from vae.ui.serving.catalog import Catalog
@@ -22,6 +25,7 @@ LONGEST = 8.0  # seconds between two asks of a page
 ADDRESSES, THEIRS, NEW = 1000, 24, 12  # addresses that are told apart; pages of one; of these, that asked once only
 FETCHED = 12  # previews in one answer
 KINDS = ("samples", "reconstruction")
+OF_PRIOR = ("state", "reason", "step", "steps", "share", "seconds_left")
 PREVIEW_FIELDS = ("step", "epoch", *KINDS)  # of a preview's row, in its order: of each kind whether there is one
 STATE = ("state", "reason", "epoch", "epochs", "step", "steps", "images_per_second", "seconds_left", "skipped")
 FIELDS = ("epoch", "step", "kind", "loss", "reconstruction", "kl", "val_loss", "val_reconstruction", "val_kl",
@@ -65,7 +69,7 @@ class Watcher:
             news = {"run": run and run.name, "list": self._list_since(known.get("list"), who.keys), "host": who.host}
             news["wait"] = self._wait(who.address or "", known.get("page"), run)
             if run is None:
-                return news | {"curves": {}, "state": {}, "previews": [], "has_model": False}
+                return news | {"curves": {}, "state": {}, "previews": [], "has_model": False, "prior": None}
             cursors = known["cursors"] if isinstance(known.get("cursors"), dict) else {}
             names = [run.name, *(name for name in cursors if name in self._runs and name != run.name)][:COMPARED]
             news["curves"] = {name: self._curve(name, cursors.get(name)) for name in names}
@@ -75,7 +79,7 @@ class Watcher:
             glance = self._glance(run)
             new = [preview for preview in glance["previews"] if preview["step"] > seen]
             previews = [[preview.get(name, 0) for name in PREVIEW_FIELDS] for preview in new]
-            return news | {"state": glance["state"], "previews": previews, "has_model": glance["has_model"]}
+            return news | {"previews": previews} | {name: glance[name] for name in ("state", "has_model", "prior")}
 
     def see_previews(self, asked: object) -> dict:
         """Previews of a run, a few at once: asked {run, wanted: [[kind, step], …]} -> {"kind-step": data URI}."""
@@ -83,7 +87,8 @@ class Watcher:
         run = self._run(asked.get("run"))
         wanted = [tuple(w) for w in asked.get("wanted") or () if isinstance(w, list) and len(w) == 2][:FETCHED]
         found = {}
-        for preview in run.previews() if run and wanted else ():
+        of_prior = prior_run.of(run) if run else None
+        for preview in [*run.previews(), *(of_prior.previews() if of_prior else ())] if run and wanted else ():
             if (preview["kind"], preview["step"]) in wanted:
                 try:
                     data = preview["path"].read_bytes()
@@ -205,10 +210,28 @@ class Watcher:
             "per_epoch": state.get("epoch_steps"),
             "previews": list(previews.values()),
             "has_model": run.model_folder() is not None or (run.folder / "model.safetensors").is_file(),
+            "prior": self._prior(run),
         }
         self._glances = {k: v for k, v in self._glances.items() if time.monotonic() - v[0] < 60}
         self._glances[key] = (time.monotonic(), glance)
         return glance
+
+    @staticmethod
+    def _prior(run: Run) -> dict | None:
+        """Of the run's diffusion prior: whether it draws already, and while it trains or was stopped what its state
+        says of that, and the update after which it drew last. None if there is none."""
+        weights = run.model_folder()
+        drawable = bool(weights) and "diffusion" in sidecar.content(weights / priors.FILE).get("priors", {})
+        training = prior_run.of(run)
+        try:
+            state = training.state() if training else {}
+        except InputError:  # it has just finished
+            state = {}
+        if not state:
+            return {"drawable": True} if drawable else None
+        found = {name: short(state[name]) for name in OF_PRIOR if state.get(name) is not None}
+        seen = [preview["step"] for preview in training.previews()]
+        return found | {"drawable": drawable} | ({"seen": seen[-1]} if seen else {})
 
     def _wait(self, address: str, page: object, run: Run | None) -> int:
         """Milliseconds until this page should ask again: the more pages, and the less happens, the longer."""
