@@ -99,7 +99,7 @@ def test_the_first_opening_compares_two_models_and_all_panes_move_as_one(visit):
 
     with page.expect_download() as saved:
         page.get_by_role("button", name="Download as PNG").first.click()
-    assert Image.open(saved.value.path()).size == (32, 32) and "difference-x10" in saved.value.suggested_filename
+    assert Image.open(saved.value.path()).size == (32, 32) and saved.value.suggested_filename.endswith("-digit-2-difference-x10.png")
     with page.expect_download() as saved:
         page.get_by_role("button", name="Side by side").click()
     assert Image.open(saved.value.path()).width > 2 * 300

@@ -66,10 +66,21 @@ def read_picture(value: object, side: int = 1024) -> Image.Image:
     raise InputError("A picture is needed; choose, drop or paste one.")
 
 
+def linked_example(name: str) -> dict:
+    """The value of the component "image_input" for an example that a link names. Raises InputError for none."""
+    names = [path.stem for path in _example_files()]
+    if name not in names:
+        raise InputError(f"The link's image, {name[:40]}, is none of {', '.join(names)}.")
+    return {"kind": "example", "name": name}
+
+
 def _uploaded(file: dict, side: int) -> Image.Image:
     """A file that was uploaded to this server. Any other path is refused: clients write what they like there."""
     path = Path(str(file.get("path"))).resolve()
-    if not path.is_relative_to(Path(get_upload_folder()).resolve()) or not path.is_file():
+    inside = path.is_relative_to(Path(get_upload_folder()).resolve())
+    if inside and not path.is_file():
+        raise InputError("The picture is not kept on the server any more; choose it again.")
+    if not inside:
         raise InputError("The picture must be uploaded first; a path on the server is not accepted.")
     return images.open_image(path, side, transparency=True)
 

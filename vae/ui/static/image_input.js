@@ -1,12 +1,13 @@
 // An image from the visitor: dropped, pasted, chosen, drawn, or one of the examples. With the option `topic` each
 // choice is told to other components too, with `shows` they can choose one, with `sketch` what the model makes of a
-// drawing under way is told; with `photographs`, families of models, the example is a photograph with a model of those
+// drawing under way is told; `tab` is where it is; with `photographs`, families of models, the example is a photograph with a model of those
 // and a digit with others, until the visitor chooses.
 
 /** @import { Context, Example, ImageValue, ModelNews, SketchServer } from "./types" */
 import { errorLine, h, uniqueId } from "./dom.js";
 import { drawButton } from "./draw_button.js";
 import { acceptFiles, showThumb } from "./file_drop.js";
+import { keepImage, seenAs } from "./own_images.js";
 import { isSmall } from "./pixel_scale.js";
 import { listen, tell } from "./topics.js";
 
@@ -16,7 +17,7 @@ const FIRST = "digit-8"; // in which one sees what a small model leaves out
 /** @returns {Example[]} those that Python put into the page's head */
 const readExamples = () => JSON.parse(document.getElementById("vs-examples")?.textContent ?? "[]");
 
-/** @typedef {{ topic?: string, sketch?: string, shows?: string, photographs?: string[] }} Options */
+/** @typedef {{ tab?: string, topic?: string, sketch?: string, shows?: string, photographs?: string[] }} Options */
 
 /** @param {Context<ImageValue | null, SketchServer, Options>} context */
 export default function mount({ root, props, server, upload, watch, options }) {
@@ -102,5 +103,16 @@ export default function mount({ root, props, server, upload, watch, options }) {
   watch("value", showValue);
   showValue();
   if (options.photographs) listen("models", suit);
+  const { tab } = options;
+  if (!tab) return;
+  keepImage({
+    tab,
+    key: "image",
+    get: () => (props.value?.kind === "example" ? null : props.value),
+    set(value) {
+      const { uri, label } = seenAs(value);
+      choose(value, uri, label);
+    },
+  });
   if (options.shows) listen(options.shows, ({ value, uri, label }) => choose(value, uri, label));
 }
