@@ -101,7 +101,8 @@ export default function mount({ root, props, trigger, watch }) {
   listen("shown", (/** @type {Shown} */ state) => {
     shown.set(state.tab, state);
     fresh.add(state.tab);
-    follow();
+    if (acted) follow();
+    else write(); // what Back comes back to, whatever is done next
   });
   listen("tour", (/** @type {number | null} */ step) => {
     tour = step;

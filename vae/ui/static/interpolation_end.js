@@ -102,6 +102,7 @@ export default function mount({ root, props, server, upload, watch, options }) {
   keepImage({
     tab: "interpolate",
     key: options.side.toLowerCase(),
+    watch,
     get: () => (props.value?.kind === "seed" ? null : props.value),
     set(value) {
       own = seenAs(value).uri;

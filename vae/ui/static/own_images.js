@@ -2,9 +2,11 @@
 // and a reload bring them back; a link sent to others opens without them.
 
 /** @import { Endpoint, ImageValue } from "./types" */
+import { setFirstValue } from "./first_value.js";
 
 /** @typedef {ImageValue | Endpoint} Own */
-/** @typedef {{ tab: string, key: string, get: () => Own | null, set: (value: any) => void }} Holder
+/** @typedef {{ tab: string, key: string, watch: (property: "value", changed: () => void) => void, get: () => Own | null,
+ *   set: (value: any) => void }} Holder
  * key: what the address calls the image where it is none of the visitor's own */
 
 /** @type {Holder[]} */
@@ -32,7 +34,7 @@ export const restoreImages = () => holders.forEach(restore);
 /** Has what `holder` shows kept; what the history keeps for it is shown at once. @param {Holder} holder */
 export function keepImage(holder) {
   holders.push(holder);
-  requestAnimationFrame(() => restore(holder)); // Gradio sets a component that it has just drawn to its first value
+  setFirstValue(holder.watch, () => restore(holder));
 }
 
 /** The address of an image, and what it is called. @param {{ kind: string, [part: string]: any }} value */

@@ -13,6 +13,7 @@ from vae.ui.components import error_text, fold, lead, raising_gradio_errors, tel
 from vae.ui.folder_measure import FolderMeasure
 from vae.ui.folder_sets import FolderSets
 from vae.ui.formulas import formula
+from vae.ui.not_generative import FAMILIES
 from vae.ui.serving.jobs import Call
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Done, Tasks
@@ -48,7 +49,12 @@ def build(server: ModelServer, tasks: Tasks) -> Linked:
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
                 picture = widget(
-                    "image_input", value=FIRST, tab="compare", topic="compare-picture", shows="compare-show"
+                    "image_input",
+                    value=FIRST,
+                    tab="compare",
+                    topic="compare-picture",
+                    shows="compare-show",
+                    photographs=FAMILIES,
                 )
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)

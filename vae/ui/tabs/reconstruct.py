@@ -36,7 +36,7 @@ from vae.ui.serving.sketches import Sketches
 from vae.ui.serving.tasks import Done, Tasks
 from vae.ui.uploads import link, linked_example, read_picture
 
-FIRST = {"kind": "example", "name": "digit-8"}  # static/image_input.js has it too
+FIRST = {"kind": "example", "name": "digit-8"}  # in which one sees what a small model leaves out
 MEAN, SAMPLE = "Most likely (the mean)", "A random draw (a posterior sample)"
 MAX_MAPS = 32
 NARROW = 0.5  # standard deviations below this are shown on a scale of their own
