@@ -81,14 +81,15 @@ def test_start_is_in_reach_and_what_forms_is_seen(visit):
         page.wait_for_timeout(300)
         expect(said).to_have_count(1)
         below = said.bounding_box()
-        assert below["y"] + below["height"] <= start.bounding_box()["y"] + 0.5 <= 900, "beside the button, on the screen"
+        assert below["y"] + below["height"] <= start.bounding_box()["y"] + 0.5 <= 900, "beside the button, in sight"
     epochs.fill("1")
     expect(page.locator(".vs-controls:visible").get_by_role("alert").locator("visible=true")).to_have_count(0)
     page.mouse.wheel(0, 2000)
     page.wait_for_function("scrollY > 300")
     start.click()
     expect(page.locator(".vs-chip:visible")).to_have_text(re.compile("running|finished"))
-    page.wait_for_function("document.querySelector('.vs-result:has([data-vs=training])').getBoundingClientRect().top > -1")
+    result = "document.querySelector('.vs-result:has([data-vs=training])')"
+    page.wait_for_function(f"{result}.getBoundingClientRect().top > -1")
     samples = page.get_by_role("img", name="Samples from noise").bounding_box()
     assert samples["y"] + samples["height"] < 900, "digits form on the screen"
 

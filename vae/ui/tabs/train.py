@@ -211,8 +211,8 @@ def beginnings(catalog: Catalog) -> list[tuple[str, str]]:
 
 
 def given(catalog: Catalog, values: dict) -> dict:
-    """The settings that the page's controls say, as `training` takes them. InputError for a model that there is not, and
-    for a number that was deleted: to `training` it would be one left out, which has a default."""
+    """The settings that the page's controls say, as `training` takes them. InputError for a model that there is not,
+    and for a number that was deleted: to `training` it would be one left out, which has a default."""
     found = {}
     for name, value in values.items():
         if name in SETTINGS and name != "data":
