@@ -7,6 +7,8 @@ test("what becomes of files that are dropped is said before they are", () => {
   assert.equal(dropSays("image", 1, ends), "Drop it anywhere: it becomes end A");
   assert.equal(dropSays("image", 2, ends), "Drop them anywhere: it becomes end A, it becomes end B");
   assert.equal(dropSays("image", 3, [ends[0]]), "Drop them anywhere: of the 3 files, the first: it becomes end A");
+  const says = "Drop them anywhere: of the 3 files, the first 2: it becomes end A, it becomes end B";
+  assert.equal(dropSays("image", 3, ends), says);
   assert.equal(dropSays("archive", 1, []), "Drop it anywhere: it opens in Train");
 });
 

@@ -47,7 +47,7 @@ def test_an_address_is_read():
 
 @pytest.mark.parametrize("text", ["hot", "", "nan", "inf", "-0.1", "2.01"])
 def test_what_is_no_number_in_a_link_is_said(text):
-    with pytest.raises(InputError, match="temperature, .*, is no number from 0 to 2"):
+    with pytest.raises(InputError, match=r"temperature, .*, is no number from 0 to 2"):
         address.link_decimal({"temperature": text}, "temperature", 0, 2)
     assert address.link_decimal({"temperature": "0.5"}, "temperature", 0, 2) == 0.5
 

@@ -35,7 +35,9 @@ const inSight = (kind) =>
 export const dropSays = (kind, count, titles = inSight(kind).map(({ title }) => title)) => {
   const ends = titles.slice(0, count);
   const where = ends.length ? ends.join(", ") : `it opens in ${HOME[kind]}`;
-  return `Drop ${count > 1 ? "them" : "it"} anywhere: ${count > Math.max(1, ends.length) ? `of the ${count} files, the first: ` : ""}${where}`;
+  const taken = Math.max(1, ends.length);
+  const which = count > taken ? `of the ${count} files, the first${taken > 1 ? ` ${taken}` : ""}: ` : "";
+  return `Drop ${count > 1 ? "them" : "it"} anywhere: ${which}${where}`;
 };
 
 /** @param {File[]} files at least one */
@@ -146,8 +148,9 @@ export function acceptFiles({ zone, input, upload, kind = "image", title, done, 
   zone.addEventListener("dragover", over(true));
   zone.addEventListener("dragleave", over(false));
   zone.addEventListener("drop", (event) => {
+    zone.classList.remove("over");
     if (!event.dataTransfer?.files.length) return; // text, or a link
-    over(false)(event);
+    event.preventDefault();
     if (event.dataTransfer.files.length > 1) takeAnywhere([...event.dataTransfer.files]);
     else take(event.dataTransfer.files[0]);
   });
