@@ -13,7 +13,7 @@ import { isSmall } from "./pixel_scale.js";
 import { listen, tell } from "./topics.js";
 
 const DRAWING = "Your drawing";
-const CLOTHES = "clothes-shirt"; // whose print a model of clothes leaves out
+const CLOTHES = "clothes-shirt"; // whose pattern a model of clothes leaves out
 
 /** @returns {Example[]} those that Python put into the page's head */
 const readExamples = () => JSON.parse(document.getElementById("vs-examples")?.textContent ?? "[]");

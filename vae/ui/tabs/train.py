@@ -135,7 +135,7 @@ def _controls(training_job: TrainingJob, catalog: Catalog) -> Controls:
             _caption(f"On this server, training ends after {limit:g} minutes; the model keeps what it has learned.")
         with gr.Column(elem_classes=["vs-start"]):  # always on the screen
             widget("training_outlook", functions=functions[1:], **asked)
-            error_note = note()
+            error_note = note(until="data")
             start = gr.Button("Start training", variant="primary")
     return Controls(recipe, data, archive, settings, start, gr.Textbox(visible=False), error_note)
 
