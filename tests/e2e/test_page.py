@@ -103,7 +103,7 @@ def test_the_other_tabs_say_what_was_done_to_a_photographed_digit(visit, tmp_pat
 
 
 def test_the_page_moves_before_the_visitor_does(visit):
-    at = "parseFloat(document.querySelector('.vs-frame').style.getPropertyValue('--at'))"
+    at = "parseFloat(document.querySelector('.vs-frame')?.style.getPropertyValue('--at'))"
     page = visit()
     page.wait_for_function(f"{at} > 60")
     page.wait_for_function(f"{at} < 40")
