@@ -111,6 +111,7 @@ def test_errors_dim_what_was_there_before(visit):
     page.wait_for_function(f"{opacity} == 1")
 
     page.get_by_label("A random draw").check()
+    expect(page.locator(".vs-stats > div", has_text="Drawn with")).to_be_visible()
     seed = page.get_by_label("Seed", exact=True).locator("visible=true")
     for text, says in (("-5", "must be a whole number from 0"), ("", "type a whole number")):
         seed.fill(text)
