@@ -101,7 +101,9 @@ def test_the_first_opening_compares_two_models_and_all_panes_move_as_one(visit):
 
     with page.expect_download() as saved:
         page.get_by_role("button", name="Download as PNG").first.click()
-    assert Image.open(saved.value.path()).size == (32, 32) and "difference-x10" in saved.value.suggested_filename
+    assert Image.open(saved.value.path()).size == (32, 32) and saved.value.suggested_filename.endswith(
+        "-digit-2-difference-x10.png"
+    )
     with page.expect_download() as saved:
         page.get_by_role("button", name="Side by side").click()
     assert Image.open(saved.value.path()).width > 2 * 300
@@ -231,3 +233,20 @@ def test_the_text_can_be_read(visit, folders, theme):
     expect(page.locator(".vs-trio img")).to_have_count(3, timeout=60_000)
     expect(page.locator('[data-vs="sample_grids"]:not(.stale) .vs-cell')).to_have_count(4, timeout=60_000)
     assert hard_to_read(page) == []
+
+
+def test_the_picture_suits_the_models_until_one_is_chosen(visit):
+    page = visit("?tab=compare&model=dogs-vae-16")
+    name = page.locator(".vs-drop-name:visible")
+    expect(name).to_have_text("Parrot")
+    page.get_by_label("Model", exact=True).select_option("mnist-vae")
+    expect(name).to_have_text("Digit 2")
+    expect(page.locator(".vs-pane-head > select").first).to_have_value("mnist-vae")
+    tab(page, "Reconstruct")
+    page.get_by_label("Model", exact=True).select_option("fashion-vae")
+    expect(name).to_have_text("Shirt")  # clothing for a model of clothes
+    expect(page.locator(".vs-stats > div", has_text="For this model")).to_contain_text("usual")
+    assert "unusual" not in page.locator(".vs-stats > div", has_text="For this model").inner_text()
+    expect(page).to_have_url(re.compile("image=clothes-shirt$"))
+    tab(page, "Compare")  # what the address says of the other tab is no choice here
+    expect(name).to_have_text("Shirt")

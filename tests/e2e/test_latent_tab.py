@@ -331,3 +331,5 @@ def test_one_slider_shows_what_beta_does(visit, width):
         arg=canvas.element_handle(),
     )
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    bare = originals.evaluate("e => { e.removeAttribute('src'); return getComputedStyle(e).visibility; }")
+    assert bare == "hidden", "no broken image stands there until it is fetched"

@@ -109,6 +109,21 @@ def test_the_other_tabs_say_what_was_done_to_a_photographed_digit(visit, tmp_pat
     expect(said).to_have_count(2)
 
 
+def test_the_page_moves_before_the_visitor_does(visit):
+    at = "parseFloat(document.querySelector('.vs-frame')?.style.getPropertyValue('--at'))"
+    page = visit()
+    page.wait_for_function(f"{at} > 60")
+    page.wait_for_function(f"{at} < 40")
+    page.get_by_label("Divider").press("End")
+    assert page.evaluate(at) == 100, "the first touch ends it"
+    calm = visit(reduced_motion="reduce")
+    rebuilt(calm)
+    calm.evaluate(f"""() => {{ window.moved = false; new MutationObserver(() => (window.moved ||= {at} !== 50)).observe(
+      document.querySelector('.vs-frame'), {{ attributeFilter: ['style'] }}); }}""")
+    calm.wait_for_timeout(1500)
+    assert not calm.evaluate("window.moved") and calm.evaluate(at) == 50
+
+
 def test_reconstruct_an_uploaded_digit(visit, tmp_path):
     page = visit()
     before = rebuilt(page)

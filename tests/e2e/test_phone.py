@@ -47,6 +47,50 @@ def test_all_is_within_three_screens_and_the_main_action_in_reach(visit, width, 
             assert box["x"] > -0.5 and box["x"] + box["width"] < width + 0.5, name
 
 
+@pytest.mark.parametrize("width", [390, 320])
+def test_no_model_makes_a_tab_longer_than_three_screens(visit, width):
+    page = visit("?tab=latent&model=fashion-vae", **PHONE | {"width": width})
+    expect(page.locator(".vs-legend-list")).to_contain_text("ankle boot")
+    assert page.evaluate("document.documentElement.scrollHeight") <= 3 * PHONE["height"]
+    page.get_by_label("Model", exact=True).select_option("dogs-vae-16")
+    tab(page, "Reconstruct")
+    maps = page.locator(".vs-map-row:not(.large)").first
+    expect(maps.locator("figure")).to_have_count(16)
+    assert page.evaluate("document.documentElement.scrollHeight") <= 3 * PHONE["height"]
+    assert page.evaluate("document.documentElement.scrollWidth") <= width, "the maps are swiped within their row"
+    assert maps.evaluate("e => e.scrollWidth > e.clientWidth")
+
+
+def test_a_tablet_has_the_main_action_in_reach_and_no_empty_room(visit):
+    page = visit(width=820, height=1180, has_touch=True)
+    expect(page.locator(".vs-frame img.after")).to_have_attribute("src", re.compile("^data:image/png"))
+    for name, says in MAIN.items():
+        tab(page, name)
+        for each in says:
+            box = bar(page).get_by_role("button", name=each, exact=True).bounding_box()
+            assert box["height"] > 43.5 and box["y"] + box["height"] < 1180.5, name
+        first = page.get_by_role("tab", name="Reconstruct", exact=True).bounding_box()
+        assert first["x"] > 6, "not at the window's very edge"
+    tab(page, "Sample")
+    expect(page.locator(".vs-grid .vs-cell").first).to_be_visible()
+    card, last = page.locator(".vs-result:visible .vs-card").first, page.locator(".vs-picked:visible")
+    below = [box["y"] + box["height"] for box in (card.bounding_box(), last.bounding_box())]
+    assert below[0] - below[1] < 60, "the card ends where the samples do"
+
+
+def test_the_map_and_the_maths_share_the_sheet(visit):
+    page = visit("?tab=latent", **PHONE)
+    expect(page.locator(".vs-space").first).to_be_visible()
+    bar(page).get_by_role("button", name="Settings").click()
+    expect(page.locator(SETTINGS)).to_have_count(1)
+    choice, maths = page.locator(".vs-map-choice:visible"), page.locator(".vs-maths:visible")
+    page.wait_for_timeout(300)
+    above, below = choice.bounding_box(), maths.bounding_box()
+    assert above["y"] + above["height"] <= below["y"] + 0.5, "neither covers the other"
+    page.get_by_label("Widest spread (PCA)").check()
+    expect(page).to_have_url(re.compile("map=pca$"))
+
+
 def test_the_bar_does_what_the_tab_does_and_the_sheet_leaves_the_picture_in_sight(visit):
     page = visit(**PHONE)
     after = page.locator(".vs-frame img.after")

@@ -285,7 +285,8 @@ def test_files_of_the_size_wanted(visit, size):
     gif = Image.open(kept("Animation (GIF)"))
     whole = 1080 if size == 1080 else side  # to post, with a caption
     assert gif.format == "GIF" and gif.size == (whole, whole)
-    assert Image.open(kept("Strip (PNG)")).size == (5 * (side + 2) - 2, side)
+    strip = (1080, 1080) if size == 1080 else (5 * (side + 2) - 2, side)
+    assert Image.open(kept("Strip (PNG)")).size == strip
     # Chromium itself is asked whether it plays the video.
     data = kept("Video (MP4)").read_bytes()
     video = page.evaluate(

@@ -9,6 +9,7 @@ from vae.errors import InputError
 from vae.ui import address
 from vae.ui.endpoints import MAX_LINK, read_endpoint, read_link, write_link
 from vae.ui.latent_points import packed
+from vae.ui.uploads import examples, linked_example, read_picture
 
 POINT = {"kind": "point", "z": packed(np.linspace(-1, 1, 64)), "model": "m", "label": "a point of the link"}
 SAMPLE = {"kind": "sample", "index": 5, "seed": 7, "prior": "flow", "temperature": 0.8, "model": "m"}
@@ -42,3 +43,20 @@ def test_an_address_is_read():
     for text in ("-7", "7.5", "", "9" * 19, "0" * 5000, "300"):
         with pytest.raises(InputError, match="no whole number from 1 to 256"):
             address.link_number({"n": text}, "n", 1, 256)
+
+
+@pytest.mark.parametrize("text", ["hot", "", "nan", "inf", "-0.1", "2.01"])
+def test_what_is_no_number_in_a_link_is_said(text):
+    with pytest.raises(InputError, match=r"temperature, .*, is no number from 0 to 2"):
+        address.link_decimal({"temperature": text}, "temperature", 0, 2)
+    assert address.link_decimal({"temperature": "0.5"}, "temperature", 0, 2) == 0.5
+
+
+def test_every_example_can_be_linked_and_read():
+    names = [each["name"] for each in examples()]
+    assert names[0] == "digit-0" and {"clothes-bag", "clothes-shirt", "photo-parrot"} < set(names)
+    for name in names:
+        image = read_picture(linked_example(name))
+        assert image.mode == ("RGB" if name.startswith("photo") else "L") and min(image.size) >= 28
+    with pytest.raises(InputError, match="The link's image, cat, is none of digit-0"):
+        linked_example("cat")

@@ -334,18 +334,18 @@ def test_photographs_are_given_the_size_itself(tmp_path):
     assert Image.open(downloads.animation(frames(4, 160, 3), tmp_path, "grid", "png", 256)).size == (320, 320)
 
 
-@pytest.mark.parametrize(("kind", "suffix"), [("path", "gif"), ("grid", "png")])
+@pytest.mark.parametrize(("kind", "suffix"), [("path", "gif"), ("path", "png"), ("grid", "png")])
 def test_what_is_to_be_posted_is_a_square_in_whole_pixels_with_a_caption(tmp_path, kind, suffix):
     pixels = frames(4, side=28)
 
     def made(caption):
         return Image.open(downloads.animation(pixels, tmp_path, kind, suffix, downloads.POST, caption)).convert("L")
 
-    image, side = made("mnist-vae, seed 3 to seed 4"), 28 if kind == "path" else 56
+    image, side = made("mnist-vae, seed 3 to seed 4"), 28 if suffix == "gif" else 56
     factor = 1016 // side
     left, top = (1080 - side * factor) // 2, (1016 - side * factor) // 2
     inner = image.crop((left, top, left + side * factor, top + side * factor)).resize((side, side), Image.NEAREST)
-    expected = images.to_image(pixels[0]) if kind == "path" else images.grid(pixels, columns=2, gap=0)
+    expected = images.to_image(pixels[0]) if suffix == "gif" else images.grid(pixels, columns=2, gap=0)
     assert image.size == (1080, 1080) and inner.tobytes() == expected.tobytes()
 
     def inked(image):

@@ -245,6 +245,8 @@ def test_a_training_starts_from_what_is_listed(tmp_path):
     config = training("mnist-vae", "digits", public=False, **given(catalog, values))
     assert (config.init, config.freeze, config.size, config.batch_size) == (str(run.folder), "encoder", 16, "auto")
     assert with_its_network(config).model["sample_size"] == 16
+    with pytest.raises(InputError, match="epochs must be a whole number from 1 to 100000; it is empty"):
+        given(catalog, values | {"epochs": None})
 
 
 def test_every_control_says_and_takes_what_its_setting_has():

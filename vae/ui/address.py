@@ -3,6 +3,7 @@
 static/address.js keeps the address at what one sees, and calls here when a link is opened or the visitor goes back.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl
@@ -74,6 +75,17 @@ def link_number(query: dict[str, str], name: str, low: int = 0, high: int = MAX_
     if not text.isdecimal() or len(text) > DIGITS or not low <= int(text) <= high:
         raise InputError(f"The link's {name}, {text[:40]}, is no whole number from {low} to {high}.")
     return int(text)
+
+
+def link_decimal(query: dict[str, str], name: str, low: float, high: float) -> float:
+    """A number in an address's query. Raises InputError for what is none in [low, high]."""
+    try:
+        value = float(query[name])
+    except ValueError:
+        value = math.nan
+    if not low <= value <= high:
+        raise InputError(f"The link's {name}, {query[name][:40]}, is no number from {low:g} to {high:g}.")
+    return value
 
 
 def build(

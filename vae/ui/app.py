@@ -257,6 +257,7 @@ def _keep_fresh(
 
         inputs, outputs = [model, *refresh["inputs"]], [shown, *refresh["outputs"]]
         options = {"api_visibility": "private", "show_progress_on": refresh["outputs"][0]}
+        options["preprocess"] = refresh.get("preprocess", True)
         newest = options | {"trigger_mode": refresh["trigger_mode"]}
         # By itself and at once: the slow result of a tab already left must not say that it is still open.
         tab.select(lambda name=name: name, None, open_tab, queue=False, api_visibility="private")

@@ -48,10 +48,9 @@ def note(of_result: bool = False, until: str | None = None) -> gr.HTML:
 
 
 def seed_control() -> gr.Number:
-    """Where a seed is shown and typed; `read_seed` reads it."""
-    control = gr.Number(0, label="Seed", precision=0, minimum=0, min_width=90)
-    control.raise_if_out_of_bounds = lambda *_: None  # read_seed says it in a sentence, beside the control
-    return control
+    """Where a seed is shown and typed; `read_seed` reads it. It has no limits of Gradio's, which would round what is
+    no whole number, and say the rest in a raw toast."""
+    return gr.Number(0, label="Seed", step=1, min_width=90)
 
 
 def read_seed(value: object) -> int:
@@ -211,12 +210,16 @@ def whole(name: str, value: object, low: int, high: int) -> int:
     if isinstance(value, float) and value.is_integer():
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(f"{name} must be a whole number from {low} to {high}, not {str(value)[:40]}.")
+        raise InputError(f"{name} must be a whole number from {low} to {high}{_not(value)}.")
     return value
 
 
 def number(name: str, value: object, low: float, high: float) -> float:
     """`value` as a float in [low, high], or InputError."""
     if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise InputError(f"{name} must be a number from {low:g} to {high:g}, not {str(value)[:40]}.")
+        raise InputError(f"{name} must be a number from {low:g} to {high:g}{_not(value)}.")
     return float(value)
+
+
+def _not(value: object) -> str:
+    return "" if value is None else f", not {str(value)[:40]}"  # None is what an empty control holds

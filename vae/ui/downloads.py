@@ -1,6 +1,7 @@
 """What lies between latents, as a file that visitors keep."""
 
 import base64
+import math
 import tempfile
 from functools import cache
 from pathlib import Path
@@ -74,20 +75,20 @@ def animation(
     png side by side. A grid is one sheet, always a png, with as many rows as columns.
 
     size: of a frame, or of the whole sheet, in pixels at most. caption: with it, and at the size POST, frames and
-    sheets are posts; what lies side by side is too long for one. Raises InputError for more than one file should hold.
+    sheets are posts, and what would lie side by side is a sheet of rows. Raises InputError for more than one file
+    should hold.
     """
     n, channels, height, width = pixels.shape
     post, crisp = bool(caption) and size == POST, max(height, width) <= SMALL
     path = folder / f"interpolation.{suffix}"
-    if kind == "grid":
-        rows = round(n**0.5)
-        factor = max(1, size // (rows * max(height, width))) if crisp else 1
+    if kind == "grid" or (post and suffix == "png"):
+        columns = math.ceil(n**0.5)
+        factor = max(1, size // (columns * max(height, width))) if crisp else 1
         path = path.with_suffix(".png")
-        sheet = images.grid(pixels, columns=rows, scale=1 if post else factor, gap=0)
+        sheet = images.grid(pixels, columns=columns, scale=1 if post else factor, gap=0)
         path.write_bytes(images.png_bytes(posted(sheet, caption, crisp) if post else sheet))
         return path
     frames = [images.to_image(frame) for frame in pixels]
-    post = post and suffix != "png"
     wide, high = (POST, POST) if post else sized(frames[0], size).size
     if n * wide * high * channels > MAX_BYTES or (suffix == "png" and n * (wide + 2) > WIDEST):
         raise InputError(f"{n} frames of {wide} x {high} pixels are too many for one file; choose a smaller size.")

@@ -5,6 +5,7 @@
 /** @import { Context, ModelNews, Shown } from "./types" */
 import { announce, button } from "./dom.js";
 import { shortName } from "./format.js";
+import { ownImages, restoreImages } from "./own_images.js";
 import { listen, tell } from "./topics.js";
 
 // As address.py has them.
@@ -24,19 +25,27 @@ export default function mount({ root, props, trigger, watch }) {
   let news = null;
   /** @type {Map<string, Shown>} by tab */
   const shown = new Map();
+  /** @type {Set<string>} tabs that show something new since the page was last set to an address */
+  const fresh = new Set();
   let acted = false; // whether the visitor did something since the page was last set to an address
   /** @type {number | null} the step of the tour that is shown */
   let tour = null;
+  let asked = ""; // of Python last
   let settled = ""; // what was seen last, once it had come to rest; the address may say less of it
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let due;
 
   const query = () => new URLSearchParams(location.search);
+  /** What the page is to show: the address may say less of it than the history, which the page was opened with. */
+  const wanted = () => history.state?.link ?? location.search;
   const isLink = () => KEYS.some((key) => query().has(key));
   /** Sets the page to what the address says. */
   const go = () => {
     acted = false;
-    trigger("go", { query: location.search });
+    fresh.clear();
+    restoreImages();
+    asked = wanted();
+    trigger("go", { query: asked });
   };
 
   /** The address of what is seen; null while it is still coming. */
@@ -59,14 +68,25 @@ export default function mount({ root, props, trigger, watch }) {
     const what = run ?? (news?.chosen ? shortName(news.chosen, 1) : null);
     if (tab && what) document.title = `${tab.textContent?.trim()}, ${what}`;
   };
+  /** @param {"pushState" | "replaceState"} how @param {object} state @param {string} link */
+  const keep = (how, state, link) => {
+    try {
+      history[how](state, "", link);
+    } catch {
+      history[how](null, "", link); // images larger than the browser keeps
+    }
+  };
   const write = () => {
     name();
     const now = current();
-    if (!now || now === settled) return;
-    if (acted && now !== location.search) {
-      history.pushState(null, "", now);
+    if (!now) return;
+    const tab = openTabButton()?.dataset.tabId ?? "";
+    const own = ownImages(tab, shown.get(tab) ?? {});
+    if (acted && now !== settled && now !== location.search) {
+      keep("pushState", { own }, now);
       tell("moved", now);
-    }
+    } else if (acted || fresh.has(tab))
+      keep("replaceState", { own, link: now === location.search ? undefined : now }, location.href);
     settled = now;
   };
   const follow = () => {
@@ -80,7 +100,9 @@ export default function mount({ root, props, trigger, watch }) {
   });
   listen("shown", (/** @type {Shown} */ state) => {
     shown.set(state.tab, state);
-    follow();
+    fresh.add(state.tab);
+    if (acted) follow();
+    else write(); // what Back comes back to, whatever is done next
   });
   listen("tour", (/** @type {number | null} */ step) => {
     tour = step;
@@ -99,7 +121,7 @@ export default function mount({ root, props, trigger, watch }) {
   window.addEventListener("popstate", go);
   watch("value", () => {
     // The answer to a Back before the last one has come after that one's.
-    const late = props.value && props.value.query !== location.search && !acted;
+    const late = props.value && props.value.query !== asked && !acted;
     if (late) go();
     else if (props.value?.open) tell("open-model", props.value.open);
   });

@@ -44,6 +44,7 @@ export default function mount({ root, props, trigger, server, watch, options }) 
   let news = { models: [], chosen: null, title: (model) => model.name, choose: () => {} };
   /** @type {ImageValue | null} */
   let picture = null;
+  let pictureName = "";
   let turn = 0; // of the picture
   /** @type {Map<string, Result>} */
   const results = new Map();
@@ -393,7 +394,7 @@ export default function mount({ root, props, trigger, server, watch, options }) 
     if (!pane.result) return;
     const what = { difference: `difference-x${gain}`, image: "reconstruction", original: "original" }[layer];
     const image = layerOf(pane.result, layer, gain);
-    const name = `${fileName(label(pane), what)}.png`;
+    const name = `${fileName(label(pane), pictureName, what)}.png`;
     if (image instanceof HTMLCanvasElement) saveCanvas(image, name);
     else saveAt(image.src, name);
   };
@@ -424,12 +425,13 @@ export default function mount({ root, props, trigger, server, watch, options }) 
       const figures = `${number(pane.result.psnr)} dB, SSIM ${number(pane.result.ssim)}${what}`;
       c.fillText(figures, left, side + line * 1.6, side);
     });
-    saveCanvas(canvas, `${fileName(panes.map(label).join(" beside "))}.png`);
+    saveCanvas(canvas, `${fileName(panes.map(label).join(" beside "), pictureName)}.png`);
   };
 
   // ---- what is chosen elsewhere on the page
-  listen("compare-picture", (/** @type {{ value: ImageValue }} */ { value }) => {
+  listen("compare-picture", (/** @type {{ value: ImageValue, label: string }} */ { value, label: name }) => {
     picture = value;
+    pictureName = name.replace(/\.\w+$/, "");
     turn += 1;
     results.clear();
     errors.clear();

@@ -10,7 +10,12 @@ export default function mount({ root, props, watch, options }) {
   const line = errorLine();
   root.append(line.node);
   const show = () => line.say(props.value);
-  if (options.until) listen(options.until, () => line.say(null));
+  if (options.until)
+    listen(options.until, () => {
+      if (!props.value) return;
+      props.value = ""; // or the same sentence would not be seen to come again
+      line.say(null);
+    });
   watch("value", show);
   show();
 }

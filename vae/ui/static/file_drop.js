@@ -1,15 +1,19 @@
 // Uploads a file that a visitor chooses, drops or pastes. A file dropped or pasted anywhere on the page goes to the
 // first box in sight that takes its kind, else to the tab that does; while one is dragged over the page a veil says so.
+// Of several each goes to a box of its own, as far as there are boxes in sight.
 
 /** @import { Upload, UploadedFile } from "./types" */
-import { h, openTab } from "./dom.js";
+import { announce, h, openTab } from "./dom.js";
 
 const LIMIT = 64 * 2 ** 20; // bytes; as in launch(max_file_size=)
 const NOTHING = "data:image/gif;base64,R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7"; // a transparent pixel
 const PATIENCE = 10_000; // ms
-const ARCHIVE = /\.(zip|tar|tgz|tar\.gz)$|(zip|x-tar|gzip|compressed)/i; // names and types
+// What is learned from, by its name, or where that is not known yet by its type.
+const ARCHIVE = { name: /\.(zip|tar|tgz|gz|npy|npz|csv)$|-ubyte$/i, type: /zip|x-tar|compressed|csv/ };
 /** Where a file of a kind goes from a tab without a box for it. */
 const HOME = { image: "Reconstruct", archive: "Train" };
+const NO_LINKS = "This is a link, not a picture: save the picture, and drop or paste its file";
+const SAID = 5000; // ms, for which that stands there
 
 /** @typedef {"image" | "archive"} Kind */
 /** @typedef {{ zone: HTMLElement, kind: Kind, title: string, take: (file: File | undefined) => void }} Box */
@@ -18,58 +22,84 @@ const HOME = { image: "Reconstruct", archive: "Train" };
 const boxes = [];
 
 /** @param {{ type: string, name?: string }} file @returns {Kind} */
-const kindOf = ({ type, name }) => (ARCHIVE.test(name || type) ? "archive" : "image");
+export const kindOf = ({ type, name }) =>
+  (name ? ARCHIVE.name.test(name) : ARCHIVE.type.test(type)) ? "archive" : "image";
 
-/** The first box on the open tab that takes such a file. @param {Kind} kind @returns {Box | undefined} */
+/** The boxes on the open tab that take such a file, in their order. @param {Kind} kind */
 const inSight = (kind) =>
   boxes
     .filter((box) => box.kind === kind && box.zone.offsetParent)
-    .sort((a, b) => (a.zone.compareDocumentPosition(b.zone) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1))[0];
+    .sort((a, b) => (a.zone.compareDocumentPosition(b.zone) & Node.DOCUMENT_POSITION_FOLLOWING ? -1 : 1));
 
-/** @param {File} file */
-async function takeAnywhere(file) {
-  const kind = kindOf(file);
-  if (!inSight(kind)) openTab(HOME[kind]);
+/** What becomes of `count` files of a kind, in words. @param {Kind} kind @param {number} count */
+export const dropSays = (kind, count, titles = inSight(kind).map(({ title }) => title)) => {
+  const ends = titles.slice(0, count);
+  const where = ends.length ? ends.join(", ") : `it opens in ${HOME[kind]}`;
+  const taken = Math.max(1, ends.length);
+  const which = count > taken ? `of the ${count} files, the first${taken > 1 ? ` ${taken}` : ""}: ` : "";
+  return `Drop ${count > 1 ? "them" : "it"} anywhere: ${which}${where}`;
+};
+
+/** @param {File[]} files at least one */
+async function takeAnywhere(files) {
+  const kind = kindOf(files[0]);
+  if (!inSight(kind).length) openTab(HOME[kind]);
   const until = Date.now() + PATIENCE; // a tab that is opened for the first time draws its boxes then
-  while (!inSight(kind) && Date.now() < until) await new Promise((done) => requestAnimationFrame(done));
-  const box = inSight(kind);
-  box?.zone.scrollIntoView({ block: "nearest" });
-  box?.take(file);
+  while (!inSight(kind).length && Date.now() < until) await new Promise((done) => requestAnimationFrame(done));
+  const found = inSight(kind).slice(0, files.length);
+  found[0]?.zone.scrollIntoView({ block: "nearest" });
+  found.forEach((box, i) => {
+    box.take(files[i]);
+  });
 }
 
-function watchPage() {
+/** Has the page take what is dropped or pasted anywhere on it. */
+export function watchDrops() {
   const says = h("p");
   const veil = h("div", { class: "vs-veil", hidden: true, "aria-hidden": "true" }, says);
-  document.querySelector(".gradio-container")?.append(veil);
-  /** @param {DragEvent} event */
-  const carriesFile = (event) => event.dataTransfer?.types.includes("Files");
   /** @type {ReturnType<typeof setTimeout> | undefined} */
   let gone;
-  document.addEventListener("dragover", (event) => {
-    if (!carriesFile(event)) return;
-    event.preventDefault(); // else the browser would open the file
-    const item = event.dataTransfer?.items[0];
-    const kind = kindOf({ type: item?.type ?? "" });
-    says.textContent = `Drop it anywhere: ${inSight(kind)?.title ?? `it opens in ${HOME[kind]}`}`;
+  /** @param {string} sentence @param {number} time in ms */
+  const show = (sentence, time) => {
+    if (!veil.isConnected) document.querySelector(".gradio-container")?.append(veil);
+    says.textContent = sentence;
     veil.hidden = false;
-    clearTimeout(gone); // it comes several times a second while the file is over the page
+    clearTimeout(gone);
     gone = setTimeout(() => {
       veil.hidden = true;
-    }, 400);
+    }, time);
+  };
+  /** Whether it is text on its way to where text is typed. @param {Event} event */
+  const isTyped = (event) =>
+    event.target instanceof Element && Boolean(event.target.closest("input, textarea, [contenteditable]"));
+  /** @param {DataTransfer | null} data */
+  const isLink = (data) =>
+    Boolean(data?.types.includes("text/uri-list")) || /^https?:\/\/\S+$/.test(data?.getData("text/plain").trim() ?? "");
+  document.addEventListener("dragover", (event) => {
+    const data = event.dataTransfer;
+    const files = data?.types.includes("Files");
+    if (!files && (isTyped(event) || !data?.types.includes("text/uri-list"))) return;
+    event.preventDefault(); // else the browser would open the file, or the link, in place of the page
+    const dragged = [...(data?.items ?? [])].filter((item) => item.kind === "file");
+    const type = dragged[0]?.type; // none where the system does not know it
+    const opens = type ? dropSays(kindOf({ type }), dragged.length) : "Drop it anywhere";
+    show(files ? opens : NO_LINKS, 400); // it comes several times a second while it is over the page
   });
-  document.addEventListener("drop", (event) => {
+  /** @param {Event} event @param {DataTransfer | null} data */
+  const take = (event, data) => {
     veil.hidden = true;
-    const file = event.dataTransfer?.files[0];
-    if (!file || event.defaultPrevented) return; // a box took it
+    if (event.defaultPrevented) return; // a box took it
+    const files = [...(data?.files ?? [])];
+    if (!files.length && (isTyped(event) || !isLink(data))) return;
     event.preventDefault();
-    takeAnywhere(file);
-  });
-  document.addEventListener("paste", (event) => {
-    const file = event.clipboardData?.files[0];
-    if (!file || event.defaultPrevented) return;
-    event.preventDefault();
-    takeAnywhere(file);
-  });
+    if (files.length) takeAnywhere(files);
+    else {
+      show(NO_LINKS, SAID);
+      announce(NO_LINKS);
+    }
+  };
+  document.addEventListener("drop", (event) => take(event, event.dataTransfer));
+  document.addEventListener("paste", (event) => take(event, event.clipboardData));
 }
 
 /**
@@ -118,10 +148,12 @@ export function acceptFiles({ zone, input, upload, kind = "image", title, done, 
   zone.addEventListener("dragover", over(true));
   zone.addEventListener("dragleave", over(false));
   zone.addEventListener("drop", (event) => {
-    over(false)(event);
-    take(event.dataTransfer?.files[0]);
+    zone.classList.remove("over");
+    if (!event.dataTransfer?.files.length) return; // text, or a link
+    event.preventDefault();
+    if (event.dataTransfer.files.length > 1) takeAnywhere([...event.dataTransfer.files]);
+    else take(event.dataTransfer.files[0]);
   });
-  if (!boxes.length) watchPage();
   boxes.push({ zone, kind, title, take });
   return take;
 }

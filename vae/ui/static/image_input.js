@@ -1,22 +1,24 @@
 // An image from the visitor: dropped, pasted, chosen, drawn, or one of the examples. With the option `topic` each
 // choice is told to other components too, with `shows` they can choose one, with `sketch` what the model makes of a
-// drawing under way is told; with `photographs`, families of models, the example is a photograph with a model of those
-// and a digit with others, until the visitor chooses.
+// drawing under way is told; `tab` is where it is; with `photographs`, families of models, the example is a photograph
+// with a model of those, clothing with one of clothes and a digit with others, until the visitor chooses.
 
 /** @import { Context, Example, ImageValue, ModelNews, SketchServer } from "./types" */
 import { errorLine, h, uniqueId } from "./dom.js";
 import { drawButton } from "./draw_button.js";
 import { acceptFiles, showThumb } from "./file_drop.js";
+import { setFirstValue } from "./first_value.js";
+import { keepImage, seenAs } from "./own_images.js";
 import { isSmall } from "./pixel_scale.js";
 import { listen, tell } from "./topics.js";
 
 const DRAWING = "Your drawing";
-const FIRST = "digit-8"; // in which one sees what a small model leaves out
+const CLOTHES = "clothes-shirt"; // whose pattern a model of clothes leaves out
 
 /** @returns {Example[]} those that Python put into the page's head */
 const readExamples = () => JSON.parse(document.getElementById("vs-examples")?.textContent ?? "[]");
 
-/** @typedef {{ topic?: string, sketch?: string, shows?: string, photographs?: string[] }} Options */
+/** @typedef {{ tab?: string, topic?: string, sketch?: string, shows?: string, photographs?: string[] }} Options */
 
 /** @param {Context<ImageValue | null, SketchServer, Options>} context */
 export default function mount({ root, props, server, upload, watch, options }) {
@@ -38,8 +40,12 @@ export default function mount({ root, props, server, upload, watch, options }) {
   });
   root.append(h("div", { class: "vs-source" }, input, zone, draw.node), error.node, draw.place, buttons);
 
-  let chosen = new URLSearchParams(location.search).has("image"); // by the visitor, or by a link
-  let suited = FIRST; // the example that suits the model
+  const link = new URLSearchParams(location.search);
+  let chosen = link.has("image") && (link.get("tab") ?? "reconstruct") === options.tab; // by the visitor, or by a link
+  /** @type {ModelNews | null} */
+  let latest = null;
+  const first = props.value?.kind === "example" ? props.value.name : "";
+  let suited = first; // the example that suits the model
 
   /** @param {ImageValue} value @param {string} uri @param {string} label */
   const show = (value, uri, label) => {
@@ -77,7 +83,7 @@ export default function mount({ root, props, server, upload, watch, options }) {
     failed: error.say,
   });
   for (const { name, label, uri } of examples) {
-    const image = h("img", { src: uri, alt: label, class: name.startsWith("digit") ? "crisp" : null });
+    const image = h("img", { src: uri, alt: label, class: name.startsWith("photo") ? null : "crisp" });
     const attributes = {
       type: "button",
       class: "vs-example",
@@ -91,16 +97,34 @@ export default function mount({ root, props, server, upload, watch, options }) {
 
   /** @param {ModelNews} news */
   const suit = (news) => {
+    latest = news;
     const model = news.models.find((m) => m.name === news.chosen);
-    if (!model || chosen || props.value?.kind !== "example" || props.value.name !== suited) return;
-    const name = options.photographs?.includes(model.family) ? "photo-parrot" : FIRST;
-    if (suited === name) return;
+    if (!model || chosen || props.value?.kind !== "example") return;
+    if (![first, suited].includes(props.value.name)) return;
+    const ofClothes = model.trained_on?.includes("Fashion") && examples.some((each) => each.name === CLOTHES);
+    const name = options.photographs?.includes(model.family) ? "photo-parrot" : ofClothes ? CLOTHES : first;
     suited = name;
+    if (props.value.name === name) return;
     props.value = { kind: "example", name };
     showValue();
   };
   watch("value", showValue);
   showValue();
-  if (options.photographs) listen("models", suit);
+  if (options.photographs) {
+    listen("models", suit);
+    setFirstValue(watch, () => latest && suit(latest));
+  }
+  const { tab } = options;
+  if (!tab) return;
+  keepImage({
+    tab,
+    key: "image",
+    watch,
+    get: () => (props.value?.kind === "example" ? null : props.value),
+    set(value) {
+      const { uri, label } = seenAs(value);
+      choose(value, uri, label);
+    },
+  });
   if (options.shows) listen(options.shows, ({ value, uri, label }) => choose(value, uri, label));
 }

@@ -5,6 +5,7 @@
 import { button, errorLine, h, icon } from "./dom.js";
 import { drawButton } from "./draw_button.js";
 import { acceptFiles, showThumb } from "./file_drop.js";
+import { keepImage, seenAs } from "./own_images.js";
 import { listen } from "./topics.js";
 
 const SEEDS = 1e6; // that the button chooses among
@@ -72,7 +73,7 @@ export default function mount({ root, props, server, upload, watch, options }) {
   seed.addEventListener("change", () => {
     const number = Number(seed.value);
     if (seed.value !== "" && Number.isSafeInteger(number) && number >= 0) useSeed(number);
-    else error.say("A seed is a whole number, 0 or larger.");
+    else error.say(`A seed is a whole number from 0 to ${Number.MAX_SAFE_INTEGER}.`);
   });
   const take = acceptFiles({
     zone: root,
@@ -98,4 +99,14 @@ export default function mount({ root, props, server, upload, watch, options }) {
     show();
   });
   show();
+  keepImage({
+    tab: "interpolate",
+    key: options.side.toLowerCase(),
+    watch,
+    get: () => (props.value?.kind === "seed" ? null : props.value),
+    set(value) {
+      own = seenAs(value).uri;
+      set(value);
+    },
+  });
 }

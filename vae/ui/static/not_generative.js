@@ -8,11 +8,11 @@ import { isSmall } from "./pixel_scale.js";
 const TITLE = "This model can't generate on its own";
 const WHY =
   "It was trained to redraw pictures, with next to no pull towards N(0, I): in Stable Diffusion that pull, the KL " +
-  "term, has a weight of one millionth. So training never prepared the places where noise lands, and what is decoded " +
-  "from there, above, is texture. In Stable Diffusion a second network, the diffusion model, makes the latents; this " +
+  "term, has a weight of one millionth. So training never prepared the places where plain noise lands, and what is " +
+  "decoded from there is texture. In Stable Diffusion a second network, the diffusion model, makes the latents; this " +
   "one only turns them into pictures.";
 const NOISE =
-  "Even noise with the right mean and spread is no picture, although its colours are the photograph's: what makes a " +
+  "Even noise with the right mean and spread is no picture, although its colours are the same: what makes a " +
   "picture is how neighbouring numbers relate to each other.";
 
 /** @param {string} uri @param {number} width @param {string} title @param {string} says */
@@ -49,9 +49,9 @@ export default function mount({ root, props, watch }) {
       h(
         "div",
         { class: "vs-trio" },
-        figure(original, width, "A photograph", "as the encoder sees it"),
+        figure(original, width, "Original", "as the encoder sees it"),
         figure(repainted, width, "Redrawn", "from its own latent"),
-        figure(noise, width, "Matched noise", "each channel with the photograph's own mean and spread"),
+        figure(noise, width, "Matched noise", "each channel with the same mean and spread"),
       ),
       h("p", {}, NOISE),
     );

@@ -5,6 +5,7 @@ import address from "./address.js";
 import { keepConnection } from "./connection.js";
 import { h } from "./dom.js";
 import error_note from "./error_note.js";
+import { watchDrops } from "./file_drop.js";
 import image_input from "./image_input.js";
 import model_picker from "./model_picker.js";
 import { watchPhone } from "./phone_bar.js";
@@ -48,6 +49,7 @@ watchTabKeys();
 shareDownloads();
 watchPhone();
 watchTeaching();
+watchDrops();
 const SETTLED = 3000; // ms after the first result, after which the other tabs' modules can be fetched
 let settling = false;
 listen("shown", () => {

@@ -117,7 +117,7 @@ export function watchPhone() {
   listen("models", () => {
     if (begun) return;
     begun = true;
-    document.querySelector(".gradio-container")?.append(bar);
+    document.querySelector(".gradio-container main")?.append(bar);
     const attributes = ["hidden", "disabled", "aria-label"];
     watcher.observe(document.body, { subtree: true, childList: true, attributeFilter: attributes });
     const selected = { subtree: true, attributeFilter: ["aria-selected"] };

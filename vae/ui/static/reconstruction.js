@@ -2,6 +2,7 @@
 
 /** @import { Context, ModelNews, Reconstruction, SketchLook, Unusual } from "./types" */
 import { gradient } from "./colour_scale.js";
+import { sweep } from "./divider_sweep.js";
 import { announce, button, h, icon, isDark, onResize, onThemeChange } from "./dom.js";
 import { figureRow, PSNR_MEANS, SSIM_MEANS } from "./figure_rows.js";
 import { duration, fileName, number, shapeText, shortName } from "./format.js";
@@ -182,6 +183,7 @@ export default function mount({ root, props, trigger, watch }) {
     mark();
     maps.classList.remove("old");
     const drawn = value.seed !== null;
+    if (!after.src) sweep(divider, divide);
     tell("shown", { tab: "reconstruct", model: value.model, image: value.example, seed: value.seed });
     before.src = value.original;
     after.src = value.image;

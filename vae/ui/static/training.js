@@ -272,6 +272,9 @@ export default function mount({ root, props, server, watch, options }) {
     if (!props.value?.run) return;
     follow = !props.value.linked;
     watchRun(props.value.run);
+    // What forms is to be seen, wherever on the page Start was pressed.
+    const result = root.closest(".vs-result");
+    if (!props.value.linked && result && result.getBoundingClientRect().top < 0) result.scrollIntoView();
   };
   watch("value", begin);
   draw();

@@ -117,7 +117,7 @@ export function trainingCurves({ csv }) {
   const fileName = () => runs.map((run) => run.name).join("-and-");
   const saveCsv = async () => {
     const text = await csv(runs.map((run) => run.name));
-    saveFile(new Blob([text], { type: "text/csv" }), `${fileName()}.csv`);
+    saveFile(new Blob([text], { type: "text/csv" }), `${fileName()}-curves.csv`);
   };
   /** The charts below each other, each under its title and what its lines are. */
   const savePicture = () => {
@@ -138,7 +138,7 @@ export function trainingCurves({ csv }) {
       c.restore();
       top += tall + head;
     });
-    saveCanvas(canvas, `${fileName()}.png`);
+    saveCanvas(canvas, `${fileName()}-curves.png`);
   };
   const saveAsCsv = button("CSV", saveCsv, small);
   const saveAsPng = button("PNG", savePicture, small);

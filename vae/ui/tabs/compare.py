@@ -13,10 +13,11 @@ from vae.ui.components import error_text, fold, lead, raising_gradio_errors, tel
 from vae.ui.folder_measure import FolderMeasure
 from vae.ui.folder_sets import FolderSets
 from vae.ui.formulas import formula
+from vae.ui.not_generative import FAMILIES
 from vae.ui.serving.jobs import Call
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.tasks import Done, Tasks
-from vae.ui.uploads import link, read_picture
+from vae.ui.uploads import link, linked_example, read_picture
 
 FIRST = {"kind": "example", "name": "digit-2"}
 MOST = 6  # models side by side
@@ -47,7 +48,14 @@ def build(server: ModelServer, tasks: Tasks) -> Linked:
     with gr.Row(elem_classes=["vs-split", "vs-compare-split"]):
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
-                picture = widget("image_input", value=FIRST, topic="compare-picture", shows="compare-show")
+                picture = widget(
+                    "image_input",
+                    value=FIRST,
+                    tab="compare",
+                    topic="compare-picture",
+                    shows="compare-show",
+                    photographs=FAMILIES,
+                )
             with gr.Column(elem_classes=["vs-card"]):
                 fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
@@ -73,8 +81,7 @@ def build(server: ModelServer, tasks: Tasks) -> Linked:
     def set_to(query: dict[str, str], model: str | None) -> dict:
         news, names = {}, {known["name"] for known in server.catalog.models()}
         if "image" in query:
-            news[picture] = {"kind": "example", "name": query["image"]}
-            read_picture(news[picture])
+            news[picture] = linked_example(query["image"])
         others = query.get("with", "").split(",")[: MOST - 1]
         for name in filter(None, others):
             if name not in names:

@@ -183,10 +183,12 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
             yield step | {as_given: undone}
 
     inputs = [as_given, picker, make, path, stops, *counts.values(), *ends]
-    private = {"api_visibility": "private", "show_progress_on": view}
+    # Not by Gradio's sliders, whose own checks of a number that is typed end in a raw toast: `read` says it.
+    private = {"api_visibility": "private", "show_progress_on": view, "preprocess": False}
     outputs = [view, busy, path, *counts.values(), offered, requested, error_note]
     # The last wish is the last to be answered; it ends the work that is shown to be done, so that it need not wait.
-    refresh = {"fn": show, "inputs": [offered, requested, *inputs], "outputs": outputs, "trigger_mode": "always_last"}
+    refresh = {"fn": show, "inputs": [offered, requested, *inputs], "outputs": outputs}
+    refresh |= {"trigger_mode": "always_last", "preprocess": False}
     layout = [*places, stops, *counts.values()]
     for control in (make, stops):
         control.input(laid, [make, stops], layout, api_visibility="private", queue=False, show_progress="hidden")
@@ -201,8 +203,8 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
         queue=False,
         show_progress="hidden",
     )
-    gr.on(reasons, **refresh, **private)
-    gr.on(numbers, **refresh | {"fn": show_as_many}, **private)
+    gr.on(reasons, **(refresh | private))
+    gr.on(numbers, **(refresh | {"fn": show_as_many} | private))
     view.keep(keep, inputs, [saver, busy, file_note], **private)
     view.undo(undo, refresh["inputs"], [*outputs, as_given], **private)
 

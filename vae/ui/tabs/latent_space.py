@@ -69,14 +69,15 @@ def build(latent_maps: LatentMaps, picker: gr.HTML) -> Parts:
     ]
     # One column, so that a map has room for what it decodes beside it.
     with gr.Column(elem_classes=["vs-split"]):
-        with gr.Column(elem_classes=["vs-card", "vs-controls", "vs-map-choice"]):
-            error_note = note(of_result=True)
-            maps = [(title, name) for name, title in MAPS.items()]
-            choice = gr.Radio(maps, value="lda", label="Map", info=SAYS["lda"])
+        with gr.Column(elem_classes=["vs-controls", "vs-around"]):  # one above, one below; on a phone both in the sheet
+            with gr.Column(elem_classes=["vs-card", "vs-map-choice"]):
+                error_note = note(of_result=True)
+                maps = [(title, name) for name, title in MAPS.items()]
+                choice = gr.Radio(maps, value="lda", label="Map", info=SAYS["lda"])
+            with gr.Column(elem_classes=["vs-card", "vs-maths"]):
+                fold("The maths behind this", WHY)
         with gr.Column(elem_classes=["vs-result"]), gr.Column(elem_classes=["vs-card"]):
             view = widget("latent_space", events=["send"], functions=functions)
-        with gr.Column(elem_classes=["vs-card", "vs-controls", "vs-map-choice"]):
-            fold("The maths behind this", WHY)
     if beta_runs():
         with gr.Column(elem_classes=["vs-card", "vs-beta"]):
             gr.HTML(f"<h3>What β does</h3><p>{BETA}</p>", apply_default_css=False, container=False)

@@ -34,9 +34,9 @@ from vae.ui.serving.jobs import Seen
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.sketches import Sketches
 from vae.ui.serving.tasks import Done, Tasks
-from vae.ui.uploads import link, read_picture
+from vae.ui.uploads import link, linked_example, read_picture
 
-FIRST = {"kind": "example", "name": "digit-8"}  # static/image_input.js has it too
+FIRST = {"kind": "example", "name": "digit-8"}  # in which one sees what a small model leaves out
 MEAN, SAMPLE = "Most likely (the mean)", "A random draw (a posterior sample)"
 MAX_MAPS = 32
 NARROW = 0.5  # standard deviations below this are shown on a scale of their own
@@ -72,7 +72,12 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
         with gr.Column(elem_classes=["vs-controls"]):
             with gr.Column(elem_classes=["vs-card"]):
                 picture = widget(
-                    "image_input", value=FIRST, functions=sketches.functions, photographs=FAMILIES, sketch="sketch"
+                    "image_input",
+                    value=FIRST,
+                    functions=sketches.functions,
+                    tab="reconstruct",
+                    photographs=FAMILIES,
+                    sketch="sketch",
                 )
                 error_note = note(of_result=True)
                 choice = gr.Radio([MEAN, SAMPLE], value=MEAN, label="Decode")
@@ -156,8 +161,7 @@ def build(server: ModelServer, picker: gr.HTML, tasks: Tasks, sketches: Sketches
         if drawn:
             news[seed] = link_number(query, "seed")
         if "image" in query:
-            news[picture] = {"kind": "example", "name": query["image"]}
-            read_picture(news[picture])
+            news[picture] = linked_example(query["image"])
         return news
 
     return Parts(picture, refresh, Linked([picture, choice, seeds, seed], set_to))

@@ -1,6 +1,5 @@
 """The Sample tab: images from nothing but noise, of a variational auto-encoder and of a plain one side by side."""
 
-import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from vae.errors import InputError
 from vae.inference import draw_seed
 from vae.latents.priors import MOST_STEPS, PriorNotFitted
 from vae.ui import not_generative, prior_texts
-from vae.ui.address import Linked, link_number
+from vae.ui.address import Linked, link_decimal, link_number
 from vae.ui.components import (
     fold,
     lead,
@@ -194,12 +193,14 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
 
     inputs = [picker, count, seed, temperature, steps, usual, prior, requested, choice]
     outputs = [view, prior, count, draw, steps, usual, requested, choice, error_note]
-    private = {"api_visibility": "private", "show_progress_on": view}
+    # Not by Gradio's sliders, whose own checks of a number that is typed end in a raw toast: `checked` says it.
+    private = {"api_visibility": "private", "show_progress_on": view, "preprocess": False}
     refresh = {
         "fn": show,
         "inputs": [*inputs, *notice.inputs],
         "outputs": [*outputs, *notice.outputs],
         "trigger_mode": "always_last",
+        "preprocess": False,
     }
     draw.click(anew, inputs, [*outputs, seed], **private)
     for control in (count, temperature, seed, steps):
@@ -215,8 +216,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         if "n" in query:
             news[count] = link_number(query, "n", 1, MOST)
         if "temperature" in query:
-            with contextlib.suppress(ValueError):  # what is no number stays at 1
-                news[temperature] = number("The temperature", float(query["temperature"]), 0, 2)
+            news[temperature] = link_decimal(query, "temperature", 0, 2)
         if "steps" in query:
             news |= {steps: link_number(query, "steps", 1, MOST_STEPS), usual: 0}  # chosen, whatever is usual
         if "prior" in query:

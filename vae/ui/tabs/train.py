@@ -130,12 +130,13 @@ def _controls(training_job: TrainingJob, catalog: Catalog) -> Controls:
             for name, known in SETTINGS.items():
                 if name != "data" and name not in settings:
                     settings[name] = control(known, getattr(first, name))
-        widget("training_outlook", functions=functions[1:], **asked)
-        start = gr.Button("Start training", variant="primary")
         limit = training_job.max_minutes
         if limit is not None:
             _caption(f"On this server, training ends after {limit:g} minutes; the model keeps what it has learned.")
-        error_note = note()
+        with gr.Column(elem_classes=["vs-start"]):  # always on the screen
+            widget("training_outlook", functions=functions[1:], **asked)
+            error_note = note(until="data")
+            start = gr.Button("Start training", variant="primary")
     return Controls(recipe, data, archive, settings, start, gr.Textbox(visible=False), error_note)
 
 
@@ -222,10 +223,14 @@ def beginnings(catalog: Catalog) -> list[tuple[str, str]]:
 
 
 def given(catalog: Catalog, values: dict) -> dict:
-    """The settings that the page's controls say, as `training` takes them. InputError for a model that there is not."""
-    found = {
-        name: meant(SETTINGS[name], value) for name, value in values.items() if name in SETTINGS and name != "data"
-    }
+    """The settings that the page's controls say, as `training` takes them. InputError for a model that there is not,
+    and for a number that was deleted: to `training` it would be one left out, which has a default."""
+    found = {}
+    for name, value in values.items():
+        if name in SETTINGS and name != "data":
+            found[name] = meant(SETTINGS[name], value)
+            if found[name] is None and not SETTINGS[name].optional:
+                raise InputError(f"{name} must be {SETTINGS[name].accepted}; it is empty.")
     return found | {"init": catalog.beginning(found.get("init"))}
 
 

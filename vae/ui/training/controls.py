@@ -21,12 +21,8 @@ def control(setting: Setting, value: object) -> gr.components.Component:
     if setting.type is str or setting.auto or setting.optional:  # Gradio's number cannot be left empty
         placeholder = AS_THE_MODEL if setting.optional else None
         return gr.Textbox(shown(setting, value), placeholder=placeholder, min_width=80, **words)
-    precision, step = (0, 1) if setting.type is int else (None, _step(value))
-    number = gr.Number(
-        value, precision=precision, step=step, minimum=setting.low, maximum=setting.high, min_width=80, **words
-    )
-    number.raise_if_out_of_bounds = lambda *_: None  # the setting's own check says it better, and everywhere the same
-    return number
+    # No limits of Gradio's: the setting's own check says it better, and everywhere the same.
+    return gr.Number(value, step=1 if setting.type is int else _step(value), min_width=80, **words)
 
 
 def shown(setting: Setting, value: object) -> object:
