@@ -80,6 +80,12 @@ def test_the_page_lists_the_newest_runs_and_those_that_train_or_are_shown(runs, 
     assert listed() == ["a", "b", "c"]
 
 
+def test_an_address_of_data_is_called_by_its_last_part():
+    for address in ("s3://bucket/shades", "https://user:password@host/deep/shades", "/home/someone/shades"):
+        assert catalog.data_title(address) == "shades"
+    assert catalog.data_title("https://huggingface.co/datasets/owner/name") == "owner/name"
+
+
 def test_a_runs_name_leads_nowhere_else(runs):
     assert {run.name for run in list_runs(runs)} == {"a", "b", "c", "bare"}
     assert named_run("a", runs).folder == runs / "a"

@@ -6,6 +6,7 @@ from pathlib import Path
 from vae.checkpoints import hub
 from vae.checkpoints.describe import describe
 from vae.checkpoints.find_model import bundled
+from vae.data.litdata_shards import is_remote
 from vae.data.sets import ADDRESS
 from vae.errors import InputError
 from vae.models import AutoEncoder
@@ -230,11 +231,11 @@ def _of_run(run: Run) -> tuple[str, Path, dict] | None:
 
 
 def data_title(data: object) -> str | None:
-    """What people call the data of a training: of a folder or archive its name, not where it lies."""
+    """What people call the data of a training: of a folder, an archive or an address its name, not where it lies."""
     if not data:
         return None
     text = str(data).removeprefix(ADDRESS)
-    return Path(text).name if Path(text).is_absolute() else text
+    return Path(text).name if Path(text).is_absolute() or is_remote(text) else text
 
 
 def _exists(text: str) -> bool:
