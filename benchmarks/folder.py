@@ -84,7 +84,7 @@ def main() -> None:
         targets = [path.with_suffix(".png") for path in paths]
 
         def keep(number, image):
-            targets[number].write_bytes(png_bytes(image))
+            targets[number].write_bytes(png_bytes(image, quick=True))
 
         def folder():
             assert len(list(reconstruct_files(model, paths, keep, {}))) == len(paths)

@@ -377,10 +377,10 @@ def enlarge(image: Image.Image, factor: int) -> Image.Image:
     return image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST)
 
 
-def png_bytes(image: Image.Image) -> bytes:
-    """The image as a PNG file's bytes, lossless."""
+def png_bytes(image: Image.Image, quick: bool = False) -> bytes:
+    """The image as a PNG file's bytes, lossless. quick: in a third of the time, a photograph's then 3% longer."""
     buffer = BytesIO()
-    image.save(buffer, format="PNG")
+    image.save(buffer, format="PNG", compress_level=2 if quick else 6)
     return buffer.getvalue()
 
 

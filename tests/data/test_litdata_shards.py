@@ -1,7 +1,8 @@
-"""litdata's shards, on this disk and in an object store."""
+"""litdata's shards, on this disk, in an object store and on a web server."""
 
 import io
 import json
+import socket
 import threading
 from dataclasses import replace
 from functools import partial
@@ -46,6 +47,14 @@ def write(folder: Path, items, **options) -> Path:
     return folder
 
 
+class Asked(list):
+    web, parts = "", True
+
+    def at(self, kind: str) -> str:
+        """Where it has the folder of `shards`."""
+        return "s3://bucket/shades" if kind == "s3" else f"{self.web}/bucket/shades"
+
+
 @pytest.fixture
 def shards(tmp_path):
     """19 grey images in five chunks, each of its own shade."""
@@ -54,8 +63,9 @@ def shards(tmp_path):
 
 @pytest.fixture
 def store(tmp_path, monkeypatch):
-    """An object store of Amazon's kind that has the files in tmp_path; what was asked of it: (path, range)."""
-    asked = []
+    """An object store of Amazon's kind, and so a web server, that has the files in tmp_path; what was asked of it:
+    (path, range). Its address as the latter is `web`."""
+    asked = Asked()
 
     class Store(BaseHTTPRequestHandler):
         protocol_version, wbufsize = "HTTP/1.1", 65_536  # each answer in one piece: two would wait for one another
@@ -65,7 +75,7 @@ def store(tmp_path, monkeypatch):
             asked.append((self.path, part))
             found = path.read_bytes() if path.is_file() else b""
             status = 200 if path.is_file() else 404
-            if part and found:
+            if part and found and asked.parts:
                 first, last = (int(end) for end in part.removeprefix("bytes=").split("-"))
                 status, whole, found = 206, len(found), found[first : last + 1]
             self.send_response(status)
@@ -85,7 +95,9 @@ def store(tmp_path, monkeypatch):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Store)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+    asked.web = f"http://127.0.0.1:{server.server_address[1]}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL", asked.web)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.setenv(name, "key")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -113,21 +125,23 @@ def test_a_folder_has_the_images_that_litdata_has(shards, tmp_path):
     assert pixels.images[3, :, 0, 0].tolist() == [3, 6, 0] and pixels.labels is None
 
 
-def test_an_object_store_gives_the_same_and_no_more_than_is_asked_for(shards, store):
-    data = load_data("s3://bucket/shades/", "all", size=8, limit_bytes=0)
-    assert located("s3://bucket/shades/") == "s3://bucket/shades/" and len(data) == COUNT
+@pytest.mark.parametrize("kind", ["s3", "web"])
+def test_a_store_gives_the_same_and_no_more_than_is_asked_for(shards, store, kind):
+    address = store.at(kind)
+    data = load_data(address + "/", "all", size=8, limit_bytes=0)
+    assert located(address) == address and len(data) == COUNT
     store.clear()
     assert data.batch([18, 3, 7])[:, 0, 4, 4].tolist() == [90, 15, 35] and len(store) == 3
     assert all(part and "chunk" in path for path, part in store)
     assert [file.name for file in Path(data.source.held.name).iterdir() if file.suffix == ".bin"] == []
-    held = load_data("s3://bucket/shades", "all", size=8)
+    held = load_data(address, "all", size=8)
     assert shades(held) == [5 * i for i in range(COUNT)]
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-def test_each_image_once_an_epoch_in_the_order_of_seed_and_epoch(shards, store, monkeypatch, processes):
+@pytest.mark.parametrize(("kind", "processes"), [("s3", 1), ("s3", 2), ("web", 4)])
+def test_each_image_once_an_epoch_in_the_order_of_seed_and_epoch(shards, store, monkeypatch, kind, processes):
     monkeypatch.setattr(batches, "load_data", partial(load_data, limit_bytes=0))
-    config = tiny(data="s3://bucket/shades", batch_size=8 // processes, test_size=0.125, epochs=2)
+    config = tiny(data=store.at(kind), batch_size=8 // processes, test_size=0.125, epochs=2)
     seen = []
     for process in range(processes):
         images = TrainingImages(config, build(config.model), torch.device("cpu"), process=process, processes=processes)
@@ -142,9 +156,10 @@ def test_each_image_once_an_epoch_in_the_order_of_seed_and_epoch(shards, store, 
         assert found == alone.train_set.batch(alone.order(epoch)[:16])[:, 0, 4, 4].tolist()
 
 
-def test_stopped_in_mid_epoch_and_resumed_equals_uninterrupted(shards, store, tmp_path, monkeypatch):
+@pytest.mark.parametrize("kind", ["s3", "web"])
+def test_stopped_in_mid_epoch_and_resumed_equals_uninterrupted(shards, store, tmp_path, monkeypatch, kind):
     monkeypatch.setattr(batches, "load_data", partial(load_data, limit_bytes=0))
-    config = tiny(data="s3://bucket/shades", batch_size=7, epochs=2)
+    config = tiny(data=store.at(kind), batch_size=7, epochs=2)
     whole = fit(config, tmp_path / "whole", device="cpu")
 
     def stop(event):
@@ -157,13 +172,24 @@ def test_stopped_in_mid_epoch_and_resumed_equals_uninterrupted(shards, store, tm
     assert untimed(fit(replace(config, data=str(shards)), tmp_path / "disk", device="cpu")) == untimed(whole)
 
 
-def test_what_the_store_does_not_give_is_said(shards, store):
-    with pytest.raises(InputError, match=r"index .* at s3://bucket/nothing cannot be had"):
-        load_data("s3://bucket/nothing")
-    data = load_data("s3://bucket/shades", "all", size=8, limit_bytes=0)
+@pytest.mark.parametrize("kind", ["s3", "web"])
+def test_what_the_store_does_not_give_is_said(shards, store, kind):
+    with pytest.raises(InputError, match=r"index .* at (s3|http)://.*nothing cannot be had: .*404"):
+        load_data(store.at(kind).replace("shades", "nothing"))
+    data = load_data(store.at(kind), "all", size=8, limit_bytes=0)
     (shards / "chunk-0-1.bin").unlink()
     with pytest.raises(InputError, match=r"chunk-0-1\.bin of shades cannot be read"):
         data.batch([6])
+
+
+def test_of_a_web_server_that_cannot_be_read_one_sentence_tells(shards, store, monkeypatch):
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        with pytest.raises(InputError, match=r"cannot be had: 127\.0\.0\.1 does not answer\.$"):
+            load_data(f"http://127.0.0.1:{unused.getsockname()[1]}/shades")
+    store.parts = False
+    with pytest.raises(InputError, match=r"cannot be read: the server gives whole files only, no parts"):
+        load_data(store.at("web"))
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The catalog of models where there are many runs."""
 
 import json
+import os
 
 import pytest
 
@@ -11,6 +12,7 @@ from vae.checkpoints import describe
 from vae.errors import InputError
 from vae.models import ConvConfig, build
 from vae.training.runs import list_runs, named_run
+from vae.ui import picker
 from vae.ui.serving import catalog
 from vae.ui.serving.catalog import Catalog
 
@@ -52,6 +54,36 @@ def test_one_model_is_found_without_looking_at_all_runs(runs, monkeypatch):
     assert known.counterpart("mnist-vae") == "mnist-ae" and known.run("bare").name == "bare"
     with pytest.raises(InputError, match="no run"):
         known.run("..")
+
+
+def test_the_page_lists_the_newest_runs_and_those_that_train_or_are_shown(runs, monkeypatch):
+    monkeypatch.setattr(catalog, "LISTED", 2)
+    for i, name in enumerate(("c", "bare", "b", "a")):
+        state = {"state": "finished", "started": float(i), "updated": 1.0}
+        (runs / name / "state.json").write_text(json.dumps(state))
+        (runs / name / "config.json").write_text(json.dumps({"data": "mnist"}))  # as of a run begun then
+        os.utime(runs / name / "state.json", (1.0, 1.0))
+    known = Catalog(runs)
+
+    def listed():
+        return [model["name"] for model in known.listed() if model["kind"] in ("run", "live")]
+
+    assert listed() == ["a", "b"] and {"a", "b", "c"} <= {model["name"] for model in known.models()}
+    assert known.named("c")["name"] == "c" and known.named("bare") is None and known.named("none") is None
+    monkeypatch.setattr(picker, "widget", lambda *_, functions, **__: functions)
+    model_list = next(f for f in picker.build(known, None) if f.__name__ == "model_list")
+    news = model_list({"version": None, "names": ["c", "c", "none", 7]})
+    assert [model["name"] for model in news["models"]].count("c") == 1
+    assert model_list({"version": news["version"], "names": ["c"]}) == {"version": news["version"]}
+    assert "c" not in [model["name"] for model in model_list({"version": news["version"]})["models"]]
+    os.utime(runs / "c" / "state.json")  # its training has gone on
+    assert listed() == ["a", "b", "c"]
+
+
+def test_an_address_of_data_is_called_by_its_last_part():
+    for address in ("s3://bucket/shades", "https://user:password@host/deep/shades", "/home/someone/shades"):
+        assert catalog.data_title(address) == "shades"
+    assert catalog.data_title("https://huggingface.co/datasets/owner/name") == "owner/name"
 
 
 def test_a_runs_name_leads_nowhere_else(runs):

@@ -63,7 +63,8 @@ def test_strangers_may_train_on_what_is_listed_uploaded_or_on_the_hub(uploads, t
         assert checked(name, public=True) == ADDRESS + name == checked(ADDRESS + name, public=True)
     elsewhere = archive(tmp_path / "elsewhere.zip")
     outside = f"{uploads}/../elsewhere.zip"
-    for path in (str(tmp_path), elsewhere, "/etc", ".", "~", "../x", outside, "", "s3://bucket/shards", "gs://bucket"):
+    addresses = "s3://bucket/shards", "gs://bucket", "http://127.0.0.1/x", "https://host/x"
+    for path in (str(tmp_path), elsewhere, "/etc", ".", "~", "../x", outside, "", *addresses):
         with pytest.raises(InputError, match="no data"):
             checked(path, public=True)
 

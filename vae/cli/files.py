@@ -79,7 +79,7 @@ def _write(target: Path, image) -> None:
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
         with replacing(target) as part:
-            part.write_bytes(png_bytes(image))
+            part.write_bytes(png_bytes(image, quick=True))
 
 
 def _facts(path: Path, target: Path, result, unusual) -> dict:

@@ -1,4 +1,5 @@
-"""Images in litdata's shards: an index.json and chunks of binary files beside it, on this disk or in an object store.
+"""Images in litdata's shards: an index.json and chunks of binary files beside it, on this disk, in an object store or
+on a web server.
 
 The format is litdata's (github.com/Lightning-AI/litData). A chunk begins with the number of its items and where each of
 them begins and the last one ends (uint32); an item with the bytes that each of its fields has (uint32), and then come
@@ -10,6 +11,7 @@ import json
 import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -25,7 +27,9 @@ from vae.errors import InputError
 from vae.limits import check_memory
 
 INDEX = "index.json"
-REMOTE = ("s3://", "gs://")  # object stores of which litdata reads a part of an object
+WEB = ("http://", "https://")
+REMOTE = ("s3://", "gs://", *WEB)  # stores of which a part of a file can be read
+HUB = "https://huggingface.co/"  # whose data sets are loaded by their names
 READERS = 64  # at once from an object store: they wait for most of the time
 LARGEST = Limits().file_bytes  # of one image's file
 LARGEST_INDEX = 2**26  # bytes
@@ -36,8 +40,8 @@ Fetch = Callable[[str, int, int], bytes]  # (file, first byte, number of bytes)
 
 
 def is_remote(name: str) -> bool:
-    """Whether a data set's name is an address in an object store."""
-    return name.startswith(REMOTE)
+    """Whether a data set's name is an address in an object store or on a web server."""
+    return name.startswith(REMOTE) and not name.startswith(HUB)
 
 
 def is_litdata(folder: Path) -> bool:
@@ -69,18 +73,25 @@ def from_folder(folder: Path, name: str, span: Range | None, transparency: bool)
 
 
 def from_store(address: str, span: Range | None, transparency: bool) -> Source:
-    """The images of shards in an object store, "s3://bucket/folder" or "gs://bucket/folder", through litdata.
+    """The images of shards in an object store, "s3://bucket/folder" or "gs://bucket/folder", or on a web server that
+    gives parts of files, "https://host/folder", through litdata.
 
     Who may read there, and which store of Amazon's kind is meant, is said as its client has it: AWS_ACCESS_KEY_ID,
     AWS_ENDPOINT_URL and so on. Labels are not read: they would cost as many requests as there are images.
     Raises InputError if litdata is not installed, the store does not give the index, and as `from_folder` does.
     """
     try:
-        from litdata.streaming.downloader import get_downloader
+        from litdata.streaming.downloader import get_downloader, register_downloader
     except ImportError:
         raise InputError(
             f"Shards in an object store need the library litdata: pip install litdata, for {address}."
         ) from None
+    if address.startswith(WEB):
+        from vae.data.web_store import WebDownloader
+
+        with suppress(ValueError):  # another one was registered before
+            for scheme in WEB:
+                register_downloader(scheme, WebDownloader)
     address = address.rstrip("/")
     name = printable(address.rpartition("/")[2])
     held = tempfile.TemporaryDirectory(prefix="vae-data-", ignore_cleanup_errors=True)
@@ -105,8 +116,8 @@ def from_store(address: str, span: Range | None, transparency: bool) -> Source:
 
 
 def _options(address: str) -> dict:
-    """What litdata's client is told: to give up after some tries (of itself it makes a thousand), and to have as many
-    connections as there are readers."""
+    """What litdata's client of Amazon's stores is told: to give up after some tries (of itself it makes a thousand),
+    and to have as many connections as there are readers."""
     if not address.startswith("s3://"):
         return {}
     from botocore.config import Config

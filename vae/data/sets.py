@@ -48,9 +48,10 @@ def load_data(
 
     name: "digits", "mnist", "fashion" or "cifar10"; the name of something in the data root; a folder; a file of one of
       the formats in formats.ACCEPTED, or a brace list of several; an address of litdata's shards in an object store
-      ("s3://bucket/folder", "gs://bucket/folder"); or a data set on the Hugging Face Hub, "owner/name"
-      or "owner/name:column", bare or after ADDRESS. A folder's subfolders are its classes; if one is named like a
-      training set ("train", "Training", …) and another like a test or validation set, these are its splits.
+      ("s3://bucket/folder", "gs://bucket/folder") or on a web server ("https://host/folder"); or a data set on the
+      Hugging Face Hub, "owner/name" or "owner/name:column", bare or after ADDRESS. A folder's subfolders are its
+      classes; if one is named like a training set ("train", "Training", …) and another like a test or validation set,
+      these are its splits.
     split: "train", "val", "test" or "all". A set without splits of its own gives `test_size` of its images, always the
       same, to both "val" and "test"; where it has only one of these two, it is the other, too. "all" is every image.
     channels: 1 (grey), 3 (RGB), or 2 or 4: these with transparency, of image files, or an array's own. Grey and RGB

@@ -79,7 +79,7 @@ def judged(model: AutoEncoder, known: statistics.Statistics, psnr: float, kl: fl
     """How unusual an image with these figures is, in dB and nats, for a model with the quantiles in `known`."""
     worse, below = (
         float(np.interp(value, row, statistics.LEVELS, left=0.0, right=1.0))
-        for value, row in zip((psnr, kl), known.quantiles.tolist(), strict=True)
+        for value, row in zip((psnr, kl), known.quantiles.numpy(), strict=True)
     )
     share = min(1.0, 2 * min(worse, 2 * min(below, 1 - below))) if model.is_variational else worse
     middle = len(statistics.LEVELS) // 2

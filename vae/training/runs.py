@@ -26,6 +26,7 @@ from vae.checkpoints.run_checkpoints import complete_checkpoints
 from vae.errors import InputError
 from vae.files import replacing, write_text
 from vae.training import metrics_file
+from vae.training.run_listing import newest_first
 
 try:
     import fcntl
@@ -183,11 +184,13 @@ def checked_name(name: str) -> str:
     return name
 
 
-def list_runs(folder: str | Path | None = None) -> list[Run]:
-    """The runs in `folder` (the runs' folder unless given), the newest first."""
-    folder = Path(folder) if folder is not None else runs_dir()
-    found = [Run(path.parent) for path in folder.glob("[!.]*/config.json") if (path.parent / "state.json").is_file()]
-    return sorted(found, key=lambda run: run.state().get("started", 0.0), reverse=True)
+def list_runs(folder: str | Path | None = None, most: int | None = None) -> list[Run]:
+    """The runs in `folder` (the runs' folder unless given), the newest first; of more than `most` the newest, and older
+    ones that may be training."""
+    folder, since = Path(folder) if folder is not None else runs_dir(), time.time() - SILENCE
+    found = newest_first(folder)
+    most = len(found) if most is None else most
+    return [Run(place) for i, (place, written) in enumerate(found) if i < most or written > since]
 
 
 def named_run(name: object, folder: str | Path | None = None) -> Run | None:

@@ -113,7 +113,7 @@ def build(
         if tab not in TABS:
             wrong.append(f"The link leads to a tab that there is not, {tab[:40]}.")
             tab = TABS[0]
-        if wanted in {known["name"] for known in catalog.models()}:
+        if wanted and catalog.named(wanted):
             news[model] = now = wanted
         else:
             try:

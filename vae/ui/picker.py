@@ -11,6 +11,7 @@ from vae.ui.serving.model_loader import ModelLoader, Opening
 from vae.ui.serving.models import ModelServer
 from vae.ui.serving.popular_models import popular_models
 
+MOST = 8  # models that a page may name as those it shows
 SHOWN = (
     "name",
     "kind",
@@ -31,7 +32,7 @@ def build(catalog: Catalog, server: ModelServer):
     loader = ModelLoader(server, catalog)
 
     def listing() -> dict:
-        models = [shown_facts(model) for model in catalog.models()]
+        models = [shown_facts(model) for model in catalog.listed()]
         return {"models": models, "version": version(models)}
 
     lock, kept = threading.Lock(), [0.0, {}]
@@ -44,10 +45,18 @@ def build(catalog: Catalog, server: ModelServer):
             return kept[1]
 
     def model_list(known: dict) -> dict:
-        """The models, if they are no longer what the page knows. Called by every open page every two seconds."""
-        news = recent()
-        same = isinstance(known, dict) and known.get("version") == news["version"]
-        return {"version": news["version"]} if same else news
+        """The models, if they are no longer what the page knows. Called by every open page every two seconds.
+
+        known: {version, names}: models that the page shows, which are listed however many newer ones there are.
+        """
+        known, news = known if isinstance(known, dict) else {}, recent()
+        names = known["names"][:MOST] if isinstance(known.get("names"), list) else []
+        listed = {model["name"] for model in news["models"]}
+        more = [catalog.named(name) for name in dict.fromkeys(names) if isinstance(name, str) and name not in listed]
+        if any(more):
+            models = news["models"] + [shown_facts(model) for model in more if model]
+            news = {"models": models, "version": version(models)}
+        return {"version": news["version"]} if known.get("version") == news["version"] else news
 
     def known_models(_: object = None) -> list[dict]:
         """The well-known models, asked for when the visitor wants to open one."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from vae.checkpoints import hub
 from vae.checkpoints.describe import describe
 from vae.checkpoints.find_model import bundled
+from vae.data.litdata_shards import is_remote
 from vae.data.sets import ADDRESS
 from vae.errors import InputError
 from vae.models import AutoEncoder
@@ -14,6 +15,7 @@ from vae.ui.serving.access import Audience
 from vae.ui.serving.lru_cache import LruCache
 
 REMEMBERED = 10_000  # models whose facts are kept
+LISTED = 50  # runs that the page lists; older ones are there by their names
 HUB = "https://huggingface.co/"
 FIRST = "mnist-vae"  # small enough for what it leaves out to be seen at a glance
 
@@ -35,10 +37,11 @@ class Catalog:
             own = Path(wanted).expanduser().resolve().name if not known and _exists(wanted) else wanted
             self.wanted = f"{own} (opened first)" if own != wanted and own in bundled() else own
 
-    def _sources(self) -> dict[str, tuple[str, str | Path, dict]]:
-        """name -> (kind, what vae.load takes, more facts). The live run comes first, then bundled, then other runs."""
+    def _sources(self, most: int | None = None) -> dict[str, tuple[str, str | Path, dict]]:
+        """name -> (kind, what vae.load takes, more facts). The live run comes first, then bundled, then other runs.
+        most: as list_runs has it."""
         live, done = {}, {}
-        for run in list_runs(self.runs_dir):
+        for run in list_runs(self.runs_dir, most):
             entry = _of_run(run)
             if entry is not None:
                 (live if entry[0] == "live" else done)[run.name] = entry
@@ -64,6 +67,15 @@ class Catalog:
     def models(self) -> list[dict]:
         """One dict a model: name, kind ("bundled", "run" or "live") and checkpoints.describe's facts."""
         return self._described(self._sources())
+
+    def listed(self) -> list[dict]:
+        """Those of `models` that the page lists, which are no more however many runs there are."""
+        return self._described(self._sources(LISTED))
+
+    def named(self, name: str) -> dict | None:
+        """What `models` has of one name, without looking at all the others; None where it has none."""
+        known = self._known(name)
+        return next(iter(self._described({name: known})), None) if known else None
 
     def _described(self, sources: dict[str, tuple[str, str | Path, dict]]) -> list[dict]:
         found = []
@@ -93,10 +105,12 @@ class Catalog:
 
     def first(self) -> str | None:
         """The name of the model that opens first; None if there is none at all."""
-        if not self.wanted and FIRST in bundled():
+        wanted = self.named(self.wanted) if self.wanted else None
+        if wanted and wanted["kind"] != "live":
+            return self.wanted
+        if FIRST in bundled():
             return FIRST
-        names = [model["name"] for model in self.models() if model["kind"] != "live"]
-        return next((name for name in (self.wanted, FIRST) if name in names), names[0] if names else None)
+        return next((model["name"] for model in self.listed() if model["kind"] != "live"), None)
 
     def counterpart(self, name: str | None) -> str | None:
         """The bundled model to be seen beside the one called `name`, to show what variational means.
@@ -105,9 +119,7 @@ class Catalog:
         None if there is none. Raises InputError if the model cannot be read.
         """
         name = name or self.first()
-        known = self._known(name)
-        listed = self._described({name: known}) if name and known else []
-        own = listed[0] if listed else self.facts(name)
+        own = (self.named(name) if name else None) or self.facts(name)
         data = (own["trained_on"] or "").casefold()
 
         def likeness(other: dict) -> tuple:
@@ -140,7 +152,7 @@ class Catalog:
             if name is None:
                 raise InputError("There is no model yet; train one in the Train tab.")
         if name == "live" and self._known(name) is None:
-            name = next((n for n, entry in self._sources().items() if entry[0] == "live"), None)
+            name = next((n for n, entry in self._sources(LISTED).items() if entry[0] == "live"), None)
             if name is None:
                 raise InputError("No training is running, so there is no live model.")
         if not isinstance(name, str):
@@ -201,10 +213,10 @@ class Catalog:
         return run
 
     def histories(self) -> list[Run]:
-        """All that can be watched: the runs, newest first, then bundled models that brought their metrics along, of
-        which the one that opens first comes first."""
+        """What the page lists of all that can be watched: the runs, newest first, then bundled models that brought
+        their metrics along, of which the one that opens first comes first."""
         kept = [Run(folder) for folder in bundled().values() if (folder / "metrics.jsonl").is_file()]
-        return list_runs(self.runs_dir) + sorted(kept, key=lambda run: run.name != FIRST)
+        return list_runs(self.runs_dir, LISTED) + sorted(kept, key=lambda run: run.name != FIRST)
 
 
 def _of_run(run: Run) -> tuple[str, Path, dict] | None:
@@ -219,11 +231,11 @@ def _of_run(run: Run) -> tuple[str, Path, dict] | None:
 
 
 def data_title(data: object) -> str | None:
-    """What people call the data of a training: of a folder or archive its name, not where it lies."""
+    """What people call the data of a training: of a folder, an archive or an address its name, not where it lies."""
     if not data:
         return None
     text = str(data).removeprefix(ADDRESS)
-    return Path(text).name if Path(text).is_absolute() else text
+    return Path(text).name if Path(text).is_absolute() or is_remote(text) else text
 
 
 def _exists(text: str) -> bool:

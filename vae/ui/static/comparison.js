@@ -221,6 +221,7 @@ export default function mount({ root, props, trigger, server, watch, options }) 
   /** The models beside the first one, that a link asks for. @param {string[]} names */
   const openBeside = (names) => {
     for (const pane of panes.splice(1)) pane.node.remove();
+    tell("list-models", names);
     for (const name of names) {
       addPane(name);
       panes[panes.length - 1].suggested = false;

@@ -29,6 +29,8 @@ export default function mount({ root, props, server, trigger, watch, options }) 
   let { models, version } = options;
   /** @type {string | null} a run's model that the visitor wants, once it is listed */
   let wanted = null;
+  /** @type {string[]} models that are shown on the page, whether or not the server would list so old ones */
+  let beside = [];
   /** @type {Map<string, ModelFacts>} the models that the visitor opened */
   const own = new Map();
   const panel = openModelPanel({
@@ -78,6 +80,10 @@ export default function mount({ root, props, server, trigger, watch, options }) 
     drawFacts(all().find((model) => model.name === props.value));
     tell("models", { models: all(), chosen: props.value, title: titleOf, choose });
   };
+  const askForNew = () => {
+    version = null;
+    ask();
+  };
   /** @param {string} name */
   const choose = (name) => {
     props.value = name;
@@ -86,7 +92,8 @@ export default function mount({ root, props, server, trigger, watch, options }) 
   /** The epoch of a model that is being trained. @param {string | null} name */
   const epochOf = (name) => models.find((model) => model.name === name)?.epoch ?? null;
   const ask = poll(document.body, ASK, async () => {
-    const news = await server.model_list({ version });
+    const chosen = props.value === null ? [] : [props.value];
+    const news = await server.model_list({ version, names: [...chosen, ...beside] });
     if (!news.models) return;
     const before = epochOf(props.value);
     models = news.models;
@@ -102,9 +109,15 @@ export default function mount({ root, props, server, trigger, watch, options }) 
   listen("use-model", (/** @type {string | null} */ name) => {
     if (!name) return;
     wanted = name;
-    version = null;
-    ask();
+    askForNew();
   });
-  watch("value", draw);
+  listen("list-models", (/** @type {string[]} */ names) => {
+    beside = names;
+    askForNew();
+  });
+  watch("value", () => {
+    draw();
+    if (!all().some((model) => model.name === props.value)) askForNew();
+  });
   draw();
 }

@@ -90,7 +90,7 @@ export interface Opening {
 }
 
 export interface PickerServer {
-  model_list(known: { version: string | null }): Promise<{ version: string; models?: ModelFacts[] }>;
+  model_list(known: { version: string | null; names: string[] }): Promise<{ version: string; models?: ModelFacts[] }>;
   known_models(): Promise<PopularModel[]>;
   open_model(text: string): Promise<Opening>;
   opening(name: string): Promise<Opening>;

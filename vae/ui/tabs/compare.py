@@ -79,12 +79,12 @@ def build(server: ModelServer, tasks: Tasks) -> Linked:
     bench.work(work, None, bench, **told, concurrency_limit=AT_ONCE)
 
     def set_to(query: dict[str, str], model: str | None) -> dict:
-        news, names = {}, {known["name"] for known in server.catalog.models()}
+        news = {}
         if "image" in query:
             news[picture] = linked_example(query["image"])
         others = query.get("with", "").split(",")[: MOST - 1]
         for name in filter(None, others):
-            if name not in names:
+            if server.catalog.named(name) is None:
                 raise InputError(f"The link's model to compare with, {name[:80]}, is not here, or not any more.")
         return news | ({view: {"with": others}} if others[0] else {})
 

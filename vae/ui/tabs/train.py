@@ -77,7 +77,7 @@ def build(catalog: Catalog, training_job: TrainingJob) -> Parts:
     def set_to(query: dict[str, str], model: str | None) -> dict:
         name = query.get("run")
         if name and name not in {run.name for run in catalog.histories()}:
-            raise InputError(f"The link's run, {name[:80]}, is not here, or not any more.")
+            raise InputError(f"The link's run, {name[:80]}, is not here, or no longer among the newest.")
         return {view: {"run": name, "linked": True}} if name else {}
 
     return Parts(view, Linked([view], set_to))
@@ -218,8 +218,8 @@ WITH_TOKEN = (
 
 
 def beginnings(catalog: Catalog) -> list[tuple[str, str]]:
-    """What a training may start from: (what it is called, the control's value)."""
-    return [NEW, *((model["name"], model["name"]) for model in catalog.models() if model["kind"] != "live")]
+    """What a training may start from: (what it is called, the control's value). Older runs are typed."""
+    return [NEW, *((model["name"], model["name"]) for model in catalog.listed() if model["kind"] != "live")]
 
 
 def given(catalog: Catalog, values: dict) -> dict:

@@ -16,7 +16,6 @@ from vae.ui.serving.catalog import Catalog
 from vae.ui.serving.lru_cache import LruCache
 from vae.ui.training.metric_rows import Tail, short
 
-LISTED = 50  # runs in the list
 COMPARED = 6  # runs in one chart
 FRESH = 0.5  # seconds for which what was read of a folder serves all who ask
 TAILS = 16  # runs whose rows are kept in memory
@@ -119,7 +118,7 @@ class Watcher:
     def _list(self, now: bool) -> None:
         if not now and time.monotonic() - self._listed_at < FRESH:
             return
-        runs = {run.name: run for run in reversed(self.catalog.histories()[:LISTED])}  # of two names the first
+        runs = {run.name: run for run in reversed(self.catalog.histories())}  # of two names the first
         runs = dict(reversed(runs.items()))
         entries = {name: self._entry(run) for name, run in runs.items()}
         changed = [name for name, entry in entries.items() if entry != self._entries.get(name, (0, None, None))[1:]]
