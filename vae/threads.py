@@ -10,7 +10,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import copy_context
 from typing import TypeVar
 
@@ -98,7 +98,8 @@ def _settle(others: int) -> None:
     """What a thread sets for itself is also what those begin with that have not computed yet: put theirs back."""
     import torch
 
-    _settler_thread().submit(torch.set_num_threads, others)
+    with suppress(RuntimeError):  # the process ends: no thread begins any more
+        _settler_thread().submit(torch.set_num_threads, others)
 
 
 def _settler_thread() -> ThreadPoolExecutor:

@@ -103,7 +103,7 @@ def test_an_unknown_scaling_stays_unknown_through_an_export_and_a_measured_one_i
         latents.scale(again, torch.zeros(1, 4, 1, 1))
 
     x = torch.rand(2, 3, 8, 12) * 2 - 1
-    again.config = replace(again.config, **measured(again, x))
+    again.config = replace(again.config, **measured(again, [x]))
     vae.export(vae.load(vae.save(again, tmp_path / "ours")), tmp_path / "measured")
     from diffusers import AutoencoderKLWan
 
@@ -119,7 +119,7 @@ def test_latents_as_far_apart_as_a_failing_training_makes_them_have_a_scaling_to
     x = torch.rand(2, 3, 8, 8) * 2 - 1
     for factor in (1e7, float("inf")):
         model.quant_conv.weight.copy_(torch.full_like(model.quant_conv.weight, factor))
-        assert replace(model.config, **measured(model, x)).scaling_factor > 0
+        assert replace(model.config, **measured(model, [x])).scaling_factor > 0
 
 
 @pytest.mark.parametrize(
