@@ -309,7 +309,7 @@ def test_a_link_holds_the_models_compared_and_the_map(visit):
 def test_a_link_whose_model_or_run_is_gone_says_so(visit):
     page = visit("?tab=train&model=lost&run=gone-001")
     says = page.get_by_role("alert").filter(has_text="The link's model, lost, is not here")
-    expect(says).to_contain_text("The link's run, gone-001, is not here, or not any more.")
+    expect(says).to_contain_text("The link's run, gone-001, is not here, or no longer among the newest.")
     expect(page.get_by_role("tab", name="Train")).to_have_attribute("aria-selected", "true")
     tab(page, "Sample")
     settled(page, "Sample")
