@@ -248,7 +248,7 @@ class RunWriter(Run):
         if not self.folder.is_dir():
             return
         begun = self._says("state.json", "state", "updated")
-        if begun and self._says("config.json", "preset", "model", "epochs"):
+        if begun and self._says("config.json", "epochs"):
             return
         # A run that was killed before its config was written leaves these.
         own = {"lock", "state.json"} if begun else {"lock"}

@@ -1,5 +1,5 @@
-// Gradio sets a component that it has just drawn to its first value once more, a moment after the component's script has
-// run. What a script sets before that would be lost.
+// Gradio sets a component that it has just drawn to its first value once more, a moment after the component's script
+// has run. What a script sets before that would be lost.
 
 const MOMENT = 1000; // ms
 

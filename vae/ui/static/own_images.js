@@ -5,8 +5,8 @@
 import { setFirstValue } from "./first_value.js";
 
 /** @typedef {ImageValue | Endpoint} Own */
-/** @typedef {{ tab: string, key: string, watch: (property: "value", changed: () => void) => void, get: () => Own | null,
- *   set: (value: any) => void }} Holder
+/** @typedef {{ tab: string, key: string, watch: (property: "value", changed: () => void) => void,
+ *   get: () => Own | null, set: (value: any) => void }} Holder
  * key: what the address calls the image where it is none of the visitor's own */
 
 /** @type {Holder[]} */
