@@ -15,7 +15,7 @@ from vae.images import SUFFIXES
 
 ACCEPTED = (
     "a folder of pictures, a .zip or .tar archive, .npy, .npz, idx, .csv, .parquet and .arrow files, a list of shards "
-    "(train-{000..009}.tar), litdata's shards (or s3://bucket/folder, https://host/folder)"
+    "(train-{000..009}.tar), litdata's shards (also s3:// and https://)"
 )
 MOST = 100_000  # files that a brace list may name
 _BRACES = re.compile(r"\{([^{}]*)\}")
