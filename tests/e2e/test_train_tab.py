@@ -72,33 +72,6 @@ def test_train_watch_reload_stop_and_use(visit):
     expect(other.locator(f"#vs-model option[value='{run}']")).to_have_text(run)
 
 
-def test_start_is_in_reach_and_what_forms_is_seen(visit):
-    page = visit("?tab=train")
-    start, epochs = page.get_by_role("button", name="Start training"), page.get_by_label("Epochs", exact=True)
-    expect(page.locator(".vs-chip:visible")).to_be_visible()
-    box = start.bounding_box()
-    assert box["y"] + box["height"] <= 900.5, "with nothing scrolled"
-    for text, says in (("0", "from 1 to 100000, not 0."), ("", "from 1 to 100000; it is empty.")):
-        epochs.fill(text)
-        said = page.locator(".vs-controls:visible").get_by_role("alert").locator("visible=true").filter(has_text=says)
-        expect(said).to_have_count(1)
-        start.click()
-        page.wait_for_timeout(300)
-        expect(said).to_have_count(1)
-        below = said.bounding_box()
-        assert below["y"] + below["height"] <= start.bounding_box()["y"] + 0.5 <= 900, "beside the button, in sight"
-    epochs.fill("1")
-    expect(page.locator(".vs-controls:visible").get_by_role("alert").locator("visible=true")).to_have_count(0)
-    page.mouse.wheel(0, 2000)
-    page.wait_for_function("scrollY > 300")
-    start.click()
-    expect(page.locator(".vs-chip:visible")).to_have_text(re.compile("running|finished"))
-    result = "document.querySelector('.vs-result:has([data-vs=training])')"
-    page.wait_for_function(f"{result}.getBoundingClientRect().top > -1")
-    samples = page.get_by_role("img", name="Samples from noise").bounding_box()
-    assert samples["y"] + samples["height"] < 900, "digits form on the screen"
-
-
 def test_compare_zoom_go_back_and_tidy_up(visit):
     """After the training above: curves of two runs, what can be done with them, and the list of runs."""
     page = visit()
@@ -306,3 +279,31 @@ def test_a_stranger_watches_but_cannot_stop(visit):
     tab(page, "Train")
     page.get_by_role("button", name="Stop").click()
     expect(other.locator(".vs-chip:visible")).to_have_text("stopped", timeout=20_000)
+
+
+def test_start_is_in_reach_and_what_forms_is_seen(visit):
+    page = visit("?tab=train")
+    start, epochs = page.get_by_role("button", name="Start training"), page.get_by_label("Epochs", exact=True)
+    expect(page.locator(".vs-chip:visible")).to_be_visible()
+    box = start.bounding_box()
+    assert box["y"] + box["height"] <= 900.5, "with nothing scrolled"
+    for text, says in (("0", "from 1 to 100000, not 0."), ("", "from 1 to 100000; it is empty.")):
+        epochs.fill(text)
+        said = page.locator(".vs-controls:visible").get_by_role("alert").locator("visible=true").filter(has_text=says)
+        expect(said).to_have_count(1)
+        start.click()
+        page.wait_for_timeout(300)
+        expect(said).to_have_count(1)
+        below = said.bounding_box()
+        assert below["y"] + below["height"] <= start.bounding_box()["y"] + 0.5 <= 900, "beside the button, in sight"
+    epochs.fill("1")
+    expect(page.locator(".vs-controls:visible").get_by_role("alert").locator("visible=true")).to_have_count(0)
+    page.mouse.wheel(0, 2000)
+    page.wait_for_function("scrollY > 300")
+    start.click()
+    expect(page.locator(".vs-chip:visible")).to_have_text(re.compile("running|finished"))
+    result = "document.querySelector('.vs-result:has([data-vs=training])')"
+    page.wait_for_function(f"{result}.getBoundingClientRect().top > -1")
+    samples = page.get_by_role("img", name="Samples from noise").bounding_box()
+    assert samples["y"] + samples["height"] < 900, "digits form on the screen"
+    expect(page.locator(".vs-chip:visible")).to_have_text("finished")
