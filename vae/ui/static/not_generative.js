@@ -30,9 +30,12 @@ const fact = (word, term, value, says) =>
 
 /** @param {Context<NotGenerative | null>} context */
 export default function mount({ root, props, watch }) {
+  let shown = "";
   const show = () => {
-    root.replaceChildren();
     const value = props.value;
+    if (JSON.stringify(value) === shown) return; // sent twice, see sample.py
+    shown = JSON.stringify(value);
+    root.replaceChildren();
     if (!value) return;
     const { original, repainted, noise, width, std, sigma, alike } = value;
     const uncertainty = sigma === null ? [number(0), "each picture is one point"] : [number(sigma), "1 for N(0, I)"];

@@ -31,6 +31,7 @@ from vae.ui.uploads import sprite
 COUNT = 25
 MOST = 256  # on the page; HTTP takes more
 STEPS = 8  # of a diffusion prior, until its own are known
+MOMENT = 1.0  # seconds in which Gradio sets what it has just drawn to its first value once more
 LARGE, FEW, FEW_MOST = 256, 4, 16  # images from that many pixels on: so many at first, and at most
 
 LEAD = (
@@ -136,8 +137,9 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
         if looks and not_generative.concerns(server, model) and looks[1] != [model, looks[0]]:
             calls.append(partial(not_generative.asked, server, model, looks[0]))
         works = server.together(calls)
-        if looks:
-            yield not_generative.look(server, notice, model, *looks, works[-1])
+        looked = not_generative.look(server, notice, model, *looks, works[-1]) if looks else {}
+        if looked:
+            yield looked
         own, found = half(server, model, works[0])
         name = found.prior if found else wanted
         if found:
@@ -161,6 +163,9 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             theirs, _ = half(server, other, works[1])
             # A tab that is opened for the first time may have missed the first answer.
             yield {view: value | {"halves": in_order(own, theirs)}, **changes}
+        if looked.get(notice.notice):  # the same
+            time.sleep(MOMENT)
+            yield {notice.notice: looked[notice.notice]}
 
     def checked(n, number_, tau, taken) -> tuple[int, int, float, int]:
         n, taken = whole("How many", n, 1, MOST), whole("The number of steps", taken, 1, MOST_STEPS)
