@@ -15,3 +15,13 @@ def data_dir() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no data sets in {folder}: set VAE_DATA_DIR")
     return folder
+
+
+@pytest.fixture
+def thread_count():
+    """Call it with the number of threads that this one shares its operations among, until the test ends."""
+    import torch
+
+    before = torch.get_num_threads()
+    yield torch.set_num_threads
+    torch.set_num_threads(before)

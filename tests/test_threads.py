@@ -36,11 +36,8 @@ def test_threads_of_a_training_spin_unless_the_environment_says_otherwise():
 
 
 @pytest.fixture
-def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+def two_threads(thread_count):
+    thread_count(2)
 
 
 def in_new_thread(function):

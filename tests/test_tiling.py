@@ -191,20 +191,15 @@ def test_no_seams_in_a_photograph(data_dir):
         assert seams[0] < 1.1 * seams[1]
 
 
-def test_a_batch_divided_among_threads_is_the_batch(monkeypatch):
+def test_a_batch_divided_among_threads_is_the_batch(monkeypatch, thread_count):
     model = vae.load("mnist-vae", device="cpu")
     x = torch.rand(37, 1, 32, 32) * 2 - 1
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    try:
-        parts = []
-        each = tiling.each
-        monkeypatch.setattr(tiling, "each", lambda f, all_parts: parts.extend(all_parts) or each(f, all_parts))
-        posterior = tiling.encode(model, x)
-        rebuilt = tiling.decode(model, posterior.mean)
-        assert len(parts) == 4 and sum(map(len, parts)) == 74
-    finally:
-        torch.set_num_threads(before)
+    thread_count(2)
+    parts, each = [], tiling.each
+    monkeypatch.setattr(tiling, "each", lambda compute, given: parts.extend(given) or each(compute, given))
+    posterior = tiling.encode(model, x)
+    rebuilt = tiling.decode(model, posterior.mean)
+    assert len(parts) == 4 and sum(map(len, parts)) == 74
     with torch.no_grad():
         torch.testing.assert_close(posterior.mean, model.encode(x).mean, rtol=0, atol=1e-5)
         torch.testing.assert_close(rebuilt, model.decode(posterior.mean).clamp(-1, 1), rtol=0, atol=1e-5)

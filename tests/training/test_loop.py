@@ -35,11 +35,8 @@ STEP = {"kind", "step", "epoch", "loss", "reconstruction", "kl", "learning_rate"
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def one_thread(thread_count):
+    thread_count(1)
 
 
 @pytest.fixture(scope="module")

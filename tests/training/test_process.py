@@ -17,19 +17,13 @@ def in_thread(function):
 
 
 @pytest.fixture
-def four_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+def four_threads(thread_count):
+    thread_count(4)
 
 
 @pytest.fixture
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def one_thread(thread_count):
+    thread_count(1)
 
 
 def test_a_background_thread_computes_with_a_core_fewer_and_no_other_thread_does(four_threads):

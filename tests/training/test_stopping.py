@@ -21,11 +21,8 @@ CONFIG = tiny(epochs=2, batch_size=280, ema_images=500)
 
 
 @pytest.fixture(autouse=True)
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+def one_thread(thread_count):
+    thread_count(1)
 
 
 @dataclass

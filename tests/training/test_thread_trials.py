@@ -29,11 +29,8 @@ class Machine:
 
 
 @pytest.fixture(autouse=True)
-def four_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(4)
-    yield
-    torch.set_num_threads(before)
+def four_threads(thread_count):
+    thread_count(4)
 
 
 def test_alone_on_the_machine_all_threads_are_kept(monkeypatch):
