@@ -58,4 +58,4 @@ def test_no_more_is_read_than_a_few_batches_ahead():
     batches = size_batches(range(10_000), counted, lambda *size: 8, {}, workers=3)
     next(batches)
     batches.close()
-    assert len(begun) <= 8 * 5 + 3 + 2
+    assert len(begun) <= 8 * (5 + 3 + 2)

@@ -67,7 +67,7 @@ def _channels(get: Callable[[int], Path | bytes], count: int) -> int | None:
         if image.mode in ("LA", "RGBA"):
             clear |= bool((pixels[..., -1] < 255).any())
             pixels = pixels[..., :-1][pixels[..., -1] > 0]  # what is wholly transparent has no colour
-        colour |= bool(pixels.shape[-1] == 3 and np.ptp(pixels, axis=-1).any())
+        colour |= bool(pixels.shape[-1] == 3 and (pixels[..., 1:] != pixels[..., :1]).any())
     return (3 if colour else 1) + clear if seen else None
 
 

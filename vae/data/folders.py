@@ -60,8 +60,8 @@ def list_images(folder: str | os.PathLike) -> list[Path]:
 
 
 def in_order(files: list[Path], folder: Path) -> list[Path]:
-    """The files by their path below the folder."""
-    return sorted(files, key=lambda path: path.relative_to(folder).parts)
+    """The files, which lie under the folder, by their path below it."""
+    return sorted(files, key=lambda path: _below(path, folder))
 
 
 def from_images(
@@ -93,7 +93,7 @@ def arranged(folder: Path, files: list[Path], others: list[str]) -> tuple[list[P
     places, of = [folder] * len(files), None
     if splits:
         split_of = {top: split for split, names in splits.items() for top in names}
-        others = others + [str(file.relative_to(root)) for file in files if _top(file, folder) not in split_of]
+        others = others + [os.sep.join(_below(file, root)) for file in files if _top(file, folder) not in split_of]
         files = [file for file in files if _top(file, folder) in split_of]
         places = [folder / str(_top(file, folder)) for file in files]
         of = np.array([split_of[place.name] for place in places])
@@ -102,7 +102,7 @@ def arranged(folder: Path, files: list[Path], others: list[str]) -> tuple[list[P
     labelled = None not in inner and len(classes) > 1
     number = {name: i for i, name in enumerate(classes)}
     return files, {
-        "names": [file.relative_to(root).as_posix() for file in files],
+        "names": ["/".join(_below(file, root)) for file in files],
         "labels": np.array([number[top] for top in inner]) if labelled else None,
         "classes": classes if labelled else None,
         "splits": None if of is None else {split: np.flatnonzero(of == split) for split in splits},
@@ -110,9 +110,14 @@ def arranged(folder: Path, files: list[Path], others: list[str]) -> tuple[list[P
     }
 
 
+def _below(file: Path, folder: Path) -> tuple[str, ...]:
+    """The parts of a file's path below a folder in which it lies; many times as fast as Path.relative_to."""
+    return file.parts[len(folder.parts) :]
+
+
 def _top(file: Path, folder: Path) -> str | None:
     """The subfolder of `folder` the file lies in; None for one directly in it."""
-    parts = file.relative_to(folder).parts
+    parts = _below(file, folder)
     return parts[0] if len(parts) > 1 else None
 
 

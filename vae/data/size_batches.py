@@ -2,9 +2,9 @@
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from itertools import repeat
+from itertools import islice, repeat
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -15,6 +15,7 @@ from vae.data.image_set import WORKERS, read_ahead
 from vae.errors import InputError
 
 HELD = 2**28  # bytes of images that wait for others of their size; beyond it the most of one size go without more
+CHUNK = 2**18  # bytes of images that one thread reads in a row
 AHEAD = 2  # batches that are ready before they are asked for
 
 Item = TypeVar("Item")
@@ -45,32 +46,41 @@ def size_batches(
     refused: dict[int, InputError],
     workers: int = WORKERS,
     held: int = HELD,
+    threads: Executor | None = None,
 ) -> Iterator[SizeBatch[Item]]:
     """Every item once, in batches whose images have one size; the same batches however fast the threads are.
 
-    read: (item) -> its image, uint8 (C, H, W), and whatever else is to be known of it; called in `workers` threads.
-    most: (height, width) -> how many images of that size make a batch. refused: filled with the places of items whose
-    `read` raised an InputError, which are in no batch; what else it raises ends the reading.
+    read: (item) -> its image, uint8 (C, H, W), and whatever else is to be known of it; called in `workers` threads, for
+    small images several times in a row. most: (height, width) -> how many images of that size make a batch. refused:
+    filled with the places of items whose `read` raised an InputError, which are in no batch; what else it raises ends
+    the reading. threads: those that read, which have other work, too, as vae.computing has it.
     A batch comes as soon as it is full, the rest at the end, so that items of different sizes leave their order.
-    In memory are at most AHEAD + 2 batches, `held` bytes and `workers` + 2 images, however many items there are.
+    In memory are at most AHEAD + 2 batches, `held` bytes, and what 2 * `workers` reads in a row give, however many
+    items there are.
     """
-    gathered = _gathered(items, read, most, refused, workers, held)
-    for batch in read_ahead(lambda _: next(gathered, None), repeat(None), AHEAD, name="images"):
-        if batch is None:
-            return
-        yield batch
+    if threads is not None:
+        yield from _gathered(items, read, most, refused, held, threads, 2 * workers)
+        return
+    readers = ThreadPoolExecutor(workers, thread_name_prefix="images")
+    gathered = _gathered(items, read, most, refused, held, readers, workers + 1)
+    try:
+        for batch in read_ahead(lambda _: next(gathered, None), repeat(None), AHEAD, name="images"):
+            if batch is None:
+                return
+            yield batch
+    finally:
+        readers.shutdown(wait=False, cancel_futures=True)  # nobody wants what is still to come
 
 
-def _gathered(items, read, most, refused, workers, held) -> Iterator[SizeBatch]:
+def _gathered(items, read, most, refused, held, threads, ahead) -> Iterator[SizeBatch]:
     """The batches, made when they are asked for."""
     waiting: dict[tuple[int, ...], list[tuple]] = {}
     taken = 0
-    for number, item, future in _in_order(items, read, workers):
-        try:
-            pixels, about = future.result()
-        except InputError as error:
-            refused[number] = error
+    for number, item, found in _in_order(items, read, most, threads, ahead):
+        if isinstance(found, InputError):
+            refused[number] = found
             continue
+        pixels, about = found
         group = waiting.setdefault(pixels.shape, [])
         group.append((number, item, pixels, about))
         taken += pixels.nbytes
@@ -85,19 +95,35 @@ def _gathered(items, read, most, refused, workers, held) -> Iterator[SizeBatch]:
         yield _batch(waiting.pop(next(iter(waiting))))
 
 
-def _in_order(items, read, workers) -> Iterator[tuple[int, Any, Future]]:
-    """Each item with its reading, which threads have begun; finished or not."""
-    pool = ThreadPoolExecutor(workers, thread_name_prefix="images")
-    coming: deque[tuple[int, Any, Future]] = deque()
+def _in_order(items, read, most, threads, ahead) -> Iterator[tuple[int, Any, tuple | InputError]]:
+    """Each item with what was read of it, or why it cannot be. ahead: how many chunks are read or waited for."""
+    numbered, chunk = enumerate(items), 1
+    coming: deque[Future] = deque()
+
+    def outcomes(chosen: list[tuple[int, Any]]) -> list[tuple[int, Any, tuple | InputError]]:
+        return [(number, item, _outcome(read, item)) for number, item in chosen]
+
     try:
-        for number, item in enumerate(items):
-            coming.append((number, item, pool.submit(read, item)))
-            if len(coming) > workers:
-                yield coming.popleft()
-        while coming:
-            yield coming.popleft()
+        while True:
+            while len(coming) < ahead and (chosen := list(islice(numbered, chunk))):
+                coming.append(threads.submit(outcomes, chosen))
+            if not coming:
+                return
+            for number, item, found in coming.popleft().result():
+                yield number, item, found
+                if not isinstance(found, InputError):
+                    pixels = found[0]
+                    chunk = max(1, min(most(*pixels.shape[-2:]), CHUNK // pixels.nbytes))
     finally:
-        pool.shutdown(wait=False, cancel_futures=True)  # nobody wants what is still to come
+        for future in coming:
+            future.cancel()
+
+
+def _outcome(read, item) -> tuple | InputError:
+    try:
+        return read(item)
+    except InputError as error:
+        return error
 
 
 def _batch(group: list[tuple]) -> SizeBatch:

@@ -3,8 +3,9 @@
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,7 @@ from torch import Tensor
 
 from vae import images
 from vae.checks import whole_number
+from vae.computing import computed, shared_threads
 from vae.data.image_set import WORKERS
 from vae.data.size_batches import SizeBatch, size_batches
 from vae.errors import InputError
@@ -27,12 +29,14 @@ from vae.tiling import decode, encode, pad, tile_for
 IMAGES = 64  # in a batch at most
 # Pixels in a batch. Fewer keep a GPU waiting for launches; more make a CPU, with its caches, no faster.
 GPU_BATCH, CPU_BATCH = 2**22, 2**14
+SAVING = 4  # for each thread that saves, what waits for it at most: images, or small ones of so many pixels together
 
 
 @dataclass(frozen=True)
 class FileReconstruction:
     """One file's figures, as vae.Reconstruction has them. number: the file's place among those given. seconds: its
-    share of its batch's. unusual: None where the model's test images were not measured."""
+    share of its batch's, beside which a CPU's other threads compute others. unusual: None where the model's test images
+    were not measured."""
 
     number: int
     path: Path
@@ -61,7 +65,7 @@ class _Seen:
 @dataclass(frozen=True)
 class _Computed:
     """A batch's results, on the model's device, where they may be still to come. figures: (n, 2), PSNR and KL as
-    statistics.figures has them, or None."""
+    statistics.figures has them, or None. start, end: the clock's seconds; no end while results may be to come."""
 
     batch: SizeBatch
     rebuilt: Tensor
@@ -71,6 +75,7 @@ class _Computed:
     figures: Tensor | None
     tile: int
     start: float
+    end: float | None
 
 
 def reconstruct_files(
@@ -98,13 +103,18 @@ def reconstruct_files(
         seed = draw_seed()
     work = Reconstructing(model, seed if sample else None, max_side, tile, clean_photo)
 
-    def rows() -> Iterator[tuple[FileReconstruction, Tensor]]:
-        batches = size_batches(paths, work.read, work.most, refused)
-        results = (result for batch in batches for result in work.each(batch, refused))
+    def rows(threads: Executor | None) -> Iterator[list[tuple[FileReconstruction, Tensor]]]:
+        batches = size_batches(paths, work.read, work.most, refused, threads=threads)
+        found = computed(model, lambda batch: list(work.each(batch, refused)), batches, _pixels, threads)
+        results = chain.from_iterable(found)
         for done in _one_behind(results) if work.on_gpu else results:
-            yield from work.rows(done)
+            yield list(work.rows(done))
 
-    return _in_order(_saved(rows(), save), refused)
+    def all_rows() -> Iterator[FileReconstruction]:
+        with shared_threads(work.model) as threads:
+            yield from _saved(rows(threads), save, threads)
+
+    return _in_order(all_rows(), refused)
 
 
 class Reconstructing:
@@ -179,13 +189,14 @@ class Reconstructing:
             figures = statistics.figures(model, batch.pixels)
         elif self.known:  # the test images were measured just so
             figures = torch.stack([close.clamp_max(statistics.MOST_PSNR), posterior.kl()], 1)
-        return _Computed(batch, rebuilt, z, close, alike, figures, side, start)
+        end = None if self.on_gpu else time.perf_counter()
+        return _Computed(batch, rebuilt, z, close, alike, figures, side, start, end)
 
     def rows(self, done: _Computed) -> Iterator[tuple[FileReconstruction, Tensor]]:
         """Each image's figures and pixels, which are waited for."""
         rebuilt, close, alike = done.rebuilt.cpu(), done.psnr.tolist(), done.ssim.tolist()
         figures = None if done.figures is None else done.figures.tolist()
-        seconds = (time.perf_counter() - done.start) / len(done.batch)
+        seconds = ((done.end or time.perf_counter()) - done.start) / len(done.batch)
         latent = done.latent[0]
         for i, seen in enumerate(done.batch.about):
             row = FileReconstruction(
@@ -215,29 +226,43 @@ def _one_behind(results: Iterable[_Computed]) -> Iterator[_Computed]:
         yield before
 
 
-def _saved(
-    rows: Iterator[tuple[FileReconstruction, Tensor]], save: Callable[[int, Image.Image], object]
-) -> Iterator[FileReconstruction]:
-    """Those whose images are saved, which is done in threads, as many at a time as a batch has."""
-    pool = ThreadPoolExecutor(WORKERS, thread_name_prefix="saving")
-    saving: deque[tuple[FileReconstruction, Future]] = deque()
+def _pixels(batch: SizeBatch) -> int:
+    return batch.pixels[0, 0].numel()
 
-    def keep(number: int, pixels: Tensor) -> None:
-        save(number, images.to_image(pixels))
+
+def _saved(
+    batches: Iterator[list[tuple[FileReconstruction, Tensor]]],
+    save: Callable[[int, Image.Image], object],
+    threads: Executor | None,
+) -> Iterator[FileReconstruction]:
+    """Those whose images are saved, which is done in threads, small ones several in a row."""
+    pool = threads or ThreadPoolExecutor(WORKERS, thread_name_prefix="saving")
+    saving: deque[tuple[list[tuple[FileReconstruction, Tensor]], Future]] = deque()
+
+    def keep(rows: list[tuple[FileReconstruction, Tensor]]) -> None:
+        for row, pixels in rows:
+            save(row.number, images.to_image(pixels))
+
+    def kept() -> Iterator[FileReconstruction]:
+        rows, future = saving.popleft()
+        future.result()
+        for row, _ in rows:
+            yield row
 
     try:
-        for row, pixels in rows:
-            saving.append((row, pool.submit(keep, row.number, pixels)))
-            if len(saving) > IMAGES:
-                row, future = saving.popleft()
-                future.result()
-                yield row
+        for rows in batches:
+            together = max(1, CPU_BATCH // rows[0][1][0].numel())
+            for part in (rows[i : i + together] for i in range(0, len(rows), together)):
+                saving.append((part, pool.submit(keep, part)))
+            while len(saving) > SAVING * WORKERS:
+                yield from kept()
         while saving:
-            row, future = saving.popleft()
-            future.result()
-            yield row
+            yield from kept()
     finally:
-        pool.shutdown(cancel_futures=True)  # nothing half-written stays
+        for _, future in saving:
+            future.cancel()
+        if pool is not threads:
+            pool.shutdown(cancel_futures=True)  # nothing half-written stays
 
 
 def _in_order(rows: Iterator[FileReconstruction], refused: dict[int, InputError]) -> Iterator[FileReconstruction]:

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 
 from vae.checks import whole_number
-from vae.data.image_set import ImageSet, read_ahead
+from vae.computing import computed, shared_threads
+from vae.data.image_set import WORKERS, ImageSet, read_ahead
 from vae.data.size_batches import AHEAD, SizeBatch, size_batches
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
@@ -63,7 +64,7 @@ def encode_set(
     there, and not only this process's part.
 
     The same call goes on where an earlier one was ended: shards that are there are not made again. Images are read in
-    threads while the model computes, and encoded in batches of one size.
+    threads while the model computes, and encoded in batches of one size, several at once as vae.computing has it.
 
     name: what the model was loaded by; it must have been loaded from files, by whose hash its latents are told. keep:
     of "latents", "mean" and "logvar" those to be written. "latents" are the posterior's mean, or with `sample` one
@@ -88,9 +89,10 @@ def encode_set(
     total = sum(len(_range(plan, number)) for number in numbers)
     done = total - sum(len(_range(plan, number)) for number in missing)
     most = images_at_once(model, batch_size)
-    with ThreadPoolExecutor(1, thread_name_prefix="shards") as writer:
+    with shared_threads(model) as threads, ThreadPoolExecutor(1, thread_name_prefix="shards") as writer:
         written: Future | None = None
-        for number, results, refused in _encoded(model, data, plan, missing, most, tile, on_progress, done, total):
+        found = _encoded(model, data, plan, missing, most, tile, on_progress, done, total, threads)
+        for number, results, refused in found:
             if written is not None:
                 written.result()
             written = writer.submit(_write, folder, plan, number, data, results, refused)
@@ -185,41 +187,52 @@ def _range(plan: dict, number: int) -> range:
     return range(number * plan["shard_size"], min((number + 1) * plan["shard_size"], plan["images"]))
 
 
-def _encoded(model, data, plan, missing, most, tile, on_progress, done, total) -> Iterator[tuple[int, dict, dict]]:
+def _encoded(
+    model, data, plan, missing, most, tile, on_progress, done, total, threads
+) -> Iterator[tuple[int, dict, dict]]:
     """For each missing shard its number, its images' results by their places and those that could not be read. The
     images of the next are read while the last ones of the one before are computed."""
 
     def read(i: int) -> tuple[np.ndarray, tuple[int, int]]:
         pixels = data.read(i)
         height, width = pixels.shape[1:]
-        if not model.config.fixed_size:
+        if not model.config.fixed_size and (height % model.downscale or width % model.downscale):
             pixels = pad(torch.from_numpy(np.require(pixels, requirements="CW"))[None], model.downscale)[0].numpy()
         return pixels, (height, width)
 
     def batches() -> Iterator[tuple[int, SizeBatch | None, dict]]:
         for number in missing:
             refused: dict[int, InputError] = {}
-            for batch in size_batches(_range(plan, number), read, most, refused):
+            reading = threads if data.readers == WORKERS else None  # a network is waited for by threads of its own
+            for batch in size_batches(_range(plan, number), read, most, refused, data.readers, threads=reading):
                 yield number, batch, refused
             yield number, None, refused
 
-    ahead, results = batches(), {}
+    def compute(one: tuple[int, SizeBatch | None, dict]) -> tuple[int, SizeBatch | None, dict, dict[str, Tensor]]:
+        batch = one[1]
+        return *one, _parts(model, encode(model, batch.pixels, tile), plan, batch.items) if batch else {}
+
+    coming, results = batches(), {}
+    if threads is None:
+        following = coming
+        coming = iter(read_ahead(lambda _: next(following, None), repeat(None), AHEAD, name="batches").__next__, None)
     if on_progress:
         on_progress(done, total)
-    for one in read_ahead(lambda _: next(ahead, None), repeat(None), AHEAD, name="batches"):
-        if one is None:
-            return
-        number, batch, refused = one
+    for number, batch, refused, parts in computed(model, compute, coming, _pixels, threads):
         if batch is None:
             yield number, results, {_range(plan, number)[i] for i in refused}
             results, done = {}, done + len(refused)
         else:
-            parts = _parts(model, encode(model, batch.pixels, tile), plan, batch.items)
             for row, (i, size) in enumerate(zip(batch.items, batch.about, strict=True)):
                 results[i] = size, {part: values[row] for part, values in parts.items()}
             done += len(batch)
         if on_progress:
             on_progress(done, total)
+
+
+def _pixels(one: tuple[int, SizeBatch | None, dict]) -> int:
+    batch = one[1]
+    return batch.pixels[0, 0].numel() if batch else 0
 
 
 def _parts(model: AutoEncoder, posterior: DiagonalGaussian, plan: dict, places: Sequence[int]) -> dict[str, Tensor]:
