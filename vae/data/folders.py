@@ -93,7 +93,7 @@ def arranged(folder: Path, files: list[Path], others: list[str]) -> tuple[list[P
     places, of = [folder] * len(files), None
     if splits:
         split_of = {top: split for split, names in splits.items() for top in names}
-        others = others + [os.sep.join(_below(file, root)) for file in files if _top(file, folder) not in split_of]
+        others = others + [str(Path(*_below(file, root))) for file in files if _top(file, folder) not in split_of]
         files = [file for file in files if _top(file, folder) in split_of]
         places = [folder / str(_top(file, folder)) for file in files]
         of = np.array([split_of[place.name] for place in places])
