@@ -3,6 +3,7 @@
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -19,8 +20,24 @@ _WEIGHTS, _CONTENT = "weights", "content"
 def fingerprint(files: Sequence[Path]) -> str:
     """A hash of the weights in those files: SHA-256 over the tensors' names, types, shapes and bytes.
 
-    Whatever else a safetensors file's header says (a config that names the training data, say) does not count.
+    Whatever else a safetensors file's header says (a config that names the training data, say) does not count. Raises
+    InputError if one cannot be read.
     """
+    return _hashed(tuple(files), tuple(_stamp(path) for path in files))
+
+
+def _stamp(path: Path) -> tuple[int, ...]:
+    """What changes when another file takes that one's place."""
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise InputError(f"{path.name} cannot be read.") from error
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@lru_cache(maxsize=16)
+def _hashed(files: tuple[Path, ...], stamps: tuple[tuple[int, ...], ...]) -> str:
+    """stamps: so that other files are read anew; a model's are hashed once for each thing that belongs to it."""
     digest = hashlib.sha256()
     for path in files:
         try:

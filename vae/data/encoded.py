@@ -1,5 +1,6 @@
 """A Source of encoded images, whether each is a file, a member of an archive or a cell of a table."""
 
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -14,6 +15,7 @@ from vae.errors import InputError
 from vae.images import deep_values, open_image
 
 LOOKED_AT = 16  # images whose colours are looked at
+LONG = 2e-3  # seconds
 _KINDS = {"I": "32-bit values", "F": "floats"}
 MEASURED = 64  # images whose values are looked at, where they are deeper than 8 bits
 
@@ -72,7 +74,8 @@ def _channels(get: Callable[[int], Path | bytes], count: int) -> int | None:
 
 
 def _each(look: Callable[[int], Any], numbers: range) -> list[Any]:
-    """What `look` finds of each image, several at once, for they may come over a network; None of an unreadable one."""
+    """What `look` finds of each image; None of an unreadable one. From the first on that takes long, since it is large
+    or comes over a network, several at once."""
 
     def safely(i: int) -> Any:
         try:
@@ -80,5 +83,13 @@ def _each(look: Callable[[int], Any], numbers: range) -> list[Any]:
         except InputError:
             return None
 
+    found = []
+    for i in numbers:
+        start = time.perf_counter()
+        found.append(safely(i))
+        if time.perf_counter() - start > LONG:
+            break
+    else:
+        return found
     with ThreadPoolExecutor(LOOKED_AT) as pool:
-        return list(pool.map(safely, numbers))
+        return [*found, *pool.map(safely, numbers[len(found) :])]
