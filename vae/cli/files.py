@@ -49,7 +49,7 @@ def rebuilt_files(model: AutoEncoder, paths: list[Path], folder: Path, options: 
     refused: dict[int, InputError] = {}
     targets, facts = _targets(paths, folder), []
     with phases() as report:
-        done = reconstruct_files(model, paths, lambda i, image: _write(targets[i], image), refused, **options)
+        done = reconstruct_files(model, paths, lambda i, image: _write(targets[i], image, False), refused, **options)
         for result in done:
             facts.append(_facts(result.path, targets[result.number], result, result.unusual))
             report("images", len(facts) + len(refused), len(paths))
@@ -75,10 +75,11 @@ def _targets(paths: list[Path], folder: Path) -> list[Path]:
     return targets
 
 
-def _write(target: Path, image) -> None:
+def _write(target: Path, image, durable: bool = True) -> None:
+    """durable: as `replacing` has it. Each of a folder's images is not waited for: they can be made again."""
     with writing(target):
         target.parent.mkdir(parents=True, exist_ok=True)
-        with replacing(target) as part:
+        with replacing(target, durable) as part:
             part.write_bytes(png_bytes(image, quick=True))
 
 

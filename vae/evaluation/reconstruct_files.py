@@ -27,9 +27,11 @@ from vae.models.base import AutoEncoder, as_model
 from vae.tiling import decode, encode, pad, tile_for
 
 IMAGES = 64  # in a batch at most
-# Pixels in a batch. Fewer keep a GPU waiting for launches; more make a CPU, with its caches, no faster.
-GPU_BATCH, CPU_BATCH = 2**22, 2**14
-SAVING = 4  # for each thread that saves, what waits for it at most: images, or small ones of so many pixels together
+# In a batch at most: pixels, of which fewer keep a GPU waiting for launches; numbers of the largest layer, of which more
+# make a CPU, with its caches, no faster.
+GPU_BATCH, CPU_BATCH = 2**22, 2**21
+# What one thread saves in a row, in pixels, unless it is a single image; how much waits for each thread at most.
+SAVED, SAVING = 2**16, 4
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ class Reconstructing:
 
     def most(self, height: int, width: int) -> int:
         """How many images of that size are computed at once."""
-        return max(1, min(IMAGES, (GPU_BATCH if self.on_gpu else CPU_BATCH) // (height * width)))
+        most = GPU_BATCH if self.on_gpu else CPU_BATCH // self.model.config.floats_per_pixel
+        return max(1, min(IMAGES, most // (height * width)))
 
     def each(self, batch: SizeBatch, refused: dict[int, InputError]) -> Iterator[_Computed]:
         """The batch's results; one image's at a time where some cannot be computed, and these are left out."""
@@ -251,7 +254,7 @@ def _saved(
 
     try:
         for rows in batches:
-            together = max(1, CPU_BATCH // rows[0][1][0].numel())
+            together = max(1, SAVED // rows[0][1][0].numel())
             for part in (rows[i : i + together] for i in range(0, len(rows), together)):
                 saving.append((part, pool.submit(keep, part)))
             while len(saving) > SAVING * WORKERS:
