@@ -54,6 +54,8 @@ def test_reading():
 def test_a_folder_encoded():
     report = quick("encode.py")
     assert report["alone"] > 0 and report["encode"] > 0 and report["ratio"] > 0
+    assert report["bound"] == pytest.approx(report["cpu_model"] / (report["cpu_model"] + report["cpu_reading"]))
+    assert 0 < report["bound"] < 1
 
 
 def test_cores_that_are_shared():

@@ -95,8 +95,8 @@ def reconstruct_files(
     """Encode the images in files and decode them again, each as vae.reconstruct does; figures in the order of `paths`.
 
     Images that the model sees in one size are computed in batches, where a pixel in [-1, 1] may differ by 1e-5 from
-    what it is alone; on a CPU only where they are smaller than 128x128. Only the figures, not the images, grow with the
-    number of files.
+    what it is alone; on a CPU only where they are small, and several batches at once as vae.computing has it. Only the
+    figures, not the images, grow with the number of files.
     save: called in threads with a file's place in `paths` and its reconstruction; what it raises ends the work.
     refused: filled with the places of files that cannot be used, and why; the others are kept.
     sample, seed, max_side, tile, clean_photo: as vae.reconstruct has them; every image gets the noise it gets alone.
