@@ -27,8 +27,8 @@ from vae.models.base import AutoEncoder, as_model
 from vae.tiling import decode, encode, pad, tile_for
 
 IMAGES = 64  # in a batch at most
-# In a batch at most: pixels, of which fewer keep a GPU waiting for launches; numbers of the largest layer, of which more
-# make a CPU, with its caches, no faster.
+# In a batch at most: pixels, of which fewer keep a GPU waiting for launches; numbers of the largest layer, of which
+# more make a CPU, with its caches, no faster.
 GPU_BATCH, CPU_BATCH = 2**22, 2**21
 # What one thread saves in a row, in pixels, unless it is a single image; how much waits for each thread at most.
 SAVED, SAVING = 2**16, 4
