@@ -226,6 +226,18 @@ def test_an_image_is_shared_by_threads_that_find_a_core(monkeypatch, thread_coun
     assert torch.get_num_threads() == 4
 
 
+def test_what_a_gpu_computes_is_told_it_by_this_thread_alone(monkeypatch, thread_count):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (40 * 2**30, 80 * 2**30))
+    monkeypatch.setattr(tiling, "each", lambda *_: pytest.fail("worker threads"))
+    monkeypatch.setattr(tiling, "unused_cores", lambda: 0)
+    thread_count(4)
+    gpu = SimpleNamespace(config=ConvConfig(), device=torch.device("cuda"), dtype=torch.float32)
+    for images in (1, 64):
+        x = torch.zeros(images, 1, 32, 32)
+        found = tiling._computed(gpu, lambda part: (len(part), torch.get_num_threads()), x, 32, 32)
+        assert found == [(images, 4)]
+
+
 def test_the_number_of_threads_changes_an_image_in_rounding_alone(monkeypatch, thread_count):
     model = vae.load("dogs-vae", device="cpu")
     thread_count(2)

@@ -103,8 +103,6 @@ def _projection(z: Tensor, centre: Tensor, matrix: Tensor) -> Projection:
     matrix = matrix * matrix.gather(0, matrix.abs().argmax(0, keepdim=True)).sign()
     along = sum((part @ matrix).T @ part for part in _centred(z))  # places by latents, (2, D)
     gram = along @ matrix  # places by places
-    if torch.linalg.cond(gram) > 1e12:  # all on one line: the shortest way back will do
-        lift = torch.linalg.pinv(matrix)
-    else:
-        lift = torch.linalg.solve(gram, along)
+    on_a_line = torch.linalg.cond(gram) > 1e12  # the shortest way back will do
+    lift = torch.linalg.pinv(matrix) if on_a_line else torch.linalg.solve(gram, along)
     return Projection(centre.float(), matrix.float(), lift.float())
