@@ -1,4 +1,4 @@
-"""Each use case once on a CUDA device, where it must give what it gives on the CPU. benchmarks/gpu.sh runs this file."""
+"""Each use case once on a CUDA device, where it must give what it gives on a CPU. benchmarks/gpu.sh runs this file."""
 
 from dataclasses import replace
 
@@ -132,7 +132,9 @@ def test_a_training_ends_with_map_and_priors_and_can_be_gone_on_with(tmp_path):
 
 def test_a_diffusion_prior_learns():
     g = torch.Generator().manual_seed(0)
-    z = torch.where(torch.rand(400, 1, 1, 1, generator=g) < 0.5, -1.0, 1.0) + 0.2 * torch.randn(400, 1, 2, 2, generator=g)
+    z = torch.where(torch.rand(400, 1, 1, 1, generator=g) < 0.5, -1.0, 1.0) + 0.2 * torch.randn(
+        400, 1, 2, 2, generator=g
+    )
     seen = Encoded(z.expand(2, -1, -1, -1, -1).half(), torch.zeros(2, len(z), 3))
     run = Training(seen, torch.device(GPU), width=32, depth=2, batch_size=64, learning_rate=4e-3)
     before = run.test()

@@ -8,7 +8,7 @@ from peers import randomise
 import vae
 from vae import tiling
 from vae.errors import InputError
-from vae.models import build
+from vae.models import ConvConfig, build
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.group_norm import SHARED_STATISTICS, GroupNorm
 from vae.models.tiny import TinyConfig
