@@ -77,8 +77,9 @@ for each in $sections; do
     case $each in
         tests)
             echo "{\"figure\": \"tests\", \"value\": \"see below\"}"
-            timeout 100 "$python" -m pytest -v --no-header -p no:cacheprovider -k "captured_training or gpu or capture_fails" \
-                tests/models/test_fused_residual.py tests/training/test_cuda_graph.py 2>&1 | tail -n 40 | cut -c1-600
+            timeout 120 "$python" -m pytest -v --no-header -p no:cacheprovider -k "captured_training or gpu or capture_fails" \
+                --tb=short tests/models/test_fused_residual.py tests/training/test_cuda_graph.py tests/test_on_a_gpu.py \
+                2>&1 | tail -n 120 | cut -c1-600
             ;;
         train_kl)
             everybody=(ours diffusers "diffusers compiled" "ours compiled")

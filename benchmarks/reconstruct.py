@@ -17,6 +17,7 @@ On a busy machine set OMP_WAIT_POLICY=PASSIVE, so that threads that wait cost no
 """
 
 import argparse
+import contextlib
 import json
 import math
 import os
@@ -135,10 +136,18 @@ def median_of(rounds: list[dict], name: str, step: str, key: str, other: str | N
     return statistics.median(mine / peer for mine, peer in zip(found, peers, strict=True)) if all(peers) else None
 
 
+def answered(process: subprocess.Popen, job: dict) -> str:
+    """A contestant's line; empty if it has ended."""
+    with contextlib.suppress(BrokenPipeError):
+        process.stdin.write(json.dumps(job) + "\n")
+        process.stdin.flush()
+    return process.stdout.readline()
+
+
 def compare(
     sizes: list[int], pairs: int, device: str, threads: int, names: list[str], network: str = "sd"
 ) -> list[dict]:
-    """names: of the contestants; the first is what the others' PSNR is against."""
+    """names: of the contestants; the first of them that finishes is what the others' PSNR is against."""
     import torch
 
     sys.path.insert(0, str(REPO))
@@ -166,15 +175,19 @@ def compare(
             rounds, outputs = [], {}
             for turn in range(pairs):
                 rounds.append({})
-                for name, process in processes.items():
+                for name, process in list(processes.items()):
                     job = {"inputs": f"{place}/inputs.pt", "outputs": f"{place}/{name}.pt", "warm": turn == 0}
-                    process.stdin.write(json.dumps(job) + "\n")
-                    process.stdin.flush()
-                    rounds[-1][name] = json.loads(process.stdout.readline())
+                    answer = answered(process, job)
+                    if not answer:
+                        print(f"{name} did not finish, and is left out.", file=sys.stderr)
+                        del processes[name]
+                        continue
+                    rounds[-1][name] = json.loads(answer)
                     print(f"{size}: round {turn + 1} of {pairs}, {name}", file=sys.stderr)
-            outputs = {name: torch.load(place / f"{name}.pt", weights_only=True) for name in names}
+            there = list(processes)
+            outputs = {name: torch.load(place / f"{name}.pt", weights_only=True) for name in there}
             for step in ("encode", "decode"):
-                for name in names:
+                for name in there:
                     median = partial(median_of, rounds, name, step)
                     rows.append(
                         {
@@ -189,12 +202,14 @@ def compare(
                             "cpu_to_diffusers_bf16": median("cpu", "diffusers bf16"),
                             "memory_to_diffusers": median("bytes", "diffusers"),
                             "memory_to_diffusers_bf16": median("bytes", "diffusers bf16"),
-                            "psnr": decibels(outputs[name][step], outputs[names[0]][step]),
+                            "psnr": decibels(outputs[name][step], outputs[there[0]][step]),
                         }
                     )
         for process in processes.values():
             process.stdin.close()
             process.wait()
+    if not rows:
+        raise SystemExit("No contestant finished.")
     return rows
 
 

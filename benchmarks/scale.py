@@ -11,7 +11,7 @@ are of what is above the axis' first. What is measured:
 
   size     reconstructing an image with `sd-small` at a third of its width, by its pixels; attention grows with their
            square until tiles are cut
-  batch    encoding and decoding digits with `mnist-vae` in one batch
+  batch    encoding and decoding so many digits at once with `mnist-vae`, by vae.encode and vae.decode
   images   reading a data set of 28x28 images from a .npy and going through it once
   runs     what a page asks first in the Train tab, where so many runs lie in the folder, of 100 lines each
   long     the same with ten runs of so many lines, one of them shown
@@ -45,13 +45,13 @@ NARROW = (8, 16, 32, 64)  # channels of the network through which images of 8192
 
 SIZES = {
     "size": [64**2, 128**2, 256**2, 512**2, 1024**2, 2048**2, 4096**2, 8192**2],
-    "batch": [1, 4, 16, 64, 256, 1024],
+    "batch": [1, 4, 16, 64, 256, 1024, 4096, 16384],
     "images": [10**3, 10**4, 10**5, 10**6],
     "runs": [1, 10, 100, 1000],
     "long": [10**3, 10**4, 10**5],
     "page": [10, 100, 1000],
     "lines": [10**3, 10**4, 10**5, 10**6],
-    "points": [10**3, 10**4, 10**5],
+    "points": [10**3, 10**4, 10**5, 10**6],
 }
 
 
@@ -79,11 +79,7 @@ def batch(count: int, place: Path) -> Callable[[], object]:
     model = vae.load("mnist-vae", device="cpu")
     x = torch.rand(count, 1, 32, 32) * 2 - 1
 
-    def work():
-        with torch.inference_mode():
-            return model.decode(model.encode(x).mean)
-
-    return work
+    return lambda: vae.decode(model, vae.encode(model, x).mean)
 
 
 def images(count: int, place: Path) -> Callable[[], object]:
@@ -193,15 +189,14 @@ def write_run(folder: Path, lines: int) -> None:
 def points(count: int, place: Path) -> Callable[[], object]:
     import torch
 
+    from vae.latents.directions import nearest
     from vae.latents.projections import pca
 
-    generator = torch.Generator().manual_seed(0)
-    z = torch.randn(count, 64, generator=generator)
+    z = torch.randn(count, 4, 4, 4, generator=torch.Generator().manual_seed(0))
 
     def work():
-        found = pca(z)
-        found.project(z)
-        return torch.cdist(z[:1], z).topk(10, largest=False)
+        pca(z.flatten(1)).project(z)
+        return nearest(z[:1], z, k=10)
 
     return work
 

@@ -1,17 +1,19 @@
 """What cores that are shared with others give: one thread, all threads as PyTorch has them, and all as here.
 
-    python benchmarks/shared_cpu.py            five minutes, on a machine that is otherwise idle
+    python benchmarks/shared_cpu.py            eight minutes, on a machine that is otherwise idle
     python benchmarks/shared_cpu.py --quick    the machinery alone, in seconds
 
 Each contestant is a process of its own, and they take turns; first alone, then beside a process that keeps one core
 busy. The work of a turn, a second or more of it: training `mnist-vae` on digits, all that comes with it included;
-sampling 64 digits; reconstructing one, as the page does. A figure is the median of the turns, in images a second; ours
-is given also as a share of the better of the other two.
+sampling 64 digits; reconstructing one, as the page does, or one photograph of 64 or 128 pixels with `dogs-vae`, and of
+128 with TAEF2's network. A figure is the median of the turns, in images a second; ours is given also as a share of the
+better of the other two.
 
   one     one thread
   all     as many threads as PyTorch takes, which spin while they wait for one another
-  ours    what the page and the command line have: images divided among threads that compute alone (vae/threads.py),
-          and for training as many threads as the last trial found best (vae/training/thread_trials.py)
+  ours    what the page and the command line have: images divided among threads that compute alone, a single one shared
+          by as many as find an unused core (vae/threads.py), and for training as many threads as the last trial found
+          best (vae/training/thread_trials.py)
 """
 
 import argparse
@@ -26,7 +28,7 @@ from statistics import median
 from turns import Contestant, Turns
 
 CONTESTANTS = ("one", "all", "ours")
-WORKS = ("train", "sample", "reconstruct")
+WORKS = ("train", "sample", "digit", "dogs 64", "dogs 128", "taef2 128")
 SECONDS = 1.0  # of a turn, at least
 
 
@@ -72,22 +74,43 @@ def train(seconds: float) -> None:
 
 
 def use(work: str, seconds: float) -> None:
-    import torch
-
     import vae
-    from vae.images import to_image
 
-    model = vae.load("mnist-vae", device="cpu")
-    digit = to_image(torch.from_numpy(vae.load_data("digits", "test", size=32, channels=1).images[0].numpy()))
-    jobs = {"sample": lambda: vae.sample(model, 64, seed=0), "reconstruct": lambda: vae.reconstruct(model, digit)}
-    jobs[work]()
+    if work == "sample":
+        model, images = vae.load("mnist-vae", device="cpu"), 64
+        job = lambda: vae.sample(model, images, seed=0)  # noqa: E731
+    else:
+        (model, image), images = shown(work), 1
+        job = lambda: vae.reconstruct(model, image)  # noqa: E731
+    job()
     turns = Turns()
     while True:
         done, start = 0, time.perf_counter()
         while time.perf_counter() - start < seconds:
-            jobs[work]()
-            done += 64 if work == "sample" else 1
+            job()
+            done += images
         turns.done(done)
+
+
+def shown(work: str) -> tuple:
+    """A model and an image to reconstruct."""
+    import torch
+
+    import vae
+    from vae.images import to_image
+    from vae.models import TinyConfig, build
+
+    if work == "digit":
+        return vae.load("mnist-vae", device="cpu"), to_image(vae.load_data("digits", "test", 32, 1).images[0])
+    name, side = work.split()
+    if name == "dogs":
+        model = vae.load("dogs-vae", device="cpu")
+    else:  # with random weights, which takes as long
+        torch.manual_seed(0)
+        model = build(TinyConfig(latent_channels=32, mid_block_pool=True)).eval().requires_grad_(False)
+        model = model.to(memory_format=torch.channels_last)
+    pixels = torch.randint(0, 256, (3, int(side), int(side)), dtype=torch.uint8, generator=torch.manual_seed(0))
+    return model, to_image(pixels)
 
 
 def compare(works: list[str], rounds: int, seconds: float) -> dict:

@@ -76,7 +76,7 @@ def main() -> None:
     import torch
 
     from vae.models import fused_residual
-    from vae.training import cuda_graph, loop, update
+    from vae.training import cuda_graph, preparation, update
 
     device = "cuda" if torch.cuda.is_available() and not options.quick else "cpu"
 
@@ -84,8 +84,8 @@ def main() -> None:
     def untuned(_):
         yield
 
-    layout = lambda kind: (loop, "memory_format", lambda *_: kind)  # noqa: E731
-    no_graph = (loop, "why_not", lambda *_: "left out")
+    layout = lambda kind: (preparation, "memory_format", lambda *_: kind)  # noqa: E731
+    no_graph = (preparation, "why_not", lambda *_: "left out")
     no_kernels = (fused_residual, "is_available", lambda: False)
     no_tuning = [(module, "tuned", untuned) for module in (update, cuda_graph)]
     lined = torch.channels_last
@@ -110,14 +110,17 @@ def main() -> None:
         (sd, 16, 12, "no kernels, contiguous", [no_kernels], {}),
     ]
     if options.quick:
-        variants = [(network, 2, 2, *rest) for network, _, _, *rest in variants[:15]]
+        variants = [(network, 2, 2, *rest) for network, _, _, *rest in (*variants[:6], variants[13])]
+    failed = False
     for (preset, side), batch, steps, what, patches, changes in variants:
         row = {"preset": preset, "side": 16 if options.quick else side, "batch": batch, "variant": what}
         try:
             row |= measure(preset, row["side"], batch, steps, device, patches, **changes)
         except Exception as error:  # the others are worth having without this one
-            row["error"] = f"{type(error).__name__}: {error}"[:500]
+            row["error"], failed = f"{type(error).__name__}: {error}"[:500], True
         print(json.dumps(row), flush=True)
+    if failed:
+        raise SystemExit(1)
 
 
 if __name__ == "__main__":

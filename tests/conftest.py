@@ -25,3 +25,17 @@ def thread_count():
     before = torch.get_num_threads()
     yield torch.set_num_threads
     torch.set_num_threads(before)
+
+
+@pytest.fixture
+def no_tf32():
+    """A GPU computes products in float32 as such. (pytest's monkeypatch cannot put these two settings back.)"""
+    import torch
+
+    owners = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = [owner.allow_tf32 for owner in owners]
+    for owner in owners:
+        owner.allow_tf32 = False
+    yield
+    for owner, allowed in zip(owners, before, strict=True):
+        owner.allow_tf32 = allowed

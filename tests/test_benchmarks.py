@@ -41,6 +41,14 @@ def test_tiles():
     assert row["size"] == 32 and row["encode"]["seconds_per_megapixel"] > 0 and row["decode"]["cpu_per_megapixel"] > 0
 
 
+def test_variants_of_a_training_on_a_gpu():
+    command = [sys.executable, str(REPO / "benchmarks" / "variants.py"), "--quick"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, env=os.environ)
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = [json.loads(line) for line in done.stdout.splitlines()]
+    assert len(rows) > 5 and all(row["images_per_second"] > 0 for row in rows)
+
+
 def test_a_folder_of_images():
     report = quick("folder.py")
     assert report["model"]["of_the_model"] == 1.0 and report["folder"]["of_the_model"] > 0

@@ -10,17 +10,24 @@ import torch
 from vae import threads
 from vae.errors import InputError
 
+HOW = ("_WAIT_POLICY", "_SPINCOUNT")
 BEGINNINGS = {"the page": "import vae.ui", "the command line": "from vae.cli.main import main; main()"}
 
 
 @pytest.mark.parametrize("beginning", BEGINNINGS)
-@pytest.mark.parametrize(("given", "wanted"), [({}, "PASSIVE"), ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE")])
-def test_threads_wait_asleep_before_torch_could_make_them(beginning, given, wanted):
-    end = (
-        "import atexit, os, sys; atexit.register(lambda: print(os.environ['OMP_WAIT_POLICY'], 'torch' in sys.modules))"
-    )
+@pytest.mark.parametrize(
+    ("given", "wanted"),
+    [
+        ({}, f"PASSIVE {threads.SPINS}"),
+        ({"GOMP_SPINCOUNT": "7"}, "PASSIVE 7"),
+        ({"OMP_WAIT_POLICY": "ACTIVE"}, "ACTIVE None"),
+    ],
+)
+def test_threads_soon_sleep_before_torch_could_make_them(beginning, given, wanted):
+    told = "print(*map(os.environ.get, ('OMP_WAIT_POLICY', 'GOMP_SPINCOUNT')), 'torch' in sys.modules)"
+    end = f"import atexit, os, sys; atexit.register(lambda: {told})"
     command = [sys.executable, "-c", f"{end}; {BEGINNINGS[beginning]}", "--help"]
-    environment = {name: value for name, value in os.environ.items() if name != "OMP_WAIT_POLICY"} | given
+    environment = {name: value for name, value in os.environ.items() if not name.endswith(HOW)} | given
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.stdout.splitlines()[-1] == f"{wanted} False", done.stderr
 
@@ -66,7 +73,7 @@ def test_a_part_that_fails_ends_the_work(two_threads):
 
 
 def test_what_this_thread_computes_alone_others_do_not(two_threads):
-    with threads.alone():
+    with threads.at_most(1):
         assert torch.get_num_threads() == 1
         threads._settler_thread().submit(int).result()  # whatever was to be put back has been
         assert in_new_thread(torch.get_num_threads) == 2
@@ -74,12 +81,39 @@ def test_what_this_thread_computes_alone_others_do_not(two_threads):
 
     def background():
         threads.compute_with(1)
-        with threads.alone():
+        with threads.at_most(1):
             pass
         return torch.get_num_threads()
 
     assert in_new_thread(background) == 1
     assert torch.get_num_threads() == 2 and in_new_thread(torch.get_num_threads) == 2
+
+
+def test_no_more_threads_than_asked_for_and_never_more_than_there_are(thread_count):
+    thread_count(4)
+    for most, count in ((1, 1), (3, 3), (9, 4)):
+        with threads.at_most(most):
+            assert torch.get_num_threads() == count
+        assert torch.get_num_threads() == 4
+
+
+@pytest.mark.parametrize(
+    ("said", "unused"),
+    [
+        ("0.10 0.20 0.30 1/345 6789", 3),
+        ("9.10 0.20 0.30 3/345 6789", 1),
+        ("0.10 0.20 0.30 12/345 6789", 0),
+        ("0.00 0.00 0.00 0/0 0", 3),  # of a sandbox that does not tell
+        ("", None),
+        ("none", None),
+    ],
+)
+def test_how_many_cores_are_unused(said, unused, tmp_path, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.setattr(threads, "RUNNING", tmp_path / "loadavg")
+    assert threads.unused_cores() is None, "not on Linux"
+    (tmp_path / "loadavg").write_text(said)
+    assert threads.unused_cores() == unused
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

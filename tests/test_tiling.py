@@ -8,7 +8,7 @@ from peers import randomise
 import vae
 from vae import tiling
 from vae.errors import InputError
-from vae.models import build
+from vae.models import ConvConfig, build
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.group_norm import SHARED_STATISTICS, GroupNorm
 from vae.models.tiny import TinyConfig
@@ -203,3 +203,49 @@ def test_a_batch_divided_among_threads_is_the_batch(monkeypatch, thread_count):
     with torch.no_grad():
         torch.testing.assert_close(posterior.mean, model.encode(x).mean, rtol=0, atol=1e-5)
         torch.testing.assert_close(rebuilt, model.decode(posterior.mean).clamp(-1, 1), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("side", "images", "unused", "count"),
+    [
+        (64, 1, 0, 1),
+        (64, 1, 1, 2),
+        (64, 1, 9, 4),
+        (64, 1, None, 4),  # not known
+        (64, 3, 0, 1),
+        (32, 1, 9, 1),  # too small to be shared
+        (512, 1, 0, 4),  # large
+    ],
+)
+def test_an_image_is_shared_by_threads_that_find_a_core(monkeypatch, thread_count, side, images, unused, count):
+    model = vae.load("dogs-vae", device="cpu")
+    thread_count(4)
+    monkeypatch.setattr(tiling, "unused_cores", lambda: unused)
+    with tiling.few_threads(model, side, side, images):
+        assert torch.get_num_threads() == count
+    assert torch.get_num_threads() == 4
+
+
+def test_what_a_gpu_computes_is_told_it_by_this_thread_alone(monkeypatch, thread_count):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (40 * 2**30, 80 * 2**30))
+    monkeypatch.setattr(tiling, "each", lambda *_: pytest.fail("worker threads"))
+    monkeypatch.setattr(tiling, "unused_cores", lambda: 0)
+    thread_count(4)
+    gpu = SimpleNamespace(config=ConvConfig(), device=torch.device("cuda"), dtype=torch.float32)
+    for images in (1, 64):
+        x = torch.zeros(images, 1, 32, 32)
+        found = tiling._computed(gpu, lambda part: (len(part), torch.get_num_threads()), x, 32, 32)
+        assert found == [(images, 4)]
+
+
+def test_the_number_of_threads_changes_an_image_in_rounding_alone(monkeypatch, thread_count):
+    model = vae.load("dogs-vae", device="cpu")
+    thread_count(2)
+    x, counts, decoder = torch.rand(1, 3, 64, 64) * 2 - 1, [], model.decoder.forward
+    monkeypatch.setattr(model.decoder, "forward", lambda z: counts.append(torch.get_num_threads()) or decoder(z))
+    found = []
+    for unused in (0, 1):
+        monkeypatch.setattr(tiling, "unused_cores", lambda unused=unused: unused)
+        found.append(tiling.decode(model, tiling.encode(model, x).mean))
+    assert counts == [1, 2]
+    torch.testing.assert_close(*found, rtol=0, atol=1e-4)

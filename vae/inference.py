@@ -1,12 +1,12 @@
 """A trained model at work: reconstruct an image, draw new ones, interpolate between latents.
 
 Python, the command line, HTTP and the page all call these functions, so the same image, seed and model give the same
-pixels and figures through each. Large images are computed in tiles (see tiling.py), many of them in batches.
+pixels and figures through each; on a CPU up to rounding, since fewer threads compute while others use the machine (see
+threads.py). Large images are computed in tiles (see tiling.py), many of them in batches.
 """
 
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, replace
 
 import torch
@@ -21,8 +21,7 @@ from vae.errors import InputError
 from vae.latents import interpolation, priors
 from vae.metrics import psnr, ssim
 from vae.models.base import AutoEncoder, as_model
-from vae.threads import alone
-from vae.tiling import decode, encode, is_small, tile_for
+from vae.tiling import decode, encode, few_threads, tile_for
 
 MAX_SEED = 2**63 - 1
 BATCH = 16 * 64**2  # pixels that are decoded at once, in up to 64 images
@@ -170,7 +169,7 @@ def reconstruct(
     side = tile_for(model, *_padded(model, original), tile)
     report("Encoding", 0, 0)
     x = torch.from_numpy(images.to_array(original).copy())[None]
-    with alone() if is_small(model, *x.shape[-2:]) else nullcontext():
+    with few_threads(model, *x.shape[-2:]):
         start = time.perf_counter()
         posterior = encode(model, x, side, lambda done, total: report("Encoding", done, total)).to("cpu")
         z = posterior.sample(generator) if sample else posterior.mode()

@@ -2,8 +2,9 @@
 
 Where two threads share every operation, each waits for the other hundreds of times in a small network. Beside another
 busy process that is what takes the time, so that two threads are slower than one. So images that come by the batch are
-divided among threads that compute alone, and a small image is computed by one thread. Which thread computes a part
-changes nothing in it, so neither does what else the machine does. benchmarks/shared_cpu.py has the figures.
+divided among threads that compute alone, and a single image that is not large is shared by no more threads than find a
+core that nobody uses. Which thread computes a part of a batch changes nothing in it; of a single image, whose sums are
+cut otherwise among more threads, the last bits may change. benchmarks/shared_cpu.py has the figures.
 """
 
 import os
@@ -12,10 +13,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from contextvars import copy_context
+from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar("T")
 Part = TypeVar("Part")
+
+SPINS = 4000  # looks at what is waited for, which take 40 microseconds
+RUNNING = Path("/proc/loadavg")  # where Linux says how many threads of all processes compute or want to
 
 _lock, _beginning = threading.Lock(), threading.Lock()
 _workers: ThreadPoolExecutor | None = None
@@ -24,14 +29,17 @@ _thread = threading.local()  # .others: the number of threads of all others, whe
 
 
 def wait_asleep() -> None:
-    """Have threads that share an operation sleep while they wait rather than spin, unless the environment says how
+    """Have threads that share an operation soon sleep while they wait, unless the environment says how they do
     (OMP_WAIT_POLICY).
 
     For all of this process's computing, if called before torch is imported; later it changes nothing. A thread that
-    spins keeps its core from whoever it waits for. Sleeping ones lose nothing with large images, and beside a busy
-    process they win half; a training of a small network they slow down, so it goes without.
+    spins, by default for milliseconds, keeps its core from whoever it waits for; to wake one that sleeps takes longer
+    than an operation on a small image. So they spin for about as long as waking takes, where the library of threads is
+    GNU's, and else not at all. A training of a small network even that slows down, so it goes without.
     """
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    if "OMP_WAIT_POLICY" not in os.environ:
+        os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+        os.environ.setdefault("GOMP_SPINCOUNT", str(SPINS))
 
 
 def each(function: Callable[[Part], T], parts: Sequence[Part]) -> list[T]:
@@ -54,18 +62,28 @@ def each(function: Callable[[Part], T], parts: Sequence[Part]) -> list[T]:
             future.cancel()
 
 
+def unused_cores() -> int | None:
+    """Of this machine, at this moment, beside the calling thread's own; None where that is not known."""
+    try:
+        running = int(RUNNING.read_text().split()[3].partition("/")[0])
+    except (OSError, ValueError, IndexError):
+        return None
+    return max(0, (os.cpu_count() or 1) - max(1, running))
+
+
 @contextmanager
-def alone() -> Iterator[None]:
-    """Inside, the calling thread computes alone. For what takes a millisecond; so does calling another thread."""
+def at_most(most: int) -> Iterator[None]:
+    """Inside, the calling thread shares its operations among at most so many threads, itself included; 1: it computes
+    alone. For what takes a millisecond; so does calling another thread."""
     import torch
 
     count = torch.get_num_threads()
-    if count == 1:
+    if count <= most:
         yield
         return
     others = getattr(_thread, "others", count)
     with _lock:
-        torch.set_num_threads(1)
+        torch.set_num_threads(most)
         _settle(others)
     try:
         yield

@@ -12,7 +12,7 @@ part, and otherwise close.
 """
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import pairwise, product
 from typing import TypeVar
@@ -26,7 +26,7 @@ from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.base import AutoEncoder, pad
 from vae.models.group_norm import SHARED_STATISTICS
-from vae.threads import alone, each
+from vae.threads import at_most, each, unused_cores
 
 T = TypeVar("T")
 
@@ -171,16 +171,21 @@ def decode(
     return x if size is None else x[..., : size[0], : size[1]]
 
 
-def is_small(model: AutoEncoder, height: int, width: int, images: int = 1) -> bool:
-    """Whether one thread of a CPU computes such images as fast as several would."""
-    return model.device.type == "cpu" and images * height * width * model.config.floats_per_pixel <= ALONE
+def few_threads(model: AutoEncoder, height: int, width: int, images: int = 1) -> AbstractContextManager[None]:
+    """Inside, no more threads share an operation on such images, together, than compute them sooner: on a CPU, of what
+    is very small one, and of what is not large as many as find a core unused at this moment."""
+    floats = images * height * width * model.config.floats_per_pixel
+    if model.device.type != "cpu" or floats > SHARED:
+        return nullcontext()
+    unused = 0 if floats <= ALONE else unused_cores()
+    return nullcontext() if unused is None else at_most(1 + unused)
 
 
 def _computed(model: AutoEncoder, compute: Callable[[Tensor], T], x: Tensor, height: int, width: int) -> list[T]:
     """compute() of the images or latents `x` of images of that size, in parts that the memory allows.
 
     On a CPU small images are divided among threads that compute alone, see vae.threads, if there are enough to keep
-    half of them busy; and a very small one is computed by this one alone.
+    half of them busy.
     """
     at_once, floats = max(1, _at_once(model, height, width)), height * width * model.config.floats_per_pixel
     threads = torch.get_num_threads()
@@ -189,7 +194,7 @@ def _computed(model: AutoEncoder, compute: Callable[[Tensor], T], x: Tensor, hei
         parts = x.split(max(PART, -(-len(x) // (threads * max(1, rounds)))))
         if floats <= SHARED and len(parts) >= max(2, threads // 2):
             return each(compute, parts)
-    with alone() if is_small(model, height, width, len(x)) else nullcontext():
+    with few_threads(model, height, width, len(x)):
         return [compute(part) for part in x.split(at_once)]
 
 

@@ -89,3 +89,12 @@ def test_the_environment_chooses(tmp_path, monkeypatch):
     monkeypatch.setenv("OMP_NUM_THREADS", "4")
     with thread_trials.thread_trials(lambda: None, torch.device("cpu"), 1) as after_update:
         assert not isinstance(after_update, ThreadTrials)
+
+
+@pytest.mark.parametrize(("device", "processes"), [("cuda", 1), ("mps", 1), ("cpu", 2)])
+def test_a_gpu_and_several_processes_keep_their_threads(monkeypatch, device, processes):
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    with thread_trials.thread_trials(lambda: None, torch.device(device), processes) as after_update:
+        assert not isinstance(after_update, ThreadTrials)
+    with thread_trials.thread_trials(lambda: None, torch.device("cpu"), 1) as after_update:
+        assert isinstance(after_update, ThreadTrials)

@@ -65,11 +65,11 @@ def nearest(z: Tensor, among: Tensor, k: int = 8) -> tuple[Tensor, Tensor]:
     found, distances = [], []
     for one in wanted.split(max(1, CHUNK // len(among))):
         # As differences, not by the product of matrices, which is inexact for latents near to one another.
-        far = torch.cdist(one, searched, compute_mode="donot_use_mm_for_euclid_dist")
-        order = far.argsort(dim=1, stable=True)[:, :k]
-        found.append(order)
-        distances.append(far.gather(1, order))
-    return torch.cat(found), torch.cat(distances)
+        for far in torch.cdist(one, searched, compute_mode="donot_use_mm_for_euclid_dist"):
+            near = (far <= far.topk(k, largest=False).values[-1]).nonzero().flatten()  # sorting all takes longer
+            found.append(near[far[near].argsort(stable=True)[:k]])
+            distances.append(far[found[-1]])
+    return torch.stack(found), torch.stack(distances)
 
 
 def _latents(name: str, z: Tensor) -> Tensor:

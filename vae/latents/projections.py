@@ -1,5 +1,6 @@
 """Two-dimensional maps of a latent space, and the way from a place on the map back into the space."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -8,6 +9,7 @@ from torch import Tensor
 from vae.errors import InputError
 
 VARIES = 0.07  # of the largest standard deviation: dimensions under it are as good as constant
+ROWS = 2**12  # latents that are looked at together, so that what is made of them stays in a processor's caches
 
 
 @dataclass(frozen=True)
@@ -25,7 +27,8 @@ class Projection:
 
     def project(self, z: Tensor) -> Tensor:
         """Places on the map, (n, 2), of latents (n, C, h, w) or (n, D)."""
-        return (z.float().cpu().flatten(1) - self.centre) @ self.matrix
+        parts = z.cpu().flatten(1).split(ROWS)
+        return torch.cat([(part.float() - self.centre) @ self.matrix for part in parts])
 
     def invert(self, places: Tensor, base: Tensor) -> Tensor:
         """Latents (n, C, h, w) at places (n, 2) of the map, that otherwise are as the base point (C, h, w) is.
@@ -40,14 +43,13 @@ def pca(z: Tensor) -> Projection:
     """The two directions in which latents (N, D) vary most (Pearson 1901). Needs three or more of them."""
     if len(z) < 3:
         raise InputError("A map takes three or more pictures.")
-    centre, z = z.mean(0), z.double()
     if z.shape[1] <= 2048:
-        covariance = torch.cov(z.T)
-        matrix = torch.linalg.eigh(covariance)[1][:, -2:].flip(1)
+        scatter = sum(part.T @ part for part in _centred(z))
+        matrix = torch.linalg.eigh(scatter)[1][:, -2:].flip(1)
     else:  # the same from the other side: there are fewer images than dimensions
-        chosen = z[torch.arange(min(len(z), 2048)) * len(z) // min(len(z), 2048)]
+        chosen = z[torch.arange(min(len(z), 2048)) * len(z) // min(len(z), 2048)].double()
         matrix = torch.linalg.svd(chosen - chosen.mean(0), full_matrices=False)[2][:2].T
-    return _projection(z, centre, matrix)
+    return _projection(z, _mean(z), matrix)
 
 
 def lda(z: Tensor, labels: Tensor) -> Projection | None:
@@ -71,7 +73,18 @@ def lda(z: Tensor, labels: Tensor) -> Projection | None:
         return None
     matrix = torch.zeros(z.shape[1], 2, dtype=torch.float64)
     matrix[alive] = found
-    return _projection(z, z.mean(0), matrix)
+    return _projection(z, _mean(z), matrix)
+
+
+def _mean(z: Tensor) -> Tensor:
+    """Of latents (N, D), in float64."""
+    return sum(part.double().sum(0) for part in z.split(ROWS)) / len(z)
+
+
+def _centred(z: Tensor) -> Iterator[Tensor]:
+    """The latents without their mean, in float64, some at a time."""
+    mean = _mean(z)
+    return (part.double() - mean for part in z.split(ROWS))
 
 
 def two_dimensions(z: Tensor, i: int, j: int) -> Projection:
@@ -88,11 +101,8 @@ def _projection(z: Tensor, centre: Tensor, matrix: Tensor) -> Projection:
     """With the signs settled, each direction's largest entry being positive, and the lift by regression."""
     matrix = matrix.double()
     matrix = matrix * matrix.gather(0, matrix.abs().argmax(0, keepdim=True)).sign()
-    centred = z.double() - z.double().mean(0)
-    y = centred @ matrix
-    gram = y.T @ y
-    if torch.linalg.cond(gram) > 1e12:  # all on one line: the shortest way back will do
-        lift = torch.linalg.pinv(matrix)
-    else:
-        lift = torch.linalg.solve(gram, y.T @ centred)
+    along = sum((part @ matrix).T @ part for part in _centred(z))  # places by latents, (2, D)
+    gram = along @ matrix  # places by places
+    on_a_line = torch.linalg.cond(gram) > 1e12  # the shortest way back will do
+    lift = torch.linalg.pinv(matrix) if on_a_line else torch.linalg.solve(gram, along)
     return Projection(centre.float(), matrix.float(), lift.float())

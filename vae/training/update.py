@@ -45,7 +45,7 @@ class Update:
         self.stopper = stopper
         self.batches: Iterator[Tensor] | None = None
         self.terms: dict[str, Tensor] = {}  # of the last batch
-        self.last: tuple[Tensor, Tensor | None] | None = None  # that batch and its noise
+        self.last: tuple[Tensor, Tensor | None] | None = None  # that batch and its noise, on a CPU
 
     def __call__(self, step: int) -> None:
         if self.batches is not None:
@@ -100,7 +100,7 @@ class Update:
         """
         if mirrored is not None:
             x = torch.where(mirrored[:, None, None, None], x.flip(-1), x)
-        self.last = x, noise
+        self.last = (x, noise) if self.device.type == "cpu" else None  # a GPU's memory is let go of
         with self.accelerator.accumulate(self.model):
             with self.stopper.inside_batch():
                 x_hat, posterior = self.model(x, noise)
@@ -118,7 +118,8 @@ class Update:
         self.terms = {name: term.detach() for name, term in terms.items()}
 
     def rehearse(self) -> None:
-        """Forward and backward of the last batch, of which nothing stays: what an update takes is measured so."""
+        """Forward and backward of the last batch, on a CPU, of which nothing stays: what an update takes is measured
+        so."""
         kept = [(buffer, buffer.clone()) for buffer in self.model.buffers()]
         weights = [weight for weight in self.model.parameters() if weight.requires_grad]
         with torch.random.fork_rng(devices=[]):
