@@ -13,15 +13,14 @@ from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS
 from vae.training.presets import preset as recipe
+from vae.training.recipes import FIRST
 
 
 @with_settings(TrainConfig)
 def train(
     preset: Annotated[
         str | None,
-        typer.Option(
-            help=f"The recipe: {', '.join(PRESETS)}; without one {TrainConfig.preset}, or what suits --init's model."
-        ),
+        typer.Option(help=f"The recipe: {', '.join(PRESETS)}; without one {FIRST}, or what suits --init's model."),
     ] = None,
     run_dir: Annotated[
         Path | None,
