@@ -31,7 +31,8 @@ def train(
         bool,
         typer.Option(
             "--resume",
-            help="Go on from the run's newest checkpoint; epochs, steps and learning rate may be others than before, and data that were moved lie elsewhere.",
+            help="Go on from the run's newest checkpoint; epochs, steps and learning rate may be others than before, "
+            "and data that have been moved are named anew.",
         ),
     ] = False,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.01)] = None,
