@@ -105,7 +105,7 @@ def fit(
     keep_freed_memory()
     if background:
         give_way()
-    writer = RunWriter(Path(run).expanduser() if run else new_run_folder(config.preset))
+    writer = RunWriter(Run(run).folder.expanduser() if run else new_run_folder(config.preset))
     new = not writer.folder.exists()
     before = writer.state() if resume and writer.begun() else None
     if resume and writer.exists():
