@@ -56,6 +56,8 @@ def continued(name: str, kept: TrainConfig, asked: dict) -> TrainConfig:
     for field in asked:
         before, now = getattr(kept, field), getattr(changed, field)
         same = config_from_dict(before) == config_from_dict(now) if field == "model" else before == now
+        if field == "init" and before and not same:  # the model may be gone: its run has what became of it
+            same = str(rooted_path(Path(now).expanduser())) == before
         if not same and field not in CHANGEABLE and not (field in PLACES and before and is_place(before)):
             what = "another model" if field == "model" else f"{field} {before}, not {now}"
             leave = "" if field == "model" else f"leave out --{field.replace('_', '-')}, or "
