@@ -107,7 +107,7 @@ def test_a_run_goes_on_when_the_model_it_began_with_is_gone(begun, tmp_path, mon
     whole = str(tmp_path / "copy" / begun.name)
     for asked in (replace(config, epochs=2), replace(config, init=whole, epochs=3)):
         assert fit(asked, tmp_path / "run", resume=True, device="cpu").state()["epoch"] == asked.epochs
-    with pytest.raises(InputError, match="has init .*begun, not other"):
+    with pytest.raises(InputError, match=r"has init .*begun, not other"):
         fit(replace(config, init="other", epochs=4), tmp_path / "run", resume=True, device="cpu")
 
 
