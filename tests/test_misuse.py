@@ -404,6 +404,11 @@ def test_fit_refuses_what_is_no_config_and_no_presets_name(config, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
+def test_fit_refuses_a_folder_that_is_no_path():
+    with pytest.raises(InputError, match="A run is a folder, whose path is a string or a Path, not 3"):
+        vae.fit("mnist-vae", 3)
+
+
 def test_a_folder_that_is_no_run_has_neither_state_nor_metrics_and_cannot_be_stopped(tmp_path):
     for folder in (tmp_path, str(tmp_path / "nowhere")):
         run = vae.Run(folder)

@@ -80,6 +80,11 @@ def flushed(path: Path):
         os.fsync(file.fileno())
 
 
+def rooted_path(path: Path) -> Path:
+    """The path from the root. A ".." in it is followed, and else no link is."""
+    return path.resolve() if ".." in path.parts else path.absolute()
+
+
 def check_writable(path: Path) -> None:
     """Raises InputError if no file can be written at `path`, or in the folder of that name, which need not exist yet.
 

@@ -12,6 +12,7 @@ from PIL import Image
 from vae.checkpoints.store import save
 from vae.cli import main
 from vae.models import build
+from vae.models.autoencoder_kl import KLConfig
 from vae.models.conv import ConvConfig
 
 
@@ -132,6 +133,24 @@ def test_pictures_held_out_in_training_are_held_out_in_measuring(vae, tmp_path):
         assert code == 0 and json.loads(out)["images"] == count
 
 
+def test_a_model_of_any_size_is_evaluated_at_the_size_asked_for(vae, tmp_path):
+    config = KLConfig(sample_size=16, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1)
+    save(build(config), tmp_path / "ours")
+    (tmp_path / "pictures").mkdir()
+    for i in range(5):
+        Image.linear_gradient("L").rotate(40 * i).convert("RGB").save(tmp_path / "pictures" / f"{i}.png")
+    command = ("evaluate", tmp_path / "ours", "--data", tmp_path / "pictures", "--split", "all", "--json")
+    rows = [
+        json.loads(vae(*command, *more)[1]) for more in ((), ("--size", "24"), ("--size", "24", "--metrics", "psnr"))
+    ]
+    assert [row["size"] for row in rows] == [16, 24, 24] and rows[1]["latent_dimensions"] == 4 * 12 * 12
+    assert rows[1]["psnr"] == pytest.approx(rows[2]["psnr"], abs=1e-3) != rows[0]["psnr"]
+    code, _, err = vae(*command, "--size", "25")
+    assert code == 2 and "multiples of 2" in err and "25x25 pixels" in err
+    code, _, err = vae(*command, "--size", "24", "--generation")
+    assert code == 2 and "leave out --size" in err
+
+
 def test_train_evaluate_and_use_what_was_trained(vae, tmp_path):
     run = tmp_path / "runs" / "one"
     code, out, err = vae("train", "--data", "digits", "--epochs", "1", "--run", run, "--device", "cpu", "--json")
@@ -212,8 +231,6 @@ def test_of_a_folder_a_broken_picture_is_left_out_and_the_rest_kept(vae, model, 
 
 def test_export_opens_in_diffusers_with_the_same_weights(vae, tmp_path):
     from diffusers import AutoencoderKL
-
-    from vae.models.autoencoder_kl import KLConfig
 
     torch.manual_seed(0)
     ours = build(KLConfig(sample_size=16, block_out_channels=(8, 16), norm_num_groups=4, layers_per_block=1))

@@ -142,6 +142,9 @@ def test_a_run_goes_on_from_another_current_folder_and_names_what_it_skips(train
     monkeypatch.chdir(tmp_path / "elsewhere")
     code, out, err = train("--run-dir", "../run", "--epochs", 3, "--resume")
     assert code == 0 and json.loads(out)["epoch"] == 3, err
+    monkeypatch.setenv("VAE_RUNS_DIR", str(tmp_path))
+    code, _, err = train("--run-dir", "rum", "--epochs", 4, "--resume")
+    assert code == 2 and f"the nearest name in '{tmp_path}' is 'run'" in err
 
 
 def test_accelerates_launcher_on_the_cpu_is_told_from_two_processes(train, tmp_path, monkeypatch):

@@ -60,7 +60,8 @@ def test_a_folder_as_the_hub_has_it(tmp_path):
     (tmp_path / "README.md").write_text("card")
     train, test = read(tmp_path, "train"), read(tmp_path, "test")
     assert shades(train) == list(range(7)) and shades(test) == [50, 51] and train.classes == ["cat", "dog"]
-    assert train.remarks == []
+    assert train.remarks == [] and test.names[0] == "test-00000-of-00001.parquet:0"
+    assert [train.names[i] for i in (3, 4)] == ["train-00000-of-00002.parquet:3", "train-00001-of-00002.parquet:0"]
     listed = read(str(tmp_path / "data" / "train-0000{0..1}-of-00002.parquet"))
     assert shades(listed) == list(range(7)) and listed.name == "train-0000{0..1}-of-00002.parquet"
 

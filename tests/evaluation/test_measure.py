@@ -268,7 +268,7 @@ def test_an_interrupted_command_goes_on_where_it_was(vae, models, folder, tmp_pa
         (["--metrics", "psnr", "--generation"], "leave out"),
         (["--metrics", "psnr", "--features", "inception"], "metric fid"),
         (["--metrics", "fid", "--features", "clip", "--csv", "f.csv"], "inception or efficientnet"),
-        (["--size", "32"], "--size goes with"),
+        (["--size", "32", "--generation"], "leave out --size"),
         (["--metrics", "psnr", "--data", "nowhere", "--csv", "f.csv"], "no data set"),
     ],
 )

@@ -100,7 +100,7 @@ def test_callbacks_of_a_captured_update_hear_its_terms_once_a_step(tmp_path, mon
     assert plain.state()["state"] == "finished"
 
 
-@pytest.mark.parametrize("wrong", [7, "epoch", vae.Callback, [object()]])
+@pytest.mark.parametrize("wrong", [7, "epoch", vae.Callback, [object()], [lambda: None]])
 def test_what_is_no_callback_is_refused(tmp_path, wrong):
     with pytest.raises(InputError, match=r"A callback is a vae\.Callback or a function"):
         fit(short(), tmp_path / "run", device="cpu", callbacks=wrong)

@@ -211,3 +211,5 @@ def test_torchrun_starts_the_command_line_and_one_process_speaks(tmp_path):
     figures = json.loads(done.stdout)
     assert figures["state"] == "finished" and figures["epoch"] == 1
     assert [path.name for path in tmp_path.iterdir()] == ["mine"]
+    refused = subprocess.run(command, cwd=REPO, env=environment, capture_output=True, text=True, timeout=300)
+    assert "exists already" in refused.stderr and "terminate called" not in refused.stderr

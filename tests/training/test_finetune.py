@@ -99,6 +99,18 @@ def test_with_its_encoder_moving_it_is_measured_again_over_all_training_images(b
         assert model.config.trained_on == "digits" and model.priors == ["normal"]
 
 
+def test_a_run_goes_on_when_the_model_it_began_with_is_gone(begun, tmp_path, monkeypatch):
+    monkeypatch.chdir(shutil.copytree(begun.parent, tmp_path / "copy"))
+    config = tiny(init=begun.name, epochs=1)
+    fit(config, tmp_path / "run", device="cpu")
+    shutil.rmtree(begun.name)
+    whole = str(tmp_path / "copy" / begun.name)
+    for asked in (replace(config, epochs=2), replace(config, init=whole, epochs=3)):
+        assert fit(asked, tmp_path / "run", resume=True, device="cpu").state()["epoch"] == asked.epochs
+    with pytest.raises(InputError, match=r"has init .*begun, not other"):
+        fit(replace(config, init="other", epochs=4), tmp_path / "run", resume=True, device="cpu")
+
+
 def test_channel_statistics_are_measured_again_where_the_model_has_them(tmp_path):
     config = config_from_dict(tiny_kl().model)
     model = build(replace(config, latents_mean=(5.0, 5.0), latents_std=(9.0, 9.0), scaling_factor=0.5))

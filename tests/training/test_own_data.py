@@ -95,7 +95,8 @@ def test_items_of_another_shape_end_the_run_with_a_sentence_and_what_it_had(tmp_
 @pytest.mark.parametrize(
     ("objective", "sentence"),
     [
-        ("mse", "An objective is a function of"),
+        ("mse", "An objective is a function of .*, not str"),
+        (lambda x, y, q: y.mean(), r"function of \(x, x_hat, posterior, step\), not one that takes others"),
         (
             lambda x, y, q, step: torch.tensor(float("nan")) * y.mean(),
             "The objective's loss is nan on the first images",
@@ -111,6 +112,13 @@ def test_items_of_another_shape_end_the_run_with_a_sentence_and_what_it_had(tmp_
 def test_an_objective_that_cannot_be_is_one_sentence(tmp_path, objective, sentence):
     with pytest.raises(InputError, match=sentence):
         fit(short(), tmp_path / "run", device="cpu", model=Plain(), train_set=Discs(), objective=objective)
+
+
+@pytest.mark.parametrize("term", ["perceptual", "equivariance"])
+def test_terms_that_an_objective_takes_the_place_of_are_not_left_out_in_silence(tmp_path, term):
+    with pytest.raises(InputError, match=f"of its {term} term; leave out {term}, or it"):
+        fit(short(**{term: 0.5}), tmp_path / "run", device="cpu", objective=lambda x, y, q, step: (x - y).abs().mean())
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_loss_of_a_frozen_part_alone_is_refused_and_the_run_before_it_stays(tmp_path):

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -49,6 +50,15 @@ def test_going_on_from_a_model_takes_the_recipe_that_suits_it_and_small_steps(in
     usual = PRESETS[name].learning_rate
     assert chosen.learning_rate == float(f"{usual / 10 if init else usual:.6g}")
     assert preset(name, init=init, learning_rate=3e-4).learning_rate == 3e-4
+
+
+def test_a_config_made_in_python_is_as_usual_where_it_says_nothing():
+    assert TrainConfig() == PRESETS["mnist-vae"] and TrainConfig(preset="sd-small") == PRESETS["sd-small"]
+    assert TrainConfig(init="dogs-vae", epochs=3, beta=None) == preset(None, init="dogs-vae", epochs=3)
+    mine = TrainConfig(preset="mine", model=PRESETS["sd-small"].model)
+    assert mine == replace(PRESETS["mnist-vae"], preset="mine", model=mine.model)
+    with pytest.raises(InputError, match="no preset 'mine'; there are mnist-vae"):
+        TrainConfig(preset="mine")
 
 
 @pytest.mark.parametrize(

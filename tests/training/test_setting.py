@@ -35,13 +35,20 @@ def test_values_take_the_type_of_their_setting():
     assert Config().rate is None and Config(on=True).on
 
 
+def test_left_out_is_the_default_unless_something_else_is_usual():
+    assert (Config().steps, Config(steps=None).steps, Config().mode) == (1, 1, "a")
+    config = Config()
+    object.__setattr__(config, "steps", None)
+    check_settings(config, {"steps": 4, "mode": "b"})
+    assert (config.steps, config.mode) == (4, "a")
+
+
 @pytest.mark.parametrize(
     ("wrong", "sentence"),
     [
         ({"steps": 0}, "steps must be a whole number from 1 to 9, not 0."),
         ({"steps": 2.5}, "steps must be a whole number from 1 to 9, not 2.5."),
         ({"steps": True}, "steps must be a whole number from 1 to 9, not True."),
-        ({"steps": None}, "steps must be a whole number from 1 to 9, not None."),
         ({"rate": float("nan")}, "rate must be a number from 0.5 to 2, not nan."),
         ({"rate": "1"}, "rate must be a number from 0.5 to 2, not '1'."),
         ({"mode": "c"}, "mode must be one of a, b, not 'c'."),

@@ -49,7 +49,7 @@ def evaluate(
     ] = None,
     size: Annotated[
         int | None,
-        typer.Option(help="With --metrics: pixels a side, for models that take any size; else their own.", min=1),
+        typer.Option(help="Pixels of an image's side, for models that take any size; others have their own.", min=1),
     ] = None,
     samples: Annotated[
         int, typer.Option(help="Importance samples for the bound on log p(x), of 1,000 images; 0: not measured.")
@@ -91,20 +91,20 @@ def evaluate(
         say_measured(rows, json_)
         return
     else:
-        if size is not None:
-            raise InputError("--size goes with --metrics.")
+        if size is not None and generation:
+            raise InputError("--generation compares draws of the model's own size with images of it; leave out --size.")
         if features is not None and not generation:
             raise InputError("--features goes with --metrics fid or with --generation.")
         if generation:
             output_folder(cache_dir())  # the classifier is kept there
-        options = (samples, variance, generation, draws, features, seed, device)
+        options = (size, samples, variance, generation, draws, features, seed, device)
         rows = [_figures(model, data, split or "test", given, *options) for model in models]
     say(rows[0], json_) if len(rows) == 1 else say_rows(rows, json_)
     if not json_ and not (samples and generation):
         print("Not measured unless asked for: --samples 64 (log p(x)), --generation, --metrics.", file=sys.stderr)
 
 
-def _figures(model, data, split, given, samples, variance, generation, draws, features, seed, device) -> dict:
+def _figures(model, data, split, given, size, samples, variance, generation, draws, features, seed, device) -> dict:
     from vae.checkpoints.store import load
     from vae.data.sets import load_data
     from vae.evaluation.bound import importance_bound
@@ -113,7 +113,8 @@ def _figures(model, data, split, given, samples, variance, generation, draws, fe
 
     loaded = load(model, device=device)
     config = loaded.config
-    fitted = {"size": config.sample_size, "channels": loaded.in_channels, "border": config.border, **given}
+    side = config.sample_size if config.fixed_size or size is None else size
+    fitted = {"size": side, "channels": loaded.in_channels, "border": config.border, **given}
     images = load_data(data, split, **fitted)
     remark(images.remarks)
     with phases() as report:
@@ -127,4 +128,4 @@ def _figures(model, data, split, given, samples, variance, generation, draws, fe
             figures["generation"] = measure_generation(
                 loaded, *sets, draws, seed, on_progress=report, features=features
             )
-    return {"model": model, "data": data, "split": split, **figures}
+    return {"model": model, "data": data, "split": split, "size": side, **figures}

@@ -13,15 +13,14 @@ from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS
 from vae.training.presets import preset as recipe
+from vae.training.recipes import FIRST
 
 
 @with_settings(TrainConfig)
 def train(
     preset: Annotated[
         str | None,
-        typer.Option(
-            help=f"The recipe: {', '.join(PRESETS)}; without one {TrainConfig.preset}, or what suits --init's model."
-        ),
+        typer.Option(help=f"The recipe: {', '.join(PRESETS)}; without one {FIRST}, or what suits --init's model."),
     ] = None,
     run_dir: Annotated[
         Path | None,
@@ -32,7 +31,8 @@ def train(
         bool,
         typer.Option(
             "--resume",
-            help="Go on from the run's newest checkpoint; epochs, steps and learning rate may be others than before.",
+            help="Go on from the run's newest checkpoint; epochs, steps and learning rate may be others than before, "
+            "and data that have been moved are named anew.",
         ),
     ] = False,
     max_minutes: Annotated[float | None, typer.Option(help="Stop after so long.", min=0.01)] = None,

@@ -20,6 +20,7 @@ from vae.data.source import Numbers, Source
 from vae.data.splits import checked_share, split_indices
 from vae.depth import checked_range
 from vae.errors import InputError
+from vae.files import rooted_path
 from vae.images import TRANSPARENT, as_channels, at_least, fit
 
 MAX_SIZE = 8192  # pixels of a side
@@ -231,7 +232,7 @@ def located(name: str, root: str | os.PathLike | None = None) -> str:
     paths, folder = find(name, root), data_root(root)
     if paths is None or (folder is not None and all(path.parent == folder for path in paths) and os.sep not in name):
         return name
-    return str(Path(name).expanduser().absolute())
+    return str(rooted_path(Path(name).expanduser()))
 
 
 def _find(name: str, root: str | os.PathLike | None) -> Path | None:

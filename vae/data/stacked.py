@@ -18,9 +18,9 @@ def one_for_each_split(names: Sequence[str], owner: str, what: str) -> dict[str,
     splits = own_splits(names) or {"": list(names)}
     for found in splits.values():
         if len(found) != 1:
+            what = f"more than one {what} ({listed(found)})" if found else f"no {what}"
             raise InputError(
-                f"{owner} holds {f'several {what}s ({listed(found)})' if found else f'no {what}'}; accepted is one, or "
-                "one for each split, named such as train and test."
+                f"{owner} holds {what}; accepted is one, or one for each split, named such as train and test."
             )
     return {split: found[0] for split, found in splits.items()}
 

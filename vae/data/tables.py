@@ -49,15 +49,18 @@ def from_tables(files: list[Path], name: str, others: list[str], span: Range | N
         columns = [images, label] if label else [images]
         if any(not set(columns) <= set(schema.names) for schema in schemas):
             raise InputError(f"The files of {name} differ in their columns.")
-        held, parts, origins = None, [], []
+        held, parts, origins, rows = None, [], [], []
         claimed = sum(_claim(file, columns, pa) for file in files if file.suffix.lower() == ".parquet")
         if claimed > min(HELD, limits.budget()):
             held = _temporary(claimed, name)
         for file in files:
             tables = _arrow(file, pa) if file.suffix.lower() != ".parquet" else _parquet(file, columns, held, pa)
+            row, origin = 0, os.path.relpath(file, common)
             for table in tables:
                 parts.append(table.select(columns))
-                origins += [os.path.relpath(file, common)] * table.num_rows
+                origins += [origin] * table.num_rows
+                rows += [f"{origin}:{number}" for number in range(row, row + table.num_rows)]
+                row += table.num_rows
     if not origins:
         raise InputError(f"{name} has no rows.")
     starts = np.cumsum([0, *(part.num_rows for part in parts)])
@@ -73,7 +76,7 @@ def from_tables(files: list[Path], name: str, others: list[str], span: Range | N
     splits, unused = split_numbers(origins)
     return encoded(
         name,
-        [f"{origins[i]}:{i}" for i in range(len(origins))],
+        rows,
         lambda i: cell(i)[0],
         span,
         transparency,

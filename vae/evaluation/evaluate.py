@@ -6,6 +6,7 @@ import torch
 
 from vae import images, loss
 from vae.data.image_set import ImageSet
+from vae.errors import InputError
 from vae.inference import make_generator
 from vae.latents.statistics import ACTIVE
 from vae.metrics import psnr, ssim
@@ -13,13 +14,15 @@ from vae.models.base import AutoEncoder
 from vae.models.vq_model import codebook_use
 from vae.tiling import decode
 
+PIXELS = 2**20  # of a batch's images, at most
+
 
 @torch.inference_mode()
 def evaluate(
     model: AutoEncoder,
     data: ImageSet,
     seed: int = 0,
-    batch_size: int = 256,
+    batch_size: int | None = None,
     on_progress: Callable[[int], None] | None = None,
 ) -> dict:
     """Averages over the images of `data`, in float32.
@@ -30,8 +33,16 @@ def evaluate(
     active_units: latent dimensions whose mean has a variance above 0.01 over the images (Burda, Grosse & Salakhutdinov
     2016, arXiv:1509.00519), of latent_dimensions in all.
     codebook_usage, codebook_perplexity: only of a model with a codebook; see vae.models.vq_model.codebook_use.
-    on_progress is called with the number of images done. `seed` fixes the posterior samples.
+    batch_size: unless given 256, or as many images as have PIXELS. on_progress is called with the number of images
+    done. `seed` fixes the posterior samples. Raises InputError for a size that the model cannot halve.
     """
+    height, width = data.shape[1:]
+    if not model.config.fixed_size and (height % model.downscale or width % model.downscale):
+        raise InputError(
+            f"The loss is of images whose sides are multiples of {model.downscale}, by which this model reduces them, "
+            f"not {width}x{height} pixels; image by image (--metrics, vae.measure) any size is measured."
+        )
+    batch_size = batch_size or max(1, min(256, PIXELS // (height * width)))
     generator = make_generator(seed)
     totals = torch.zeros(5, dtype=torch.float64)
     moments = torch.zeros(2, *model.latent_shape(*data.shape[1:]), dtype=torch.float64)

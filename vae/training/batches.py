@@ -14,7 +14,9 @@ from vae.data.own_set import AnySet
 from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.models import AutoEncoder
+from vae.training import same_data
 from vae.training.config import TrainConfig
+from vae.training.resume import is_place
 from vae.training.schedule import Plan, seeded
 
 PASSES = 8  # over the set, each evenly spread, in which all of its images are looked at
@@ -59,6 +61,7 @@ class TrainingImages:
         self.cropped = isinstance(self.train_set, CropSet)
         self._train = None if self.train_set.transform else self._resident(self.train_set)
         self._val = self._resident(self.val_set)
+        self._looks: dict | None = None
         self.val_set.check = check
         if processes == 1:  # several wait for one another in the middle of an update, and stop between two
             self.train_set.check = check
@@ -98,6 +101,12 @@ class TrainingImages:
     def _resident(self, data: AnySet) -> Tensor | None:
         """The whole set on the device, as bytes, where it is small enough to be in memory at all."""
         return None if data.images is None else data.images.to(self.device)
+
+    def looks(self, config: TrainConfig) -> dict | None:
+        """What both sets are known by where they lie elsewhere later, looked at once; None if they are no files."""
+        if self._looks is None and is_place(config.data):
+            self._looks = {"train": same_data.looks(self.train_set), "val": same_data.looks(self.val_set)}
+        return self._looks
 
     def expect(self, count: int) -> None:
         """InputError unless there are so many training images, as there were when the run began."""

@@ -1,5 +1,6 @@
 """What happens in a training, told to those who want to hear of it."""
 
+import inspect
 from collections.abc import Callable as Function
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -50,11 +51,24 @@ class Callback:
     def on_checkpoint(self, event: Event) -> None: ...
 
 
+def takes(function: Any, count: int) -> bool:
+    """Whether it can be called with so many arguments."""
+    try:
+        inspect.signature(function).bind(*[None] * count)
+    except TypeError:
+        return False
+    except ValueError:  # it does not say what it takes
+        return callable(function)
+    return True
+
+
 def listeners(callbacks: Any) -> dict[str, list[Function[[Event], Any]]]:
     """Whom to call at each of NAMES: of a Callback, or an object like one, its methods; a function at all of them.
 
     Raises InputError for what is neither.
     """
+    if callbacks is None:
+        callbacks = ()
     if not isinstance(callbacks, Iterable):
         callbacks = (callbacks,)
     found: dict[str, list[Function[[Event], Any]]] = {name: [] for name in NAMES}
@@ -62,7 +76,8 @@ def listeners(callbacks: Any) -> dict[str, list[Function[[Event], Any]]]:
         methods = {name: getattr(callback, f"on_{name}", None) for name in NAMES}
         if not any(methods.values()) and callable(callback) and not isinstance(callback, type):
             methods = dict.fromkeys(NAMES, callback)
-        if not any(callable(method) for method in methods.values()) or isinstance(callback, type):
+        given = [method for method in methods.values() if method is not None]
+        if not given or isinstance(callback, type) or not all(takes(method, 1) for method in given):
             raise InputError(
                 f"A callback is a vae.Callback or a function of an event, not {' '.join(repr(callback).split())[:80]}."
             )

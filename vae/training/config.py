@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field, fields, is_dataclass
 
 from vae.errors import InputError
 from vae.loss import RECONSTRUCTIONS
+from vae.training.recipes import FIRST, LEARNING_RATE, names, recipe, suiting
 from vae.training.setting import check_settings, setting
 
 SCHEDULES = ("one-cycle", "constant")
@@ -14,17 +15,13 @@ CROPS = ("center", "random")
 JUDGES = ("efficientnet", "lpips")
 
 
-def _first_model() -> dict:
-    from vae.models import ConvConfig, config_to_dict  # heavy, and --help, which reads the settings, needs no model
-
-    return config_to_dict(ConvConfig())
-
-
 @dataclass(frozen=True)
 class TrainConfig:
     """Everything `fit` needs; a run folder's config.json holds it, so a run can be gone on with and repeated.
 
-    preset: the recipe it was made from, after which its run is named. model: the model's config, itself or as in a
+    What is left out, or None, is as the recipe has it that `preset` names, after which the run is named too: the first
+    one unless given or, with an `init`, the one that suits that model, with a gentler learning rate. Under a name of
+    your own, which takes a model, it is as the first one has it. model: the model's config, itself or as in a
     checkpoint's config.json, with what `size`, `in_channels`, `latent_channels`, `widths`, `layers` and `downscale`
     change of it; with `init` it becomes that model's, at `size`. widths may be given as numbers, too. The others say
     themselves what they mean and accept; a new one needs no other line than its own here.
@@ -34,8 +31,8 @@ class TrainConfig:
     a short, fast run better than with 0.999. Raises InputError for a value that is not accepted.
     """
 
-    preset: str = "mnist-vae"
-    model: dict = field(default_factory=_first_model)
+    preset: str = ""
+    model: dict = field(default_factory=dict)
     data: str = setting(
         "digits", "digits, mnist, fashion, cifar10, a folder, a file of images or a Hub id (owner/name)."
     )
@@ -48,7 +45,12 @@ class TrainConfig:
     epochs: int = setting(30, "Passes over the training images.", low=1, high=100_000)
     steps: int = setting(0, "Updates of the weights in all, in place of epochs, or 0.", low=0, high=10_000_000)
     beta: float = setting(1.0, "Weight of the KL.", low=0.0, high=1e6, label="β")
-    learning_rate: float = setting(1e-2, "Adam's step size, at its peak.", low=1e-9, high=10.0)
+    learning_rate: float = setting(
+        LEARNING_RATE,
+        "Adam's step size, at its peak; with init a tenth of the preset's, unless given.",
+        low=1e-9,
+        high=10.0,
+    )
     batch_size: int = setting(
         64, "Images at once in each process; auto is as many as fit.", low=1, high=65_536, auto=True
     )
@@ -132,8 +134,12 @@ class TrainConfig:
 
         if is_dataclass(self.model):
             object.__setattr__(self, "model", config_to_dict(self.model))
+        preset = self.preset or suiting(self.init or None)
+        usual = recipe(FIRST if self.model and preset not in names() else preset, self.init or None)
+        object.__setattr__(self, "preset", preset)
+        object.__setattr__(self, "model", self.model or usual["model"])
         object.__setattr__(self, "widths", widths_text(self.widths))
-        check_settings(self)
+        check_settings(self, usual)
         checked_range(self.value_range)
         model = config_from_dict(self.model)
         if self.init is None:

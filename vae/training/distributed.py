@@ -36,7 +36,12 @@ def accelerator_for(precision: str, device: str | None, log_with: str | None, fo
         raise InputError("This process is training another run already; wait for its end or stop it first.")
     try:
         with _own_state():
-            yield _create(precision, pick_device(device), log_with, folder)
+            accelerator = _create(precision, pick_device(device), log_with, folder)
+            try:
+                yield accelerator
+            finally:
+                # Or its threads would still run when Python ends, and the process abort.
+                accelerator.state.destroy_process_group()
     finally:
         _ONE.release()
 

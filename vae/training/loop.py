@@ -72,7 +72,8 @@ def fit(
     resume: go on from the folder's newest checkpoint, or begin it anew if it has none. On the CPU the metrics are then
     those of an uninterrupted run to the last bit, as long as as many threads compute (see thread_trials; with
     OMP_NUM_THREADS=N they always do). Epochs, steps and learning rate may be others than before: from there
-    on the rate is that of a run which began with these. All else must be as in the folder's own config.
+    on the rate is that of a run which began with these. The data may have been moved: `data` and `val_data` then say
+    where they are. All else must be as in the folder's own config.
     max_minutes: of this call, after which the run stops as if asked to. on_progress is called about twice a second
     with the run's state. log_with: a tracker's name for Accelerate ("tensorboard", "trackio", "wandb", …).
     objective: in place of the config's own, a callable (x, x_hat, posterior, step) that returns the loss, or a dict of
@@ -104,7 +105,7 @@ def fit(
     keep_freed_memory()
     if background:
         give_way()
-    writer = RunWriter(Path(run).expanduser() if run else new_run_folder(config.preset))
+    writer = RunWriter(Run(run).folder.expanduser() if run else new_run_folder(config.preset))
     new = not writer.folder.exists()
     before = writer.state() if resume and writer.begun() else None
     if resume and writer.exists():

@@ -13,7 +13,7 @@ from vae.data.own_set import AnySet, is_label, label_of, own_sets
 from vae.errors import InputError
 from vae.models import AutoEncoder, adopted, build, config_to_dict, is_own
 from vae.models.own import OwnConfig, OwnModel
-from vae.training.callbacks import Event, listeners
+from vae.training.callbacks import Event, listeners, takes
 from vae.training.config import TrainConfig
 from vae.training.model_shape import NETWORK
 from vae.training.runs import Run
@@ -46,8 +46,7 @@ def gathered(
     not fit each other, or are not those the run began with.
     """
     called = listeners(callbacks)
-    if objective is not None and not callable(objective):
-        raise InputError(f"An objective is a function of (x, x_hat, posterior, step), not {type(objective).__name__}.")
+    _check_objective(objective, config)
     train, val = own_sets(train_set, val_set, None if config.val_data else config.test_size)
     if train is None and is_label(config.data):
         raise InputError(f"This run learned from {config.data}; it takes vae.fit(..., train_set=...) to go on with it.")
@@ -66,6 +65,20 @@ def gathered(
     if train or val:
         _check_shapes(given or _outline(config), train, val)
     return config, OwnParts(given, train, val, objective, called)
+
+
+def _check_objective(objective: Any, config: TrainConfig) -> None:
+    """InputError for what is no objective, or one beside terms that it takes the place of."""
+    if objective is None:
+        return
+    if not takes(objective, 4):
+        found = "one that takes others" if callable(objective) else type(objective).__name__
+        raise InputError(f"An objective is a function of (x, x_hat, posterior, step), not {found}.")
+    for term in ("perceptual", "equivariance"):
+        if getattr(config, term):
+            raise InputError(
+                f"An objective takes the place of the config's, and of its {term} term; leave out {term}, or it."
+            )
 
 
 def _given(model: Any, data: AnySet | None) -> AutoEncoder:

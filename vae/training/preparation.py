@@ -10,8 +10,9 @@ import torch
 
 from vae.errors import InputError
 from vae.models import AutoEncoder
-from vae.training import memory
+from vae.training import memory, same_data
 from vae.training.batches import TrainingImages
+from vae.training.config import TrainConfig
 from vae.training.cuda_graph import why_not
 from vae.training.discriminator import Adversary
 from vae.training.distributed import PROJECT, all_mean, share_batch_norm
@@ -20,6 +21,7 @@ from vae.training.hardware import checkpoint_blocks, compile_blocks, is_compiled
 from vae.training.objective import CustomObjective, Objective
 from vae.training.previews import preview_steps
 from vae.training.recorder import Saved
+from vae.training.resume import check_places, rooted
 from vae.training.schedule import plan
 from vae.training.sums import Sums
 from vae.training.trained_model import freeze, starting_model
@@ -39,6 +41,7 @@ def prepare(trainer: Trainer) -> None:
     trainer.began_with = model.config
     if saved:
         trainer.feed.expect(saved.state["images"])
+        _check_moved(trainer, saved)
     update_images = saved and saved.state["update_images"]
     trainer.plan = plan(config, len(trainer.feed.train_set), accelerator.num_processes, update_images)
     if device.type == "cpu":  # a GPU says for itself when its memory is full
@@ -86,6 +89,8 @@ def _load(trainer: Trainer) -> tuple[AutoEncoder, Saved | None]:
     saved = trainer.recorder.newest(parts.model)
     model = starting_model(config, saved, parts.model)
     freeze(model, config.freeze)
+    if saved and parts.train_set is None:
+        check_places(config)
     if config.gradient_checkpointing:
         checkpoint_blocks(model)
     process = accelerator.process_index, accelerator.num_processes
@@ -93,6 +98,19 @@ def _load(trainer: Trainer) -> tuple[AutoEncoder, Saved | None]:
         config, model, trainer.device, trainer.stopper.check, *process, parts.train_set, parts.val_set
     )
     return model, saved
+
+
+def _check_moved(trainer: Trainer, saved: Saved) -> None:
+    """InputError if the data lie elsewhere than before, and are not the same; of older checkpoints their number must
+    do."""
+    config, then = trainer.config, saved.state.get("looks")
+    if then is None or trainer.parts.train_set is not None:
+        return
+    before = rooted(TrainConfig.from_dict(trainer.writer.config()))
+    if before.data != config.data:
+        same_data.check(then["train"], trainer.feed.train_set, before.data, config.data)
+    if before.val_data != config.val_data:
+        same_data.check(then["val"], trainer.feed.val_set, str(before.val_data), str(config.val_data))
 
 
 def _set_objective(trainer: Trainer) -> None:

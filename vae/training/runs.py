@@ -237,9 +237,12 @@ class RunWriter(Run):
         """Itself. Raises InputError if there is no run in the folder, and says which one may have been meant."""
         self._refuse_foreign()
         if not self.exists():
-            names = [run.name for run in list_runs(self.folder.parent)]
-            near = get_close_matches(self.name, names, 1, 0.0)
-            advice = f"the nearest name there is {near[0]!r}" if near else f"{str(self.folder.parent)!r} has none"
+            advice = f"{str(self.folder.parent)!r} has none"
+            for place in (runs_dir(), self.folder.parent):  # the second says it, if both have some
+                names = [run.name for run in list_runs(place)]
+                if near := get_close_matches(self.name, names, 1, 0.0):
+                    there = "there" if place == self.folder.parent else f"in {str(place)!r}"
+                    advice = f"the nearest name {there} is {near[0]!r}"
             raise InputError(f"There is no run {str(self.folder)!r} to resume; {advice}.")
         return self
 

@@ -1,9 +1,10 @@
 """What one setting means and takes. A config's field declared by `setting` is its own check, and the command line's
 option, the page's control and the API's argument are made from it. Nothing here is heavy: --help reads it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
-from types import NoneType
+from types import MappingProxyType, NoneType
 from typing import Any, get_args, get_type_hints
 
 from vae.errors import InputError
@@ -13,13 +14,15 @@ from vae.errors import InputError
 class Setting:
     """A field of a config dataclass.
 
-    type: int, float, bool or str. optional: whether None is a value, too. help: one sentence. low, high: the range of a
-    number, both included. choices: all there are for a str; empty if any will do. label: above the page's control.
-    public: whether visitors of the page and HTTP clients may set it, or only whoever runs Python or the command line.
-    auto: whether a number may be the word "auto" instead, which leaves it to the machine.
+    default: its value where it is left out and nothing else says it. type: int, float, bool or str. optional: whether
+    None is a value, too. help: one sentence. low, high: the range of a number, both included. choices: all there are
+    for a str; empty if any will do. label: above the page's control. public: whether visitors of the page and HTTP
+    clients may set it, or only whoever runs Python or the command line. auto: whether a number may be the word "auto"
+    instead, which leaves it to the machine.
     """
 
     name: str
+    default: Any
     type: type
     optional: bool
     help: str
@@ -76,9 +79,9 @@ def setting(
     auto: bool = False,
 ) -> Any:
     """A dataclass field that is a setting; see Setting. Its annotation is int, float, bool or str, or one of these
-    or None. A number needs low and high."""
+    or None. A number needs low and high. Left out it is None until `check_settings` gives it its value."""
     facts = {"help": help, "low": low, "high": high, "choices": tuple(choices), "label": label}
-    return field(default=default, metadata=facts | {"public": public, "auto": auto})
+    return field(default=None, metadata=facts | {"default": default, "public": public, "auto": auto})
 
 
 @cache
@@ -90,14 +93,17 @@ def settings_of(config: type) -> dict[str, Setting]:
             kinds = get_args(hints[entry.name]) or (hints[entry.name],)
             facts = dict(entry.metadata)
             facts["label"] = facts["label"] or entry.name.replace("_", " ").capitalize()
-            found[entry.name] = Setting(entry.name, kinds[0], NoneType in kinds, **facts)
+            facts |= {"type": kinds[0], "optional": NoneType in kinds}
+            found[entry.name] = Setting(entry.name, **facts)
     return found
 
 
-def check_settings(config: object) -> None:
-    """Check every setting of a config that is being made, and keep what `Setting.check` makes of it."""
+def check_settings(config: object, usual: Mapping[str, Any] = MappingProxyType({})) -> None:
+    """Check every setting of a config that is being made, and keep what `Setting.check` makes of it. One that is left
+    out is as `usual` has it, or its default."""
     for name, known in settings_of(type(config)).items():
-        object.__setattr__(config, name, known.check(getattr(config, name)))
+        value = getattr(config, name)
+        object.__setattr__(config, name, known.check(usual.get(name, known.default) if value is None else value))
 
 
 def _text(limit: float) -> str:

@@ -25,6 +25,7 @@ def training_state(trainer: Trainer) -> dict:
         "own_objective": trainer.parts.objective is not None,
         "first_loss": trainer.first_loss,
         "images": len(trainer.feed.train_set),
+        "looks": trainer.feed.looks(trainer.config),
         "update_images": trainer.plan.update_images,
         "adversary": adversary.state_dict() if adversary else None,
     }

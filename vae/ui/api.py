@@ -11,8 +11,8 @@ from PIL import Image
 from vae import images
 from vae.inference import MAX_SEED, Draw, Endpoint, draw_seed
 from vae.latents.priors import MOST_STEPS
-from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS
+from vae.training.recipes import FIRST
 from vae.training.setting import Setting
 from vae.ui.advice import advice
 from vae.ui.components import endpoint, number, whole
@@ -243,7 +243,7 @@ def with_settings(function: Callable) -> Callable:
         inspect.Parameter(name, inspect.Parameter.POSITIONAL_OR_KEYWORD, default=None, annotation=known.type | None)
         for name, known in SETTINGS.items()
     ]
-    recipes = f"The recipe: {', '.join(PRESETS)}; left out, {TrainConfig.preset}, or what suits the model of init."
+    recipes = f"The recipe: {', '.join(PRESETS)}; left out, {FIRST}, or what suits the model of init."
     sentences = {"preset": f"{recipes} What is left out below is as it says."}
     sentences |= {name: known.description for name, known in SETTINGS.items()}
     arguments = "\n".join(f"    {name}: {sentence}" for name, sentence in sentences.items())

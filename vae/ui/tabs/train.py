@@ -9,6 +9,7 @@ import gradio as gr
 from vae.errors import InputError
 from vae.training.config import TrainConfig
 from vae.training.presets import PRESETS, preset
+from vae.training.recipes import FIRST
 from vae.training.setting import settings_of
 from vae.training.trained_model import with_its_network
 from vae.ui.address import Linked
@@ -23,7 +24,6 @@ from vae.ui.training.training_data import Previews, checked, choices
 from vae.ui.training.training_job import TrainingJob
 from vae.ui.training.watch import PREVIEW_FIELDS, Watcher
 
-FIRST = TrainConfig.preset
 CUSTOM = "digits"  # what needs no network is chosen first
 SETTINGS = {name: known for name, known in settings_of(TrainConfig).items() if known.public}
 SHOWN = ("epochs", "learning_rate", "beta")  # the others are folded away, but for those of the images

@@ -6,7 +6,7 @@ from vae.device import pick_device
 from vae.models import is_own
 from vae.training import estimate, memory
 from vae.training.config import TrainConfig
-from vae.training.presets import PHOTOGRAPHS
+from vae.training.recipes import PHOTOGRAPHS
 from vae.ui.serving.access import Audience
 
 
