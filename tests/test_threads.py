@@ -110,10 +110,17 @@ def test_no_more_threads_than_asked_for_and_never_more_than_there_are(thread_cou
 )
 def test_how_many_cores_are_unused(said, unused, tmp_path, monkeypatch):
     monkeypatch.setattr(os, "cpu_count", lambda: 4)
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setattr(threads, "RUNNING", tmp_path / "loadavg")
+    monkeypatch.setattr(threads, "SECONDS", -1.0)
     assert threads.unused_cores() is None, "not on Linux"
     (tmp_path / "loadavg").write_text(said)
     assert threads.unused_cores() == unused
+    monkeypatch.setattr(threads, "SECONDS", 60.0)
+    (tmp_path / "loadavg").write_text("0 0 0 2/345 6789")
+    assert threads.unused_cores() == unused, "what it was a moment ago"
+    monkeypatch.setenv("OMP_NUM_THREADS", "4")
+    assert threads.unused_cores() is None, "said by whoever began the process"
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")

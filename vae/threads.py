@@ -9,6 +9,7 @@ cut otherwise among more threads, the last bits may change. benchmarks/shared_cp
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
@@ -21,10 +22,12 @@ Part = TypeVar("Part")
 
 SPINS = 4000  # looks at what is waited for, which take 40 microseconds
 RUNNING = Path("/proc/loadavg")  # where Linux says how many threads of all processes compute or want to
+SECONDS = 3.0  # for which that holds: what is computed twice in a row has the same bits
 
 _lock, _beginning = threading.Lock(), threading.Lock()
 _workers: ThreadPoolExecutor | None = None
 _settler: ThreadPoolExecutor | None = None  # a thread that computes nothing
+_looked: tuple[float, int | None] = float("-inf"), None  # when it was last seen how many cores are unused
 _thread = threading.local()  # .others: the number of threads of all others, where this thread has a number of its own
 
 
@@ -63,12 +66,19 @@ def each(function: Callable[[Part], T], parts: Sequence[Part]) -> list[T]:
 
 
 def unused_cores() -> int | None:
-    """Of this machine, at this moment, beside the calling thread's own; None where that is not known."""
-    try:
-        running = int(RUNNING.read_text().split()[3].partition("/")[0])
-    except (OSError, ValueError, IndexError):
+    """Of this machine, in the last SECONDS, beside the calling thread's own; None where that is not known, or where
+    OMP_NUM_THREADS says how many threads compute."""
+    global _looked
+    if "OMP_NUM_THREADS" in os.environ:
         return None
-    return max(0, (os.cpu_count() or 1) - max(1, running))
+    if time.monotonic() - _looked[0] > SECONDS:
+        try:
+            running = int(RUNNING.read_text().split()[3].partition("/")[0])
+            unused = max(0, (os.cpu_count() or 1) - max(1, running))
+        except (OSError, ValueError, IndexError):
+            unused = None
+        _looked = time.monotonic(), unused
+    return _looked[1]
 
 
 @contextmanager
