@@ -1,5 +1,6 @@
 """The commands about a model's latents: statistics, fit-prior."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,7 +41,13 @@ def statistics(
 
 def fit_prior(
     model: Model,
-    data: Annotated[str, typer.Option(help="The images the model was trained on, as for train.")] = "digits",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="The images the model was trained on, as for train; or the folder of their latents, which encode "
+            "wrote."
+        ),
+    ] = "digits",
     test_size: TestSize = 0.2,
     value_range: ValueRange = None,
     prior: Annotated[str, typer.Option(help="gaussian, mixture, flow, diffusion, or all: the first three.")] = "all",
@@ -69,6 +76,7 @@ def fit_prior(
     from vae.data.sets import load_data
     from vae.errors import InputError
     from vae.files import writing
+    from vae.latents import latent_set
     from vae.latents.priors import FILE, KINDS, QUICK, add, fit_priors, read
 
     if prior != "all" and prior not in KINDS:
@@ -79,8 +87,11 @@ def fit_prior(
     loaded = load(model, device=device)
     config = loaded.config
     fitted = config.sample_size, loaded.in_channels, config.border
-    images = load_data(data, "train", *fitted, test_size=test_size, value_range=value_range)
-    remark(images.remarks)
+    if latent_set.is_latents(Path(data).expanduser()):
+        images = latent_set.open(data)
+    else:
+        images = load_data(data, "train", *fitted, test_size=test_size, value_range=value_range)
+        remark(images.remarks)
     with phases() as report:
         if prior == "diffusion":
             from vae.training.prior_run import fit
