@@ -73,10 +73,12 @@ def fit_prior(
     """
     from vae.checkpoints.find_model import weight_files
     from vae.checkpoints.store import load
+    from vae.data.image_set import ImageSet
     from vae.data.sets import load_data
     from vae.errors import InputError
     from vae.files import writing
-    from vae.latents import latent_set
+    from vae.latents.latent_set import LatentSet, is_latents
+    from vae.latents.latent_set import open as open_latents
     from vae.latents.priors import FILE, KINDS, QUICK, add, fit_priors, read
 
     if prior != "all" and prior not in KINDS:
@@ -86,11 +88,12 @@ def fit_prior(
     output = output_path(weights[0].with_name(FILE), (".safetensors",))
     loaded = load(model, device=device)
     config = loaded.config
-    fitted = config.sample_size, loaded.in_channels, config.border
-    if latent_set.is_latents(Path(data).expanduser()):
-        images = latent_set.open(data)
+    images: ImageSet | LatentSet
+    if is_latents(Path(data).expanduser()):
+        images = open_latents(data)
     else:
-        images = load_data(data, "train", *fitted, test_size=test_size, value_range=value_range)
+        shape = config.sample_size, loaded.in_channels, config.border
+        images = load_data(data, "train", *shape, test_size=test_size, value_range=value_range)
         remark(images.remarks)
     with phases() as report:
         if prior == "diffusion":
