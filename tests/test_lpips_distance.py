@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from vae.errors import InputError
+from vae.evaluation.measure import judges_for
 from vae.lpips_distance import LPIPS, fetch_weights, lpips_distance
 
 
@@ -77,6 +78,8 @@ def test_without_a_network_it_is_one_sentence_and_nothing_half_written(no_weight
         InputError, match=r"LPIPS needs VGG16's weights \(528 MB\).*cannot be downloaded.*efficientnet\."
     ):
         fetch_weights()
+    with pytest.raises(InputError, match=r"or leave lpips out of the metrics\.$"):
+        judges_for(["lpips"])
     assert not [path for path in no_weights.rglob("*") if path.is_file()]
 
 

@@ -18,6 +18,8 @@ SMALLEST = 64  # pixels a side; smaller images are enlarged to it, for the netwo
 WEIGHTS = "https://download.pytorch.org/models/vgg16-397923af.pth"
 _HASH, _SIZE = "397923af", "528 MB"
 
+INSTEAD = "use the perceptual network efficientnet"  # in a training
+
 
 class LPIPS(nn.Module):
     """The distance, its weights frozen, in evaluation mode whatever `train` says; gradients reach both images.
@@ -38,8 +40,9 @@ class LPIPS(nn.Module):
         return self.network(_prepared(x), _prepared(y)).flatten()
 
 
-def lpips_distance(device: torch.device | str = "cpu", random: bool = False) -> LPIPS:
+def lpips_distance(device: torch.device | str = "cpu", random: bool = False, instead: str = INSTEAD) -> LPIPS:
     """LPIPS with its weights. random: with a VGG16 that has learned nothing and needs no download, for tests.
+    instead: what to do where they cannot be had, for the sentence that says so.
 
     Raises InputError if the package is not installed or the weights cannot be had.
     """
@@ -48,17 +51,15 @@ def lpips_distance(device: torch.device | str = "cpu", random: bool = False) -> 
     except ImportError:
         raise InputError("LPIPS needs its package; install it with: pip install lpips.") from None
     if not random:
-        fetch_weights()
+        fetch_weights(instead)
     with warnings.catch_warnings():  # it calls torchvision as it was called years ago
         warnings.simplefilter("ignore", UserWarning)
         return LPIPS(lpips.LPIPS(net="vgg", pnet_rand=random, verbose=False)).to(device)
 
 
-def fetch_weights() -> Path:
+def fetch_weights(instead: str = INSTEAD) -> Path:
     """VGG16's weights in torch's cache, downloaded if they are not there. InputError if they cannot be had."""
-    return torch_cache.fetch_weights(
-        WEIGHTS, _HASH, f"LPIPS needs VGG16's weights ({_SIZE})", "use the perceptual network efficientnet"
-    )
+    return torch_cache.fetch_weights(WEIGHTS, _HASH, f"LPIPS needs VGG16's weights ({_SIZE})", instead)
 
 
 def _prepared(x: Tensor) -> Tensor:

@@ -16,8 +16,10 @@ import vae
 from vae import latents, tiling
 from vae.checkpoints.store import save
 from vae.cli import main
+from vae.data.sets import load_data
 from vae.errors import InputError
 from vae.latents import encoding
+from vae.latents.priors import fit_priors
 from vae.models import build
 from vae.models.autoencoder_kl import KLConfig
 from vae.models.conv import ConvConfig
@@ -264,3 +266,32 @@ def test_what_cannot_be_encoded_as_asked_is_refused_before_a_folder_is_made(run,
     for model, option, why in ((unknown, "--scaled", "scaling factor"), (fixed, "--size=24", "16 pixels alone")):
         code, _, err = run("encode", model, "--data", folder, "-o", tmp_path / "latents", option)
         assert code == 2 and why in err and not (tmp_path / "latents").exists()
+
+
+@pytest.mark.parametrize("options", [("--keep", "mean,logvar"), ("--keep", "latents,logvar", "--scaled")])
+def test_priors_are_fitted_to_latents_as_to_their_images(options, encode, model, folder, tmp_path):
+    encode("--size", 16, *options)
+    images, noise = load_data(str(folder), "all", 16, 3), torch.randn(5, 4, 8, 8)
+    kinds = ["gaussian", "mixture"]
+    ours, theirs = (fit_priors(model, data, kinds) for data in (latents.open(tmp_path / "latents"), images))
+    for kind in kinds:
+        assert ours[kind].classes == theirs[kind].classes
+        torch.testing.assert_close(ours[kind](noise), theirs[kind](noise), atol=1e-3, rtol=1e-3)
+
+
+def test_a_diffusion_is_fitted_to_latents_and_refused_those_of_others(encode, model, folder, tmp_path, run):
+    own = tmp_path / "model"
+    shutil.copytree(model.weight_files[0].parent, own)
+    encode("--size", 16)
+    command = "fit-prior", own, "--prior", "diffusion", "--updates", 1, "--data", tmp_path / "latents"
+    assert "mirror" in run(*command, "--flip")[2]
+    code, facts, _ = run(*command)
+    assert code == 0 and facts["priors"]["diffusion"]["images"] == 7
+    assert vae.sample(vae.load(own), 2, prior="diffusion").shape == (2, 3, 16, 16)
+    shutil.move(tmp_path / "latents", tmp_path / "small")
+    encode()
+    code, _, err = run(*command)
+    assert code == 2 and "--size 16" in err
+    other = save(build(TINY), tmp_path / "other")
+    code, _, err = run("fit-prior", other, "--prior", "diffusion", "--data", tmp_path / "small")
+    assert code == 2 and "another model" in err and not (other / "diffusion-prior").exists()

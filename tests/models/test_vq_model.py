@@ -58,6 +58,20 @@ def test_tiles_too_give_entries_of_the_codebook():
     assert torch.equal(mean, model.settled(mean))
 
 
+@pytest.mark.parametrize("gradients", [False, True])
+def test_a_fresh_codebook_decodes_as_exactly_as_it_would_in_pytorchs_order(gradients):
+    """Its entries hardly differ, and the norms after it divide by how little they do."""
+    torch.manual_seed(0)
+    shape = {"sample_size": 8, "block_out_channels": (32, 64), "layers_per_block": 2, "num_vq_embeddings": 64}
+    model = build(VQConfig(**shape, latent_channels=3)).eval()
+    exact = build(model.config).eval().double()
+    exact.load_state_dict(model.state_dict())
+    model.to(memory_format=torch.channels_last)
+    with torch.set_grad_enabled(gradients):
+        z = model.quantize(torch.randn(2, 3, 36, 20)).contiguous()
+        torch.testing.assert_close(model.decode(z).double(), exact.decode(z.double()), atol=2e-5, rtol=0)
+
+
 def test_codebook_and_encoder_move_towards_each_other():
     model = build(SMALL)
     x = torch.rand(4, 1, 8, 8)

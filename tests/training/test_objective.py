@@ -191,7 +191,7 @@ def test_lpips_is_the_other_perceptual_network(tmp_path, monkeypatch):
     pytest.importorskip("lpips")
     given = lpips_distance(random=True)
     monkeypatch.setattr(vae.training.objective, "lpips_distance", lambda device: given)
-    monkeypatch.setattr("vae.lpips_distance.fetch_weights", lambda: None)
+    monkeypatch.setattr("vae.lpips_distance.fetch_weights", lambda *_: None)
     config = tiny_kl(perceptual=0.5, perceptual_network="lpips", epochs=1, batch_size=4)
     run = fit(config, tmp_path / "run", device="cpu", train_set=Discs(8), val_set=Discs(4))  # VGG16 is slow
     epoch = next(line for line in run.metrics() if line["kind"] == "epoch")

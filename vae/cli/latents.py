@@ -1,5 +1,6 @@
 """The commands about a model's latents: statistics, fit-prior."""
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -40,7 +41,13 @@ def statistics(
 
 def fit_prior(
     model: Model,
-    data: Annotated[str, typer.Option(help="The images the model was trained on, as for train.")] = "digits",
+    data: Annotated[
+        str,
+        typer.Option(
+            help="The images the model was trained on, as for train; or the folder of their latents, which encode "
+            "wrote."
+        ),
+    ] = "digits",
     test_size: TestSize = 0.2,
     value_range: ValueRange = None,
     prior: Annotated[str, typer.Option(help="gaussian, mixture, flow, diffusion, or all: the first three.")] = "all",
@@ -66,9 +73,12 @@ def fit_prior(
     """
     from vae.checkpoints.find_model import weight_files
     from vae.checkpoints.store import load
+    from vae.data.image_set import ImageSet
     from vae.data.sets import load_data
     from vae.errors import InputError
     from vae.files import writing
+    from vae.latents.latent_set import LatentSet, is_latents
+    from vae.latents.latent_set import open as open_latents
     from vae.latents.priors import FILE, KINDS, QUICK, add, fit_priors, read
 
     if prior != "all" and prior not in KINDS:
@@ -78,9 +88,13 @@ def fit_prior(
     output = output_path(weights[0].with_name(FILE), (".safetensors",))
     loaded = load(model, device=device)
     config = loaded.config
-    fitted = config.sample_size, loaded.in_channels, config.border
-    images = load_data(data, "train", *fitted, test_size=test_size, value_range=value_range)
-    remark(images.remarks)
+    images: ImageSet | LatentSet
+    if is_latents(Path(data).expanduser()):
+        images = open_latents(data)
+    else:
+        shape = config.sample_size, loaded.in_channels, config.border
+        images = load_data(data, "train", *shape, test_size=test_size, value_range=value_range)
+        remark(images.remarks)
     with phases() as report:
         if prior == "diffusion":
             from vae.training.prior_run import fit

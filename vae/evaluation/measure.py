@@ -64,7 +64,7 @@ def checked_metrics(metrics: Sequence[str]) -> tuple[str, ...]:
 def judges_for(metrics: Sequence[str], features: str = "inception", device: torch.device | str = "cpu") -> Judges:
     """The networks that these metrics need. Raises InputError if one cannot be had: before any work."""
     return Judges(
-        lpips=lpips_distance(device) if "lpips" in metrics else None,
+        lpips=lpips_distance(device, instead="leave lpips out of the metrics") if "lpips" in metrics else None,
         features=feature_network(features, device) if "fid" in metrics else None,
     )
 

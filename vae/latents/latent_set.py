@@ -132,6 +132,14 @@ def read_index(folder: Path) -> tuple[dict, dict] | None:
     return plan, entries
 
 
+def is_latents(folder: Path) -> bool:
+    """Whether `python -m vae encode` wrote what lies there; other programs leave an index.json in folders, too."""
+    try:
+        return json.loads((folder / INDEX).read_text(encoding="utf-8"))["format"] == FORMAT
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
+
+
 class LatentSet(Dataset):
     """The latents of a data set's images, read from memory-mapped files as they are asked for.
 
@@ -140,11 +148,11 @@ class LatentSet(Dataset):
     if the data have classes. names, sizes, shapes: lists of these of all images. labels: int64 (N,), indices into
     `classes`, or None. scaling: the model's factors, and whether they are `applied` to "latents"; "mean" and "logvar"
     are always as the encoder gave them. model: the name the encoder was loaded by. left_out: names of images that could
-    not be read.
+    not be read. folder, and its `name`: where they lie.
     """
 
     def __init__(self, folder: Path, plan: dict, entries: dict):
-        self.folder, self.plan = folder, plan
+        self.folder, self.plan, self.name = folder, plan, folder.resolve().name
         self.parts, self.scaling, self.model = tuple(plan["keep"]), plan["scaling"], plan["model"]
         self.names, self.sizes, self.shapes = entries["names"], entries["sizes"], entries["shapes"]
         self.classes, self.left_out = plan["classes"], entries["left_out"]

@@ -1,6 +1,7 @@
 """What every auto-encoder here offers, whatever its network."""
 
 import math
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 from vae.checks import as_images, as_latents, whole_number
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
+from vae.models.group_norm import GIVEN_IN_ORDER
 
 MAX_SIZE = 8192  # pixels; a config can come from anywhere, and images of sample_size are made unasked
 
@@ -98,7 +100,7 @@ class AutoEncoder(nn.Module):
         Raises InputError for another shape, for sides that a model of fixed size does not take or that are smaller than
         `downscale`, and, except in training mode, for values that are not finite or no such images (see vae.checks).
         """
-        return self._encode(self._images(x, look=not self.training))
+        return self._in_order(self._encode, self._images(x, look=not self.training))
 
     def decode(self, z: Tensor | np.ndarray) -> Tensor:
         """Images (N, C, H, W) around [-1, 1], not clamped, of latents (N, latent_channels, h, w) of any float type and
@@ -106,13 +108,23 @@ class AutoEncoder(nn.Module):
 
         Raises InputError for another shape, for latents that are not floats and, except in training mode, not finite.
         """
-        return self._decode(self._latents(z))
+        return self._in_order(self._decode, self._latents(z))
 
     def _encode(self, x: Tensor) -> DiagonalGaussian:
         raise NotImplementedError
 
     def _decode(self, z: Tensor) -> Tensor:
         raise NotImplementedError
+
+    def _in_order(self, part: Callable[[Tensor], Any], x: Tensor) -> Any:
+        """part(x), as exact as PyTorch would be in the order that x lies in; see GIVEN_IN_ORDER."""
+        if torch.compiler.is_compiling():
+            return part(x)
+        token = GIVEN_IN_ORDER.set(x.is_contiguous())
+        try:
+            return part(x)
+        finally:
+            GIVEN_IN_ORDER.reset(token)
 
     def latent_shape(self, height: int | None = None, width: int | None = None) -> tuple[int, int, int]:
         """(C, h, w) of the latent of a height x width image; of the config's sample_size if left out.

@@ -15,8 +15,9 @@ from vae.errors import InputError
 from vae.files import writing
 from vae.inference import sample
 from vae.latents import priors
+from vae.latents.latent_set import LatentSet
 from vae.latents.priors import diffusion_training
-from vae.latents.priors.fitting import UPDATES, fit_priors
+from vae.latents.priors.fitting import UPDATES, check_latents, fit_priors
 from vae.models import AutoEncoder
 from vae.training.process import give_way
 from vae.training.recorder import STATE_SECONDS
@@ -59,7 +60,7 @@ def of(run: Run) -> PriorRun | None:
 
 def fit(
     model: AutoEncoder,
-    data: ImageSet,
+    data: ImageSet | LatentSet,
     weights: Sequence[Path],
     seed: int = 0,
     updates: int | None = None,
@@ -68,14 +69,16 @@ def fit(
     on_progress: Callable[[str, int, int], None] | None = None,
     mirror: bool | None = None,
 ) -> Stopper:
-    """Fit a diffusion prior to a model's latents of an ImageSet, and store it beside the weights. One that was stopped
-    or killed goes on where it was, at most a minute before.
+    """Fit a diffusion prior to a model's latents of an ImageSet, or a LatentSet, and store it beside the weights. One
+    that was stopped or killed goes on where it was, at most a minute before.
 
     Stopped, by a request in its folder, after max_minutes or by a signal, it leaves the prior as it is by then, unless
     the model had one; `found` of what is returned, an index of stopping.REASONS, tells. seed, updates, on_progress
     and mirror: as fit_priors has them. background: as vae.fit has it.
     Raises InputError as fit_priors does, where the folder cannot be written, and while another trains there.
     """
+    if isinstance(data, LatentSet):
+        check_latents(model, data, mirror)
     updates = updates or UPDATES["diffusion"]
     writer = PriorRun(weights[0].parent)
     begun_before = (weights[0].parent / diffusion_training.FILE).is_file()

@@ -9,12 +9,14 @@ from torch import Tensor
 
 from vae import images, sidecar
 from vae.errors import InputError
+from vae.latents.latent_set import LatentSet, check_model
 from vae.latents.priors import diffusion_training, views
 from vae.latents.priors.diffusion_training import Encoded, fit_diffusion
 from vae.latents.priors.flow import fit_flow
 from vae.latents.priors.gaussian import Gaussian, Mixture
 from vae.latents.priors.prior import KINDS, QUICK, WITH_CLASSES, Prior
 from vae.latents.priors.standardizer import Standardizer, fit_channels, fit_standardizer
+from vae.latents.scaling import unscale
 from vae.models import AutoEncoder
 
 MOST_CLASSES = 100  # that a mixture tells apart
@@ -27,7 +29,10 @@ Progress = Callable[[str, int, int], None]
 def encode_all(
     model: AutoEncoder, data, on_progress: Callable[[int], None] | None = None, batch_size: int = 256
 ) -> tuple[Tensor, Tensor]:
-    """Means and standard deviations (N, C, h, w), on the CPU, of the posteriors of all images of an ImageSet."""
+    """Means and standard deviations (N, C, h, w), on the CPU, of the posteriors of all images of an ImageSet, or of a
+    LatentSet, whose images are encoded already."""
+    if isinstance(data, LatentSet):
+        return _encoded(model, data)
     if not len(data):
         raise InputError(f"{data.name} holds no pictures.")
     means, stds, done = [], [], 0
@@ -42,6 +47,32 @@ def encode_all(
     return torch.cat(means).clone(), torch.cat(stds).clone()
 
 
+def check_latents(model: AutoEncoder, data: LatentSet, mirror: bool | None = None) -> None:
+    """Raises InputError for latents of another model, of other sizes than it draws, without the parts that are needed,
+    or that should be mirrored."""
+    check_model(data.plan, model)
+    shape = model.latent_shape()
+    other = next((found for found in data.shapes if tuple(found) != shape), None)
+    if other:
+        raise InputError(
+            f"{data.name} holds latents of {'x'.join(map(str, other))} (channels x height x width), and a prior draws "
+            f"those of {'x'.join(map(str, shape))}; encode with --size {model.config.sample_size}."
+        )
+    if not {"mean", "latents"} & set(data.parts):
+        raise InputError(f"{data.name} holds only {', '.join(data.parts)}; encode with --keep mean,logvar.")
+    if mirror:
+        raise InputError("Latents cannot be mirrored as images can; give the images to learn from mirror images.")
+
+
+def _encoded(model: AutoEncoder, data: LatentSet) -> tuple[Tensor, Tensor]:
+    """`encode_all` of a LatentSet."""
+    check_latents(model, data)
+    means = data.stack("mean" if "mean" in data.parts else "latents").float()
+    if "mean" not in data.parts and data.scaling["applied"]:
+        means = unscale(model, means)
+    return means, data.stack("logvar").float().mul(0.5).exp() if "logvar" in data.parts else torch.zeros_like(means)
+
+
 def encode_views(
     model: AutoEncoder,
     data,
@@ -54,8 +85,11 @@ def encode_views(
     on the CPU, of the images, their mirror images and `parts` views of parts of them each; with their classes.
 
     mirror: whether left is like right; unless given, in colour images, and not in grey ones, where a digit would not be
-    one any more."""
+    one any more. Of a LatentSet there are no views."""
     count = len(data)
+    if isinstance(data, LatentSet):
+        check_latents(model, data, mirror)
+        mirror, parts = False, 0
     mirror = model.in_channels > 2 if mirror is None else mirror
     parts = min(PARTS, ENOUGH // count) if parts is None else parts
     report = on_progress or (lambda what, done, total: None)
@@ -98,16 +132,17 @@ def fit_priors(
     on_look: Callable[[Prior], None] | None = None,
     mirror: bool | None = None,
 ) -> dict[str, Prior]:
-    """Priors of those kinds, fitted to the posteriors of an ImageSet (the training images) under the model. Where it
-    has labels, of 2 to MOST_CLASSES classes, the mixture and the diffusion can draw each class alone.
+    """Priors of those kinds, fitted to the posteriors of an ImageSet (the training images) under the model, or to a
+    LatentSet of it, of which a diffusion then knows neither mirror images nor parts. Where it has labels, of 2 to
+    MOST_CLASSES classes, the mixture and the diffusion can draw each class alone.
 
     updates: of the weights of a flow or a diffusion; UPDATES if left out. on_progress(what, done, total) is called now
     and then; what it raises ends the work. weights: the model's weight files; beside them a diffusion's training is
     stored while it goes on, and taken up again where it was interrupted. on_look: is given the diffusion as it is by
     then, now and then. See diffusion_training.fit_diffusion. mirror: whether it learns from mirror images, too, see
     encode_views.
-    Raises InputError for an unknown kind, too few images, or latents that are not finite or do not depend on the
-    image.
+    Raises InputError for an unknown kind, too few images, latents of another model, or latents that are not finite or
+    do not depend on the image.
     """
     for kind in kinds:
         if kind not in KINDS:
