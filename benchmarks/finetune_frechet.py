@@ -42,6 +42,7 @@ def main() -> None:
     parser.add_argument("--out", type=Path, required=True, help="the run's folder")
     parser.add_argument("--steps", type=int, default=1900)
     parser.add_argument("--weight", type=float, default=6.0, help="of a decibel, in units of the distance")
+    parser.add_argument("--learning-rate", type=float, default=5e-4)
     parser.add_argument("--seed", type=int, default=4)
     options = parser.parse_args()
     networks = [efficientnet(0), efficientnet(1)]
@@ -74,7 +75,7 @@ def main() -> None:
         reconstruction="l1",  # the objective replaces it
         beta=0.0,
         batch_size=16,
-        learning_rate=5e-4,
+        learning_rate=options.learning_rate,
         ema_images=4000,
         steps=options.steps,
         seed=options.seed,

@@ -78,6 +78,8 @@ def test_with_its_encoder_frozen_what_is_known_of_the_latents_stays(begun, tmp_p
     assert replace(model.config, trained_on=None) == replace(before.config, trained_on=None)
     assert model.config.trained_on == "digits, its decoder then on dots"
     assert model.priors == ["normal", "gaussian"]
+    again = fit(replace(config, init=str(tmp_path / "run")), tmp_path / "again", device="cpu")
+    assert load(again.folder, device="cpu").config.trained_on == model.config.trained_on
 
 
 @torch.no_grad()

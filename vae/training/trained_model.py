@@ -81,9 +81,9 @@ def saved_config(
     seconds: how long its latents of all training images may be looked at; 0 is for LATENTS of them."""
     name = feed.train_set.name
     if config.freeze == "encoder":
-        began = began_with.trained_on if config.init else None
-        return replace(
-            began_with, trained_on=f"{began}, its decoder then on {name}" if began and began != name else name
-        )
+        began, then = (began_with.trained_on if config.init else None), f", its decoder then on {name}"
+        if began and began != name:
+            name = began if began.endswith(then) else began + then
+        return replace(began_with, trained_on=name)
     known = scaling.measured(model, feed.all_spread(seconds) if seconds else [feed.spread(LATENTS)])
     return replace(began_with, trained_on=name, latent_space=None, **known)
