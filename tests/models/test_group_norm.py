@@ -2,6 +2,7 @@ import pytest
 import torch
 from torch import nn
 
+import vae
 from vae.models.group_norm import GroupNorm, _Rows, exact_group_norm
 
 
@@ -83,3 +84,12 @@ def test_large_images_and_large_means_lose_no_digits(size, mean):
     grouped = x.double().unflatten(1, (3, -1)).flatten(2)
     torch.testing.assert_close(mean.double(), grouped.mean(2), atol=1e-5, rtol=1e-5)
     torch.testing.assert_close(rstd.double(), (grouped.var(2, correction=0) + 1e-5).rsqrt(), atol=0, rtol=1e-4)
+
+
+def test_a_latent_lies_as_its_copy_from_a_file_would_and_so_decodes_alike():
+    model = vae.load("dogs-vae", device="cpu")
+    with torch.inference_mode():
+        posterior = model.encode(torch.rand(1, 3, 64, 72, generator=torch.manual_seed(0)) * 2 - 1)
+        assert posterior.mean.is_contiguous() and posterior.logvar.is_contiguous()
+        copy = torch.from_numpy(posterior.mean.numpy().copy())
+        assert torch.equal(model.decode(posterior.mean), model.decode(copy))

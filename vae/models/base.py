@@ -14,6 +14,7 @@ from vae.checks import as_images, as_latents, whole_number
 from vae.distributions import DiagonalGaussian
 from vae.errors import InputError
 from vae.models.group_norm import GIVEN_IN_ORDER
+from vae.models.recording import is_inference
 
 MAX_SIZE = 8192  # pixels; a config can come from anywhere, and images of sample_size are made unasked
 
@@ -100,7 +101,10 @@ class AutoEncoder(nn.Module):
         Raises InputError for another shape, for sides that a model of fixed size does not take or that are smaller than
         `downscale`, and, except in training mode, for values that are not finite or no such images (see vae.checks).
         """
-        return self._in_order(self._encode, self._images(x, look=not self.training))
+        posterior = self._in_order(self._encode, self._images(x, look=not self.training))
+        if is_inference():  # a latent and its copy from a file are to decode alike
+            posterior.mean, posterior.logvar = posterior.mean.contiguous(), posterior.logvar.contiguous()
+        return posterior
 
     def decode(self, z: Tensor | np.ndarray) -> Tensor:
         """Images (N, C, H, W) around [-1, 1], not clamped, of latents (N, latent_channels, h, w) of any float type and

@@ -165,7 +165,7 @@ def build(server: ModelServer, picker: gr.HTML) -> Parts:
             yield {view: value | {"halves": in_order(own, theirs)}, **changes}
         if looked.get(notice.notice):  # the same
             time.sleep(MOMENT)
-            yield {notice.notice: looked[notice.notice]}
+            yield {notice.notice: looked[notice.notice], notice.column: looked[notice.column]}
 
     def checked(n, number_, tau, taken) -> tuple[int, int, float, int]:
         n, taken = whole("How many", n, 1, MOST), whole("The number of steps", taken, 1, MOST_STEPS)
