@@ -334,3 +334,13 @@ def test_one_slider_shows_what_beta_does(visit, width):
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     bare = originals.evaluate("e => { e.removeAttribute('src'); return getComputedStyle(e).visibility; }")
     assert bare == "hidden", "no broken image stands there until it is fetched"
+
+
+def test_a_link_to_a_model_without_classes_opens_without_an_error_of_gradio(visit):
+    for _ in range(3):  # from the second time on the answer is there before Gradio has drawn the tab
+        page = visit("?tab=latent&model=dogs-vae")
+        expect(page.get_by_role("radio", name="Widest spread (PCA)")).to_be_checked(timeout=60_000)
+        expect(page.get_by_text("The view in which the points spread out most")).to_be_visible()
+        page.wait_for_timeout(2500)  # in which Gradio sets what it has drawn to its first value once more
+        assert page.locator(".toast-wrap .toast-body").count() == 0
+        expect(page.get_by_role("radio", name="Widest spread (PCA)")).to_be_checked()

@@ -93,9 +93,11 @@ def build(latent_maps: LatentMaps, picker: gr.HTML) -> Parts:
         first = next(iter(names), None)
         return {view: found | {"model": model, "map": first}, choice: gr.Radio(offered, value=first)}
 
+    # Gradio would refuse, with a message of its own, the first map that a tab is drawn with where this model has none.
+    unchecked = {"preprocess": False, "trigger_mode": "always_last"}
     private = {"api_visibility": "private", "show_progress": "hidden"}
     choice.change(None, choice, None, js=TELL_MAP, **private)
-    choice.change(lambda name: gr.Radio(info=SAYS.get(name, "")), choice, choice, queue=False, **private)
+    choice.change(lambda name: gr.Radio(info=SAYS.get(name, "")), choice, choice, queue=False, **private, **unchecked)
     outputs = [view, choice, error_note]
 
     def set_to(query: dict[str, str], model: str | None) -> dict:
@@ -103,7 +105,7 @@ def build(latent_maps: LatentMaps, picker: gr.HTML) -> Parts:
             raise InputError(f"The link's map, {query['map'][:40]}, is none of {', '.join(MAPS)}.")
         return {choice: query["map"]} if "map" in query else {}
 
-    refresh = {"fn": show, "inputs": [picker, choice], "outputs": outputs, "trigger_mode": "always_last"}
+    refresh = {"fn": show, "inputs": [picker, choice], "outputs": outputs, **unchecked}
     return Parts(view, refresh, Linked([choice], set_to))
 
 
